@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+
+export PATH := $(PATH):$(CURDIR)/.native/cargo/bin
+
+# One profile for everything that is built here, so that `check`, `test` and `bench` share their dependencies.
+PROFILE := --release
+
+# What `check` hands to `kop check`, and `fuzz` to libFuzzer: make check ARGS="rotate --arch x86_64"
+ARGS :=
+TARGET := all
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help deps check test fmt clippy unit fuzz fuzz-build fuzz-short bench clean distclean fuzz-deps
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install what is missing: Debian packages, then the C and C++ libraries (once, into .native)
+	@scripts/deps
+	@scripts/native-libs
+
+check: deps ## Main job: does native code agree with its proof sequence, for every operation? (ARGS=..)
+	cargo run --locked $(PROFILE) --bin kop -- check $(ARGS)
+
+test: fmt clippy fuzz-short unit ## Everything that CI runs
+
+fmt: ## Is the code formatted?
+	cargo fmt --all --check
+
+clippy: deps ## Clippy, with warnings denied
+	cargo clippy --locked $(PROFILE) --workspace --all-targets -- -D warnings
+
+unit: deps ## All tests, the licence check among them
+	cargo test --locked $(PROFILE) --workspace
+
+fuzz-build: fuzz-deps ## Build every fuzz target
+	@scripts/fuzz-short --build-only
+
+fuzz-short: fuzz-deps ## Build every fuzz target and run each for five seconds
+	@scripts/fuzz-short
+
+fuzz: fuzz-deps ## Fuzz until something is found: make fuzz TARGET=rotate (ARGS=.. for libFuzzer)
+	cargo fuzz run --sanitizer none $(TARGET) -- $(ARGS)
+
+fuzz-deps: deps
+	@scripts/deps --fuzz
+
+bench: deps ## States per second, batched and one by one, per engine
+	cargo bench --locked --workspace
+
+clean: ## Remove what cargo built; the libraries in .native stay
+	cargo clean
+
+distclean: clean ## Remove the libraries and tools in .native as well
+	rm -rf .native

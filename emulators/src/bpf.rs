@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The front end of bpf(2) that asks the running kernel's verifier whether it accepts a proof sequence.
+//!
+//! The sequence is loaded in the middle of a socket filter whose start hands it registers that the verifier knows nothing
+//! of, and pointers that its accesses stay in bounds with; nothing is attached or run.
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use kop_ops::contract::MemoryUse;
+use kop_ops::ebpf::{AluOp, CallTarget, Insn, Reg, RegSet, Size, encode_program};
+use kop_ops::{Kop, Role, Site};
+
+/// What the verifier knows of the registers where a proof sequence starts; r10 is the frame pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Registers of r0 to r9 that hold numbers of which nothing is known.
+    pub scalars: RegSet,
+    /// Accesses that must be in bounds: their base registers point into the stack. A base goes before a scalar. What is
+    /// neither base nor scalar is not initialised, and the verifier refuses to read it.
+    pub accesses: Vec<MemoryUse>,
+}
+
+/// The stack that a proof sequence finds initialised with unknown bytes: from r10 - 448 to r10. The kernel's limit of 512
+/// bytes covers another frame beside it.
+const STACK: i32 = 448;
+
+/// Where the lowest access through a register other than r10 goes, from the frame pointer: clear of the slots that
+/// scalars are loaded from, and aligned for every size.
+const TARGET: i32 = -256;
+
+impl Entry {
+    /// What a site needs: its operands as numbers, the temporaries among them not initialised, and its memory.
+    pub fn of_site(kop: &dyn Kop, site: &Site) -> Self {
+        let fields = site.form.layout.fields().iter().zip(site.operands.values());
+        let scalars = fields
+            .filter(|(field, _)| field.role().is_some_and(|role| role != Role::Temporary))
+            .filter_map(|(_, &number)| Reg::new(number as u8))
+            .filter(|register| *register != Reg::R10)
+            .collect();
+        Self { scalars, accesses: kop.contract(site).memory }
+    }
+
+    /// Whether every access can be in bounds and aligned, as the verifier wants accesses to the stack; always so for one
+    /// access through another register than r10.
+    pub fn fits(&self) -> bool {
+        self.accesses.iter().all(|access| {
+            let start = i64::from(self.base(access.base)) + i64::from(access.offset);
+            let size = i64::from(access.size);
+            start >= -i64::from(STACK) && start + size <= 0 && start % size.clamp(1, 8) == 0
+        })
+    }
+
+    /// Where the register points, from the frame pointer.
+    fn base(&self, register: Reg) -> i32 {
+        if register == Reg::R10 {
+            return 0;
+        }
+        let offsets =
+            self.accesses.iter().filter(|access| access.base == register).map(|access| access.offset);
+        TARGET.saturating_sub(offsets.min().unwrap_or(0))
+    }
+
+    fn pointers(&self) -> RegSet {
+        self.accesses.iter().map(|access| access.base).filter(|base| *base != Reg::R10).collect()
+    }
+
+    /// The instructions that lead to this entry. `to_return` slots lie between their end and a lone `exit`.
+    fn prologue(&self, to_return: usize) -> Vec<Insn> {
+        // The length of the packet is a number that the verifier knows nothing of, but for its upper half: two of them
+        // make 64 unknown bits, without a relation between the registers that are loaded from different places.
+        let mut prologue = vec![Insn::load(Size::B4, Reg::R2, Reg::R1, 0)];
+        prologue.extend((1..=STACK / 4).map(|i| Insn::store(Size::B4, Reg::R10, -4 * i as i16, Reg::R2)));
+        let mut load = Vec::new();
+        let pointers = self.pointers();
+        for register in self.scalars.minus(pointers).minus(Reg::R10.into()).iter() {
+            load.push(Insn::load(Size::B8, register, Reg::R10, -8 * (register.index() as i16 + 1)));
+        }
+        for register in pointers.iter() {
+            load.push(Insn::mov64(register, Reg::R10));
+            load.push(Insn::alu64(AluOp::Add, register, self.base(register)));
+        }
+        // A call makes r1 to r5 unreadable again, and one that returns nothing leaves r0 so.
+        let to_exit = (load.len() + to_return) as i32;
+        prologue.push(Insn::Call { target: CallTarget::Local(to_exit) });
+        prologue.append(&mut load);
+        prologue
+    }
+
+    /// A whole program around the proof sequence.
+    fn program(&self, proof: &[Insn]) -> Vec<Insn> {
+        let end = [Insn::mov64(Reg::R0, 0), Insn::Exit];
+        let between = proof.iter().chain(&end).map(Insn::slots).sum();
+        let mut program = self.prologue(between);
+        program.extend_from_slice(proof);
+        program.extend(end);
+        program.push(Insn::Exit);
+        program
+    }
+}
+
+/// Why the kernel did not take a program.
+#[derive(Debug, thiserror::Error)]
+pub enum BpfError {
+    /// The verifier says no.
+    #[error("the verifier refuses it: {log}")]
+    Refused {
+        /// The last lines of its log.
+        log: String,
+    },
+    /// There was no verdict.
+    #[error("bpf(2) failed: {0}")]
+    Failed(#[from] io::Error),
+}
+
+/// Whether proof sequences can be verified here.
+///
+/// # Errors
+/// The reason, and the way out.
+pub fn available() -> Result<(), String> {
+    let entry = Entry { scalars: RegSet::of(&Reg::WRITABLE), accesses: Vec::new() };
+    verify(&[Insn::mov64(Reg::R0, 0)], &entry).map_err(|error| match error {
+        BpfError::Failed(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
+            "bpf(2) is missing: a Linux kernel with CONFIG_BPF_SYSCALL has it".to_owned()
+        }
+        BpfError::Failed(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "bpf(2) is not permitted: run as root, or with CAP_BPF and CAP_PERFMON (in a container: --privileged)".to_owned()
+        }
+        error => format!("{error}: run as root on Linux 5.16 or later"),
+    })
+}
+
+/// Asks the kernel's verifier about a proof sequence: it is loaded within a program and unloaded at once.
+///
+/// # Errors
+/// [`BpfError::Refused`] with the end of the verifier's log, which counts from the start of that program, or
+/// [`BpfError::Failed`] when there is no verdict.
+pub fn verify(proof: &[Insn], entry: &Entry) -> Result<(), BpfError> {
+    let code = encode_program(&entry.program(proof));
+    let Err(error) = load(&code, &mut []) else {
+        return Ok(());
+    };
+    let mut log = vec![0; LOG_SIZE];
+    match load(&code, &mut log) {
+        Ok(_) => Err(error.into()),
+        Err(error) => {
+            let log = tail(&log);
+            if log.is_empty() { Err(error.into()) } else { Err(BpfError::Refused { log }) }
+        }
+    }
+}
+
+const LOG_SIZE: usize = 1 << 20;
+
+/// The last lines of a log, which say what is wrong, without its statistics.
+fn tail(log: &[u8]) -> String {
+    const LINES: usize = 4;
+    let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+    let text = String::from_utf8_lossy(&log[..end]);
+    let lines: Vec<_> =
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with("processed ")).collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// The start of `union bpf_attr` for `BPF_PROG_LOAD` (include/uapi/linux/bpf.h).
+#[repr(C)]
+struct ProgramLoad {
+    program_type: u32,
+    insn_count: u32,
+    insns: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log_buffer: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
+
+/// Loads an encoded program as a socket filter, with a log unless that is empty.
+fn load(code: &[u8], log: &mut [u8]) -> io::Result<OwnedFd> {
+    let attributes = ProgramLoad {
+        program_type: BPF_PROG_TYPE_SOCKET_FILTER,
+        insn_count: (code.len() / 8) as u32,
+        insns: code.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level: u32::from(!log.is_empty()),
+        log_size: log.len() as u32,
+        log_buffer: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
+        kernel_version: 0,
+        flags: 0,
+    };
+    let result = retried(|| {
+        // SAFETY: `attributes` starts a `union bpf_attr` of which the kernel reads as many bytes as are given here; the
+        // pointers in it are to a whole program, a terminated string and a buffer of `log_size` bytes, all of which
+        // outlive the call. The kernel writes to the buffer alone.
+        unsafe {
+            libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<ProgramLoad>())
+        }
+    })?;
+    let descriptor = RawFd::try_from(result).expect("a descriptor fits");
+    // SAFETY: the call returned a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// The result of a system call, again when a signal interrupted the verifier, which then gives up with EAGAIN.
+fn retried(mut call: impl FnMut() -> libc::c_long) -> io::Result<libc::c_long> {
+    let mut attempts = 5;
+    loop {
+        let result = call();
+        if result >= 0 {
+            return Ok(result);
+        }
+        attempts -= 1;
+        let error = io::Error::last_os_error();
+        if attempts == 0 || !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) {
+            return Err(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kop_ops::ebpf::{Cond, shape};
+    use kop_ops::payload::{FieldKind, Operands};
+    use kop_ops::{Access, Catalog, Features, Form, Layout};
+
+    /// Whether the test cannot be done here, which it then says.
+    fn skipped() -> bool {
+        available().inspect_err(|reason| eprintln!("skipped: {reason}")).is_err()
+    }
+
+    fn refusal(proof: &[Insn], entry: &Entry) -> String {
+        match verify(proof, entry) {
+            Err(BpfError::Refused { log }) => log,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_breaks_the_rules_is_refused_with_the_reason() {
+        if skipped() {
+            return;
+        }
+        let known = Entry { scalars: RegSet::of(&Reg::WRITABLE), accesses: Vec::new() };
+        let none = Entry::default();
+        let pointer = |offset| Entry {
+            scalars: RegSet::EMPTY,
+            accesses: vec![MemoryUse { access: Access::Read, base: Reg::R3, offset, size: 8 }],
+        };
+        let load = |base, off| Insn::load(Size::B8, Reg::R0, base, off);
+        for register in Reg::WRITABLE {
+            let read = Insn::mov64(Reg::R10, register);
+            assert!(refusal(&[read], &known).contains("frame pointer is read only"), "{register}");
+            let read = Insn::alu64(AluOp::Add, register, 1);
+            assert!(refusal(&[read], &none).contains("!read_ok"), "{register}");
+            assert!(verify(&[read], &known).is_ok(), "{register}");
+            // Nothing is known: both ways of any branch are looked at.
+            let branch = [Insn::jump(Cond::SGt, register, -1, 1), Insn::mov64(Reg::R10, 0)];
+            assert!(refusal(&branch, &known).contains("frame pointer is read only"), "{register}");
+            let branch = [Insn::jump(Cond::SLt, register, 0, 1), Insn::mov64(Reg::R10, 0)];
+            assert!(refusal(&branch, &known).contains("frame pointer is read only"), "{register}");
+            let other = if register == Reg::R5 { Reg::R4 } else { Reg::R5 };
+            let related = [Insn::jump(Cond::Eq, register, other, 1), Insn::mov64(Reg::R10, 0)];
+            assert!(refusal(&related, &known).contains("frame pointer is read only"), "{register}");
+            let unrelated = [Insn::jump(Cond::Ne, register, other, 1), Insn::mov64(Reg::R10, 0)];
+            assert!(refusal(&unrelated, &known).contains("frame pointer is read only"), "{register}");
+        }
+        assert!(
+            refusal(&[Insn::alu64(AluOp::Mul, Reg::R10, 3)], &known).contains("frame pointer is read only")
+        );
+        assert!(refusal(&[load(Reg::R1, 0)], &known).contains("invalid mem access 'scalar'"));
+        assert!(refusal(&[load(Reg::R10, 0)], &known).contains("invalid read from stack"));
+        assert!(refusal(&[Insn::jump(Cond::Ne, Reg::R1, 0, -1)], &known).contains("infinite loop"));
+        for offset in [0, 1, -1, i16::MIN, i16::MAX] {
+            assert!(verify(&[load(Reg::R3, offset)], &pointer(offset.into())).is_ok(), "{offset}");
+            assert!(pointer(offset.into()).fits());
+        }
+        assert!(refusal(&[load(Reg::R3, 0)], &pointer(3)).contains("misaligned"));
+        assert!(refusal(&[load(Reg::R3, 0)], &pointer(-256)).contains("invalid read from stack"));
+    }
+
+    #[test]
+    fn the_frame_pointer_reaches_a_bounded_stack() {
+        let entry = |offset, size| {
+            let access = MemoryUse { access: Access::Read, base: Reg::R10, offset, size };
+            Entry { scalars: RegSet::EMPTY, accesses: vec![access] }
+        };
+        for (offset, size, fits) in [
+            (-8, 8, true),
+            (-448, 8, true),
+            (-449, 1, false),
+            (-6, 4, false),
+            (-4, 4, true),
+            (-2, 4, false),
+            (0, 1, false),
+        ] {
+            assert_eq!(entry(offset, size).fits(), fits, "{offset} {size}");
+        }
+    }
+
+    /// Every aliasing pattern of the register operands, over different registers, with the boundary values of the others;
+    /// at most `most` of them.
+    fn samples(layout: &Layout, most: u64) -> Vec<Operands> {
+        let patterns = partitions(layout.fields().iter().filter(|field| field.is_register()).count());
+        let values: Vec<Vec<i64>> = layout
+            .fields()
+            .iter()
+            .map(|field| match field.kind {
+                FieldKind::Register(_) => Vec::new(),
+                _ => boundaries(field.range()),
+            })
+            .collect();
+        let total: usize = values.iter().filter(|values| !values.is_empty()).map(Vec::len).product();
+        let total = patterns.len() as u64 * REGISTERS * STEPS.len() as u64 * total as u64;
+        // A prime that does not divide the total walks through all before it comes to the same again.
+        (0..total.min(most)).map(|i| sample(&patterns, &values, i * 7919 % total)).collect()
+    }
+
+    const REGISTERS: u64 = 11;
+    const STEPS: [u64; 3] = [1, 3, 4];
+
+    /// The sample with the number `index`: fields without values are registers.
+    fn sample(patterns: &[Vec<u64>], values: &[Vec<i64>], mut index: u64) -> Operands {
+        let mut digit = |base: u64| {
+            let digit = index % base;
+            index /= base;
+            digit
+        };
+        let mut groups = patterns[digit(patterns.len() as u64) as usize].iter();
+        let (first, step) = (digit(REGISTERS), STEPS[digit(STEPS.len() as u64) as usize]);
+        let mut operand = |values: &Vec<i64>| match values.len() as u64 {
+            0 => ((first + groups.next().expect("a group for each register") * step) % REGISTERS) as i64,
+            n => values[digit(n) as usize],
+        };
+        Operands::new(&values.iter().map(&mut operand).collect::<Vec<_>>())
+    }
+
+    fn boundaries((min, max): (i64, i64)) -> Vec<i64> {
+        let mut values: Vec<i64> =
+            [min, min + 1, -1, 0, 1, 7, 8, 31, 32, 33, 63, max - 1, max, (min + max) / 2]
+                .into_iter()
+                .filter(|value| (min..=max).contains(value))
+                .collect();
+        values.sort_unstable();
+        values.dedup();
+        values
+    }
+
+    /// All ways to divide `n` things into groups, as the group of each.
+    fn partitions(n: usize) -> Vec<Vec<u64>> {
+        let mut partitions = vec![Vec::new()];
+        for _ in 0..n {
+            partitions = partitions
+                .into_iter()
+                .flat_map(|partition| {
+                    let groups = partition.iter().max().map_or(0, |group| group + 1);
+                    (0..=groups).map(move |group| [&partition[..], &[group]].concat())
+                })
+                .collect();
+        }
+        partitions
+    }
+
+    fn admitted(kop: &dyn Kop, form: &Form, most: u64) -> Vec<u64> {
+        samples(&form.layout, most)
+            .iter()
+            .filter_map(|operands| form.layout.encode(operands).ok())
+            .filter(|payload| kop.instantiate(form, *payload).is_ok())
+            .collect()
+    }
+
+    #[test]
+    fn every_proof_sequence_has_the_shape_and_is_accepted() {
+        let skipped = skipped();
+        for (kop, form) in Catalog::einsn().forms() {
+            let payloads = admitted(kop, form, 2000);
+            let mut verified = 0;
+            for payload in &payloads {
+                let proof = kop.instantiate(form, *payload).expect("it is admitted");
+                let site = Site::decode(form, *payload, Features::NONE).expect("it is admitted");
+                let about = format!("{} {} {}", kop.name(), form.name, form.layout.show(&site.operands));
+                shape::check(&proof, kop.limits(form).max_insn_cnt.into())
+                    .unwrap_or_else(|e| panic!("{about}: {e}"));
+                let entry = Entry::of_site(kop, &site);
+                if !skipped && entry.fits() {
+                    verify(&proof, &entry).unwrap_or_else(|error| panic!("{about}: {error}"));
+                    verified += 1;
+                }
+            }
+            println!("{} {}: {verified} of {} verified", kop.name(), form.name, payloads.len());
+            assert!(payloads.len() >= 50 && (skipped || verified >= 50), "{} {}", kop.name(), form.name);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The list of engines: which are here, which are not, why, and how to get them.
+
+use kop_ops::{Arch, Features};
+
+use crate::engine::{Engine, Executes};
+use crate::model::{self, ModelEngine};
+use crate::rbpf::{self, RbpfEngine};
+
+/// One engine of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineKind {
+    /// Its name on the command line and in reports.
+    pub name: &'static str,
+    /// What it executes.
+    pub executes: Executes,
+    /// One line: through what.
+    pub through: &'static str,
+    make: fn() -> Result<Box<dyn Engine>, String>,
+}
+
+impl EngineKind {
+    /// A new engine; each thread has its own.
+    ///
+    /// # Errors
+    /// Why it is absent and how to get it, in one line.
+    pub fn make(&self) -> Result<Box<dyn Engine>, String> {
+        (self.make)()
+    }
+
+    /// Whether it is here.
+    ///
+    /// # Errors
+    /// As [`EngineKind::make`].
+    pub fn available(&self) -> Result<(), String> {
+        self.make().map(drop)
+    }
+}
+
+/// Every engine, in the order of reports.
+pub const ENGINES: &[EngineKind] = &[
+    EngineKind {
+        name: rbpf::NAME,
+        executes: Executes::Proof,
+        through: "rbpf's interpreter: the reference",
+        make: || Ok(Box::new(RbpfEngine::new()?)),
+    },
+    EngineKind {
+        name: model::NAME,
+        executes: Executes::Model,
+        through: "the operation's plain Rust model",
+        make: || Ok(Box::new(ModelEngine)),
+    },
+    EngineKind {
+        name: "unicorn-x86_64",
+        executes: Executes::Native(Arch::X86_64),
+        through: "Unicorn, emulated x86-64",
+        make: unicorn_x86_64,
+    },
+    EngineKind {
+        name: "unicorn-aarch64",
+        executes: Executes::Native(Arch::Aarch64),
+        through: "Unicorn, emulated AArch64",
+        make: unicorn_aarch64,
+    },
+    EngineKind {
+        name: "host",
+        executes: Executes::Native(HOST),
+        through: "this CPU, in a child process",
+        make: host,
+    },
+];
+
+/// The engine called `name`.
+pub fn find(name: &str) -> Option<&'static EngineKind> {
+    ENGINES.iter().find(|engine| engine.name == name)
+}
+
+const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+
+#[cfg(feature = "unicorn")]
+fn unicorn_x86_64() -> Result<Box<dyn Engine>, String> {
+    use crate::{native::x86_64::X86_64, native_engine::NativeEngine, unicorn};
+    let machine = unicorn::UnicornMachine::new(Arch::X86_64)?;
+    let capabilities = unicorn::capabilities(Arch::X86_64);
+    Ok(Box::new(NativeEngine::<_, X86_64>::new("unicorn-x86_64", machine, capabilities)))
+}
+
+#[cfg(feature = "unicorn")]
+fn unicorn_aarch64() -> Result<Box<dyn Engine>, String> {
+    use crate::{native::aarch64::Aarch64, native_engine::NativeEngine, unicorn};
+    let machine = unicorn::UnicornMachine::new(Arch::Aarch64)?;
+    let capabilities = unicorn::capabilities(Arch::Aarch64);
+    Ok(Box::new(NativeEngine::<_, Aarch64>::new("unicorn-aarch64", machine, capabilities)))
+}
+
+#[cfg(not(feature = "unicorn"))]
+fn unicorn_x86_64() -> Result<Box<dyn Engine>, String> {
+    Err("built without it: enable the cargo feature `unicorn`".to_owned())
+}
+
+#[cfg(not(feature = "unicorn"))]
+fn unicorn_aarch64() -> Result<Box<dyn Engine>, String> {
+    unicorn_x86_64()
+}
+
+#[cfg(feature = "native")]
+fn host() -> Result<Box<dyn Engine>, String> {
+    use crate::native::x86_64::X86_64;
+    use crate::native_engine::{Capabilities, NativeEngine};
+    let machine = crate::host::HostMachine::new().map_err(|error| error.to_string())?;
+    let capabilities =
+        Capabilities { features: host_features(), vex_vector: host_has_avx(), others: host_others() };
+    Ok(Box::new(NativeEngine::<_, X86_64>::new("host", machine, capabilities)))
+}
+
+#[cfg(not(feature = "native"))]
+fn host() -> Result<Box<dyn Engine>, String> {
+    Err("built without it: enable the cargo feature `native`".to_owned())
+}
+
+/// The optional features that this CPU has.
+pub fn host_features() -> Features {
+    use kop_ops::Feature;
+    Feature::ALL.into_iter().filter(|&feature| host_has(feature)).collect()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn host_has(feature: kop_ops::Feature) -> bool {
+    use kop_ops::Feature;
+    match feature {
+        Feature::Popcnt => std::is_x86_feature_detected!("popcnt"),
+        Feature::Lzcnt => std::is_x86_feature_detected!("lzcnt"),
+        Feature::Bmi1 => std::is_x86_feature_detected!("bmi1"),
+        Feature::Bmi2 => std::is_x86_feature_detected!("bmi2"),
+        Feature::Movbe => std::is_x86_feature_detected!("movbe"),
+        Feature::Pclmulqdq => std::is_x86_feature_detected!("pclmulqdq"),
+        Feature::AdvSimd | Feature::Pmull => false,
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", feature = "native"))]
+fn host_has_avx() -> bool {
+    std::is_x86_feature_detected!("avx2")
+}
+
+/// Features beyond [`Features`] that this CPU has, by the names of the decoder.
+#[cfg(all(target_arch = "x86_64", feature = "native"))]
+fn host_others() -> &'static [&'static str] {
+    static OTHERS: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock::new(|| {
+        let detected = [
+            ("SSE3", std::is_x86_feature_detected!("sse3")),
+            ("SSSE3", std::is_x86_feature_detected!("ssse3")),
+            ("SSE4_1", std::is_x86_feature_detected!("sse4.1")),
+            ("SSE4_2", std::is_x86_feature_detected!("sse4.2")),
+            ("AES", std::is_x86_feature_detected!("aes")),
+            ("ADX", std::is_x86_feature_detected!("adx")),
+            ("AVX", std::is_x86_feature_detected!("avx")),
+            ("AVX2", std::is_x86_feature_detected!("avx2")),
+            ("AVX512F", std::is_x86_feature_detected!("avx512f")),
+            ("AVX512VL", std::is_x86_feature_detected!("avx512vl")),
+            ("AVX512BW", std::is_x86_feature_detected!("avx512bw")),
+            ("AVX512DQ", std::is_x86_feature_detected!("avx512dq")),
+            ("AVX512_VPOPCNTDQ", std::is_x86_feature_detected!("avx512vpopcntdq")),
+        ];
+        detected.into_iter().filter_map(|(name, here)| here.then_some(name)).collect()
+    });
+    &OTHERS
+}
+
+#[cfg(all(not(target_arch = "x86_64"), feature = "native"))]
+fn host_has_avx() -> bool {
+    false
+}
+
+#[cfg(all(not(target_arch = "x86_64"), feature = "native"))]
+fn host_others() -> &'static [&'static str] {
+    &[]
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn host_has(_feature: kop_ops::Feature) -> bool {
+    false
+}

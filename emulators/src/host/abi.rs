@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The part of Linux's x86-64 system call interface that the runner uses, as numbers, so that it is built the
+//! same on every host (Linux `include/uapi`, `arch/x86/include/uapi/asm`).
+
+/// Numbers of system calls (`asm/unistd_64.h`).
+pub(super) mod nr {
+    pub const READ: u32 = 0;
+    pub const WRITE: u32 = 1;
+    pub const MMAP: u32 = 9;
+    pub const MUNMAP: u32 = 11;
+    pub const RT_SIGACTION: u32 = 13;
+    pub const SIGALTSTACK: u32 = 131;
+    pub const PRCTL: u32 = 157;
+    pub const EXIT_GROUP: u32 = 231;
+    pub const CLOSE_RANGE: u32 = 436;
+}
+
+/// Options of prctl(2) (`linux/prctl.h`).
+pub(super) mod pr {
+    pub const SET_PDEATHSIG: u64 = 1;
+    pub const SET_DUMPABLE: u64 = 4;
+    pub const SET_NAME: u64 = 15;
+    pub const SET_SECCOMP: u64 = 22;
+    pub const SET_NO_NEW_PRIVS: u64 = 38;
+}
+
+/// Protections and flags of mmap(2) (`asm-generic/mman-common.h`).
+pub(super) mod map {
+    pub const PROT_READ: u64 = 1;
+    pub const PROT_WRITE: u64 = 2;
+    pub const PROT_EXEC: u64 = 4;
+    pub const SHARED: u64 = 1;
+    pub const PRIVATE: u64 = 2;
+    pub const FIXED: u64 = 0x10;
+    pub const ANONYMOUS: u64 = 0x20;
+}
+
+/// Signals and what comes with them (`asm/signal.h`, `asm-generic/siginfo.h`, `asm/ucontext.h`).
+pub(super) mod sig {
+    pub const ILL: i32 = 4;
+    pub const TRAP: i32 = 5;
+    pub const BUS: i32 = 7;
+    pub const FPE: i32 = 8;
+    pub const KILL: i32 = 9;
+    pub const SEGV: i32 = 11;
+    pub const SYS: i32 = 31;
+
+    /// Flags of `struct sigaction`: the handler takes three arguments, runs on the alternate stack, does not
+    /// block its own signal, and the restorer field is there, which x86-64 insists on.
+    pub const SA_FLAGS: u64 = 0x4 | 0x0800_0000 | 0x4000_0000 | 0x0400_0000;
+    /// Bytes in a signal mask.
+    pub const MASK_BYTES: u64 = 8;
+
+    /// `si_code` of a signal that the kernel raised itself, without an address.
+    pub const SI_KERNEL: i32 = 0x80;
+    /// `si_code` of an unaligned access with alignment checks on.
+    pub const BUS_ADRALN: i32 = 1;
+    /// `si_code` of an integer division error.
+    pub const FPE_INTDIV: i32 = 1;
+
+    /// Offset of `si_code` in `siginfo_t`.
+    pub const SI_CODE: i32 = 8;
+    /// Offset of `si_addr` in `siginfo_t`.
+    pub const SI_ADDR: i32 = 16;
+    /// Offsets in `ucontext_t` of the registers in its `mcontext_t`.
+    pub const UC_RIP: i32 = 40 + 16 * 8;
+    /// Of the error code that the processor pushed.
+    pub const UC_ERR: i32 = 40 + 19 * 8;
+    /// Of the exception's vector.
+    pub const UC_TRAPNO: i32 = 40 + 20 * 8;
+}
+
+/// Exceptions of the processor (Intel SDM vol. 3, section 7.15).
+pub(super) mod vector {
+    /// `int3`; the saved instruction pointer is behind it.
+    pub const BREAKPOINT: u64 = 3;
+    /// Bit of a page fault's error code: the access was a write.
+    pub const PAGE_FAULT_WRITE: u64 = 1 << 1;
+    /// Bit of a page fault's error code: the access was an instruction fetch.
+    pub const PAGE_FAULT_FETCH: u64 = 1 << 4;
+}
+
+/// The end of the addresses that a process can map with four-level page tables.
+pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use std::mem::offset_of;
+
+    use super::*;
+
+    /// Everything agrees with the C library's headers.
+    #[test]
+    fn numbers_are_the_c_library_s() {
+        let calls = [
+            (nr::READ, libc::SYS_read),
+            (nr::WRITE, libc::SYS_write),
+            (nr::MMAP, libc::SYS_mmap),
+            (nr::MUNMAP, libc::SYS_munmap),
+            (nr::RT_SIGACTION, libc::SYS_rt_sigaction),
+            (nr::SIGALTSTACK, libc::SYS_sigaltstack),
+            (nr::PRCTL, libc::SYS_prctl),
+            (nr::EXIT_GROUP, libc::SYS_exit_group),
+            (nr::CLOSE_RANGE, libc::SYS_close_range),
+        ];
+        for (ours, theirs) in calls {
+            assert_eq!(i64::from(ours), theirs);
+        }
+        let values = [
+            (pr::SET_PDEATHSIG, libc::PR_SET_PDEATHSIG),
+            (pr::SET_DUMPABLE, libc::PR_SET_DUMPABLE),
+            (pr::SET_NAME, libc::PR_SET_NAME),
+            (pr::SET_SECCOMP, libc::PR_SET_SECCOMP),
+            (pr::SET_NO_NEW_PRIVS, libc::PR_SET_NO_NEW_PRIVS),
+            (map::PROT_READ, libc::PROT_READ),
+            (map::PROT_WRITE, libc::PROT_WRITE),
+            (map::PROT_EXEC, libc::PROT_EXEC),
+            (map::SHARED, libc::MAP_SHARED),
+            (map::PRIVATE, libc::MAP_PRIVATE),
+            (map::FIXED, libc::MAP_FIXED),
+            (map::ANONYMOUS, libc::MAP_ANONYMOUS),
+            (sig::SA_FLAGS, libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | 0x0400_0000),
+        ];
+        for (ours, theirs) in values {
+            assert_eq!(ours, theirs as u64);
+        }
+        let signals = [
+            (sig::ILL, libc::SIGILL),
+            (sig::TRAP, libc::SIGTRAP),
+            (sig::BUS, libc::SIGBUS),
+            (sig::FPE, libc::SIGFPE),
+            (sig::KILL, libc::SIGKILL),
+            (sig::SEGV, libc::SIGSEGV),
+            (sig::SYS, libc::SIGSYS),
+            (sig::SI_KERNEL, libc::SI_KERNEL),
+            (sig::BUS_ADRALN, libc::BUS_ADRALN),
+        ];
+        for (ours, theirs) in signals {
+            assert_eq!(ours, theirs);
+        }
+        let gregs = offset_of!(libc::ucontext_t, uc_mcontext) + offset_of!(libc::mcontext_t, gregs);
+        let registers =
+            [(sig::UC_RIP, libc::REG_RIP), (sig::UC_ERR, libc::REG_ERR), (sig::UC_TRAPNO, libc::REG_TRAPNO)];
+        for (ours, theirs) in registers {
+            assert_eq!(ours as usize, gregs + 8 * theirs as usize);
+        }
+        assert_eq!(sig::SI_CODE as usize, offset_of!(libc::siginfo_t, si_code));
+    }
+}

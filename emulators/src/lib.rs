@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Every engine that executes a proof sequence, a model or native code, behind one trait, and the machines that engines
+//! for native code run on.
+
+pub mod arena;
+#[cfg(feature = "assembler")]
+pub mod assembler;
+pub mod bpf;
+pub mod engine;
+pub mod engines;
+#[cfg(feature = "native")]
+pub mod host;
+pub mod inspect;
+pub mod machine;
+pub mod model;
+pub mod native;
+pub mod native_engine;
+pub mod rbpf;
+#[cfg(feature = "unicorn")]
+pub mod unicorn;
+
+pub use engine::{
+    AccessRecord, Batch, BatchResult, Chunk, ChunkResult, Doubt, Engine, Executes, FrameBreach, NativeCode,
+    Observation, Probe, Program,
+};

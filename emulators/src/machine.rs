@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What can execute native code in an [`Arena`]: an emulated CPU or the real one, behind one trait.
+
+use std::ops::Range;
+
+use kop_ops::Fault;
+
+use crate::arena::Arena;
+use crate::engine::{AccessRecord, FrameBreach};
+
+/// A CPU with an arena for memory.
+///
+/// Code runs with the arena's regions at their addresses and protections, and nothing else mapped.
+pub trait Machine {
+    /// The memory.
+    fn arena(&self) -> &Arena;
+
+    /// The memory, to write to it.
+    fn arena_mut(&mut self) -> &mut Arena;
+
+    /// Runs from `entry` until `exit` is reached, both addresses in the code region, where the instruction at `exit`
+    /// is a return to the caller. Register contents at entry are unspecified; the code may change every register.
+    ///
+    /// What was written to the code region since the last run takes effect. The run is stopped after about a second.
+    ///
+    /// # Errors
+    /// The [`Stop`] that ended it before `exit`.
+    fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop>;
+
+    /// Like [`Machine::run`], watching what the instructions in `code` do to memory; machines that cannot watch just run
+    /// and leave `watch` as it is.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    fn run_watched(
+        &mut self,
+        entry: u64,
+        exit: u64,
+        code: Range<u64>,
+        watch: &mut Watch,
+    ) -> Result<(), Stop> {
+        let _ = (code, watch);
+        self.run(entry, exit)
+    }
+}
+
+/// What watching a run tells.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    /// The accesses to windows and stacks, in order; `None` when the machine cannot watch.
+    pub accesses: Option<Vec<AccessRecord>>,
+    /// What it did to the native stack that it may not do.
+    pub breaches: Vec<FrameBreach>,
+}
+
+/// Why a machine stopped early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The fault.
+    pub fault: Fault,
+    /// The address of the instruction that caused it, where the machine tells it.
+    pub at: Option<u64>,
+}

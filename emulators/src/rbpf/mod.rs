@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The reference: rbpf's interpreter on proof sequences.
+//!
+//! rbpf takes r1 in and gives r0 out. To run a batch in one entry, the proof stands in a loop of eBPF that loads a state
+//! from an array, runs it, and stores the result. The loop addresses its arrays through r10, which the proof finds
+//! pointing to its stack again.
+
+mod lint;
+
+pub use lint::{Rule, lint};
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use ::rbpf::EbpfVmMbuff;
+use kop_ops::ebpf::{AluOp, Cond, Insn, Operand, Reg, RegSet, Size, encode_program};
+use kop_ops::state::{SLOTS, Slot};
+use kop_ops::{Access, Fault, Memory, State};
+
+use crate::arena::{Arena, Region};
+use crate::engine::{
+    AccessRecord, Batch, BatchResult, Chunk, ChunkResult, Engine, Executes, Observation, Probe, Program,
+};
+
+/// The name of the engine.
+pub const NAME: &str = "rbpf";
+
+/// The windows and stacks of all slots at their fixed addresses in this process.
+///
+/// A slot's memory is touched only while its lock is held.
+struct Slots {
+    arena: Arena,
+    locks: [Mutex<()>; SLOTS],
+}
+
+// SAFETY: the arena's bytes of a slot are reached only under the slot's lock.
+unsafe impl Sync for Slots {}
+
+static SHARED: OnceLock<Result<Slots, String>> = OnceLock::new();
+
+fn slots() -> Result<&'static Slots, String> {
+    let map = || {
+        let arena = Arena::new().map_err(|error| format!("no memory for windows and stacks: {error}"))?;
+        for slot in Slot::all() {
+            for region in [Region::Window(slot), Region::Stack(slot)] {
+                arena.map_fixed(region).map_err(|error| {
+                    format!("address {:#x} of a window or stack is not free: {error}", region.address())
+                })?;
+            }
+        }
+        Ok(Slots { arena, locks: std::array::from_fn(|_| Mutex::new(())) })
+    };
+    SHARED.get_or_init(map).as_ref().map_err(Clone::clone)
+}
+
+/// The engine.
+pub struct RbpfEngine {
+    slots: &'static Slots,
+    /// The current row's address and the rows' end, where the loop finds them.
+    cursor: Box<[u64; 2]>,
+    rows: Vec<u64>,
+    /// For each memory access of a watched proof: its base, and whether it was reached.
+    trace: Vec<[u64; 2]>,
+}
+
+impl RbpfEngine {
+    /// The engine.
+    ///
+    /// # Errors
+    /// Why windows and stacks cannot be mapped, in one line.
+    pub fn new() -> Result<Self, String> {
+        Ok(Self { slots: slots()?, cursor: Box::new([0; 2]), rows: Vec::new(), trace: Vec::new() })
+    }
+
+    fn run_batch(&mut self, batch: &Batch, slot: Slot) -> BatchResult {
+        let proof = proof(&batch.program);
+        let inputs = batch.inputs;
+        let stride = batch.row_words();
+        self.rows.clear();
+        for state in batch.states.chunks_exact(inputs.len()) {
+            self.rows.extend_from_slice(state);
+            self.rows.extend(std::iter::repeat_n(0, batch.outputs.len()));
+        }
+        let code =
+            encode_program(&loop_around(proof, inputs, batch.outputs, slot, self.cursor.as_ptr() as u64));
+        let mut faults = Vec::new();
+        let start = self.rows.as_ptr() as u64;
+        self.cursor[0] = start;
+        self.cursor[1] = start + 8 * self.rows.len() as u64;
+        while self.cursor[0] < self.cursor[1] {
+            let Err(fault) = self.execute(&code, slot) else { break };
+            faults.push(((self.cursor[0] - start) as usize / (8 * stride), fault));
+            self.cursor[0] += 8 * stride as u64;
+        }
+        let mut outputs = Vec::with_capacity(batch.count() * batch.outputs.len());
+        for row in self.rows.chunks_exact(stride) {
+            outputs.extend_from_slice(&row[inputs.len()..]);
+        }
+        // The loop cannot store r10, which it uses itself, and no proof can change.
+        if let Some(position) = batch.outputs.iter().position(|reg| reg == Reg::R10) {
+            outputs
+                .iter_mut()
+                .skip(position)
+                .step_by(batch.outputs.len())
+                .for_each(|word| *word = slot.stack_end());
+        }
+        BatchResult::Ran { outputs, faults }
+    }
+
+    /// Runs a program on the slot's memory, whose lock the caller holds.
+    fn execute(&mut self, code: &[u8], slot: Slot) -> Result<(), Fault> {
+        let mut vm = EbpfVmMbuff::new(None).expect("a machine without a program is always made");
+        vm.set_verifier(|_| Ok(())).expect("there is no program to verify yet");
+        vm.set_program(code).expect("the verifier accepts everything");
+        let cursor = self.cursor.as_ptr() as u64;
+        vm.register_allowed_memory(cursor..cursor + 16);
+        let rows = self.rows.as_ptr() as u64;
+        vm.register_allowed_memory(rows..rows + 8 * self.rows.len() as u64);
+        let trace = self.trace.as_ptr() as u64;
+        vm.register_allowed_memory(trace..trace + 16 * self.trace.len() as u64);
+        let window = fixed(slot.window(), Region::Window(slot).size());
+        let stack = fixed(slot.stack(), Region::Stack(slot).size());
+        match vm.execute_program(window, stack) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(fault(&error.to_string(), slot)),
+        }
+    }
+
+    fn load_memory(&self, memory: &Memory) {
+        write(&self.slots.arena, Region::Window(memory.slot), &memory.window);
+        write(&self.slots.arena, Region::Stack(memory.slot), &memory.stack);
+    }
+
+    fn memory(&self, slot: Slot) -> Memory {
+        let window = self.slots.arena.bytes(Region::Window(slot)).into();
+        Memory { slot, window, stack: self.slots.arena.bytes(Region::Stack(slot)).into() }
+    }
+}
+
+/// The bytes at a fixed address, as rbpf wants to see them; rbpf reads and writes them through raw pointers.
+fn fixed(address: u64, size: usize) -> &'static [u8] {
+    // SAFETY: `RbpfEngine::new` is the only way to an engine, and it maps every slot for the life of the process. The slot's
+    // lock, held by the caller of `execute`, keeps other threads away; rbpf itself never looks at the slice's bytes but
+    // through pointers made from its address.
+    unsafe { std::slice::from_raw_parts(address as *const u8, size) }
+}
+
+fn write(arena: &Arena, region: Region, bytes: &[u8]) {
+    assert_eq!(bytes.len(), region.size(), "a memory has the region's size");
+    // SAFETY: the pointer is to `size` bytes of a live mapping, and the caller holds the slot's lock.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), arena.pointer(region), bytes.len()) };
+}
+
+fn proof<'a>(program: &Program<'a>) -> &'a [Insn] {
+    match program {
+        Program::Proof(proof) => proof,
+        _ => unreachable!("the harness gives rbpf proof sequences"),
+    }
+}
+
+/// The proof in a loop over rows.
+fn loop_around(proof: &[Insn], inputs: RegSet, outputs: RegSet, slot: Slot, cursor: u64) -> Vec<Insn> {
+    let r10 = Reg::R10;
+    let word = |i: usize| i16::try_from(8 * i).expect("rows are short");
+    let at_cursor = [Insn::load_imm64(r10, cursor), Insn::load(Size::B8, r10, r10, 0)];
+    let mut code = Vec::with_capacity(proof.len() + 40);
+    code.extend(at_cursor);
+    for (i, reg) in inputs.iter().enumerate().filter(|&(_, reg)| reg != r10) {
+        code.push(Insn::load(Size::B8, reg, r10, word(i)));
+    }
+    code.push(Insn::load_imm64(r10, slot.stack_end()));
+    code.extend_from_slice(proof);
+    code.extend(at_cursor);
+    for (i, reg) in outputs.iter().enumerate().filter(|&(_, reg)| reg != r10) {
+        code.push(Insn::store(Size::B8, r10, word(inputs.len() + i), reg));
+    }
+    // An input is free now: the next row loads it again.
+    let free = inputs.iter().find(|&reg| reg != r10).expect("an input other than r10 is the harness's duty");
+    let stride = 8 * (inputs.len() + outputs.len()) as i32;
+    code.extend([
+        Insn::load_imm64(r10, cursor),
+        Insn::load(Size::B8, free, r10, 0),
+        Insn::alu64(AluOp::Add, free, stride),
+        Insn::store(Size::B8, r10, 0, free),
+        Insn::load(Size::B8, r10, r10, 8),
+    ]);
+    let length: usize = code.iter().map(Insn::slots).sum();
+    code.push(Insn::jump(
+        Cond::Ne,
+        free,
+        r10,
+        -i16::try_from(length + 1).expect("the lint bounds the length"),
+    ));
+    code.push(Insn::exit());
+    code
+}
+
+/// rbpf reports faults as text: `Error: out of bounds memory load (insn #3), addr 0x10, size 8`.
+fn fault(message: &str, slot: Slot) -> Fault {
+    let number = |after: &str| {
+        let rest = &message[message.find(after)? + after.len()..];
+        let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
+        Some(digits)
+    };
+    let access = if message.contains("memory store") { Access::Write } else { Access::Read };
+    let address = number("addr 0x").and_then(|digits| u64::from_str_radix(&digits, 16).ok());
+    // The first byte that is out of bounds may lie within the access.
+    let address = address.map(|address| {
+        if (slot.window()..slot.window_end()).contains(&address) {
+            slot.window_end()
+        } else if (slot.stack()..slot.stack_end()).contains(&address) {
+            slot.stack_end()
+        } else {
+            address
+        }
+    });
+    if message.contains("out of bounds memory") {
+        Fault::Memory { access, address }
+    } else {
+        Fault::Other(-1)
+    }
+}
+
+/// The proof with a note before each access of where it goes, and the accesses in order.
+fn watched(proof: &[Insn], slot: Slot, trace: u64) -> Vec<Insn> {
+    const NOTE_SLOTS: usize = 6;
+    let mut slot_of = Vec::with_capacity(proof.len());
+    let (mut old, mut new) = (0, 0);
+    let mut moved = std::collections::HashMap::new();
+    for insn in proof {
+        moved.insert(old, new);
+        slot_of.push((old, new));
+        let note = if insn.access().is_some() { NOTE_SLOTS } else { 0 };
+        old += insn.slots();
+        new += insn.slots() + note;
+    }
+    moved.insert(old, new);
+    let mut code = Vec::with_capacity(proof.len());
+    let mut number = 0;
+    for (insn, (old, new)) in proof.iter().zip(slot_of) {
+        if insn.access().is_some() {
+            let base = base(insn).expect("an access has a base");
+            code.extend([
+                Insn::load_imm64(Reg::R10, trace + 16 * number),
+                Insn::store(Size::B8, Reg::R10, 0, base),
+                Insn::store(Size::B8, Reg::R10, 8, 1),
+                Insn::load_imm64(Reg::R10, slot.stack_end()),
+            ]);
+            number += 1;
+        }
+        let target = insn.branch_offset().map(|offset| (old + insn.slots()) as i64 + i64::from(offset));
+        let insn = match target.and_then(|target| moved.get(&(target as usize))) {
+            Some(&target) => {
+                let offset = target as i64 - (new + insn.slots()) as i64;
+                insn.with_branch_offset(offset as i32).expect("the lint bounds the length")
+            }
+            None => *insn,
+        };
+        code.push(insn);
+    }
+    code
+}
+
+fn base(insn: &Insn) -> Option<Reg> {
+    match *insn {
+        Insn::Load { base, .. } | Insn::Store { base, .. } | Insn::Atomic { base, .. } => Some(base),
+        _ => None,
+    }
+}
+
+impl Engine for RbpfEngine {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn executes(&self) -> Executes {
+        Executes::Proof
+    }
+
+    fn admits(&self, program: &Program) -> Result<(), String> {
+        let Program::Proof(proof) = program else {
+            return Err("it executes proof sequences only".to_owned());
+        };
+        lint(proof).map_err(|rule| rule.to_string())?;
+        let mut program = proof.to_vec();
+        program.push(Insn::exit());
+        let code = encode_program(&program);
+        EbpfVmMbuff::new(Some(&code)).map(drop).map_err(|error| error.to_string().replace('\n', " "))
+    }
+
+    fn run(&mut self, chunk: &Chunk) -> ChunkResult {
+        let slot = chunk.memory.slot;
+        let shared = self.slots;
+        let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        self.load_memory(chunk.memory);
+        self.trace.clear();
+        let batches = chunk.batches.iter().map(|batch| self.run_batch(batch, slot)).collect();
+        ChunkResult { batches, memory: Some(self.memory(slot)) }
+    }
+
+    fn probe(&mut self, probe: &Probe) -> Observation {
+        let proof = proof(&probe.program);
+        let slot = probe.state.memory.slot;
+        let shared = self.slots;
+        let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        self.load_memory(&probe.state.memory);
+        let accesses: Vec<&Insn> = proof.iter().filter(|insn| insn.access().is_some()).collect();
+        self.trace = vec![[0; 2]; accesses.len()];
+        let noted = watched(proof, slot, self.trace.as_ptr() as u64);
+        let all = RegSet::ALL;
+        self.rows.clear();
+        self.rows.extend_from_slice(&probe.state.registers);
+        self.rows.extend([0; 11]);
+        self.cursor[0] = self.rows.as_ptr() as u64;
+        self.cursor[1] = self.cursor[0] + 8 * self.rows.len() as u64;
+        let code = encode_program(&loop_around(&noted, all, all, slot, self.cursor.as_ptr() as u64));
+        let fault = self.execute(&code, slot).err();
+        let mut state = State { registers: probe.state.registers, memory: self.memory(slot) };
+        if fault.is_none() {
+            state.registers.copy_from_slice(&self.rows[11..]);
+            state.set(Reg::R10, slot.stack_end());
+        }
+        let accesses = accesses.iter().zip(&self.trace).filter(|(_, note)| note[1] == 1);
+        let accesses = accesses.filter_map(|(insn, note)| record(insn, note[0], slot)).collect();
+        Observation { state, fault, breaches: Vec::new(), accesses: Some(accesses) }
+    }
+}
+
+fn record(insn: &Insn, address: u64, slot: Slot) -> Option<AccessRecord> {
+    let (access, base, off, size) = match *insn {
+        Insn::Load { base, off, size, .. } => (Access::Read, base, off, size),
+        Insn::Store { base, off, size, src: Operand::Reg(_) | Operand::Imm(_) } => {
+            (Access::Write, base, off, size)
+        }
+        _ => return None,
+    };
+    let address = if base == Reg::R10 { slot.stack_end() } else { address };
+    Some(AccessRecord {
+        access,
+        address: address.wrapping_add_signed(i64::from(off)),
+        size: size.bytes() as u32,
+    })
+}

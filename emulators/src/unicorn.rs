@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Unicorn as a machine: an emulated x86-64 or AArch64 CPU whose guest memory is the arena.
+//!
+//! Two instances share the arena: one runs chunks at full speed, the other has hooks on every instruction and access.
+
+use std::ops::Range;
+
+use kop_ops::{Access, Arch, Fault, Feature, Features};
+use unicorn_engine::{HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, Unicorn, uc_error};
+
+use crate::arena::{Arena, Protection, Region};
+use crate::engine::{AccessRecord, FrameBreach};
+use crate::machine::{Machine, Stop, Watch};
+use crate::native::STACK_POINTER;
+use crate::native_engine::Capabilities;
+
+/// How long a run may take, in microseconds.
+const TIMEOUT_US: u64 = 1_000_000;
+
+/// How many instructions a watched run may take: far more than any emit, far fewer than a hang.
+const WATCHED_INSTRUCTIONS: usize = 1 << 20;
+
+/// What hooks leave behind.
+#[derive(Default)]
+struct Notes {
+    bad_access: Option<(Access, u64)>,
+    interrupt: Option<u32>,
+    code: Range<u64>,
+    stack_pointer: u64,
+    inside: bool,
+    pending: Vec<AccessRecord>,
+    accesses: Vec<AccessRecord>,
+    breaches: Vec<FrameBreach>,
+}
+
+type Cpu = Unicorn<'static, Notes>;
+
+/// An emulated CPU.
+pub struct UnicornMachine {
+    arch: Arch,
+    // The instances come before the arena, whose memory they use, so that they are dropped first.
+    fast: Cpu,
+    watched: Cpu,
+    arena: Arena,
+}
+
+/// What the emulated CPU of `arch` executes rightly.
+pub fn capabilities(arch: Arch) -> Capabilities {
+    // BMI2's BZHI is wrong for an index of 64 and more, but no feature stands for it alone: see `admits` of the engine.
+    let features = match arch {
+        Arch::X86_64 => Features::all(Arch::X86_64),
+        Arch::Aarch64 => Features::of(&[Feature::AdvSimd, Feature::Pmull]),
+    };
+    Capabilities { features, vex_vector: false, others: &["CRC32", "SSE3", "SSSE3", "SSE4_1", "SSE4_2"] }
+}
+
+impl UnicornMachine {
+    /// A CPU of `arch` with an arena of its own.
+    ///
+    /// # Errors
+    /// What Unicorn or the operating system report, in one line.
+    pub fn new(arch: Arch) -> Result<Self, String> {
+        let arena = Arena::new().map_err(|error| format!("no memory for the arena: {error}"))?;
+        let fast = instance(arch, &arena).map_err(|error| format!("Unicorn: {error:?}"))?;
+        let mut watched = instance(arch, &arena).map_err(|error| format!("Unicorn: {error:?}"))?;
+        watch(arch, &mut watched).map_err(|error| format!("Unicorn: {error:?}"))?;
+        Ok(Self { arch, fast, watched, arena })
+    }
+}
+
+fn instance(arch: Arch, arena: &Arena) -> Result<Cpu, uc_error> {
+    let (uc_arch, mode) = match arch {
+        Arch::X86_64 => (unicorn_engine::Arch::X86, Mode::MODE_64),
+        Arch::Aarch64 => (unicorn_engine::Arch::ARM64, Mode::LITTLE_ENDIAN),
+    };
+    let mut cpu = Unicorn::new_with_data(uc_arch, mode, Notes::default())?;
+    for region in Region::all() {
+        let protection = match region.protection() {
+            Protection::ReadExecute => Prot::READ | Prot::EXEC,
+            Protection::ReadWrite => Prot::READ | Prot::WRITE,
+        };
+        let pointer = arena.pointer(region).cast();
+        // SAFETY: the pointer is to `size` bytes of the arena's mapping, which outlives the instance: the machine that owns
+        // both drops the instance first.
+        unsafe { cpu.mem_map_ptr(region.address(), region.size() as u64, protection, pointer)? };
+    }
+    cpu.add_mem_hook(HookType::MEM_INVALID, 1, 0, |cpu, kind, address, _size, _value| {
+        let access = match kind {
+            MemType::WRITE_UNMAPPED | MemType::WRITE_PROT => Access::Write,
+            MemType::FETCH_UNMAPPED | MemType::FETCH_PROT => Access::Execute,
+            _ => Access::Read,
+        };
+        cpu.get_data_mut().bad_access = Some((access, address));
+        false
+    })?;
+    cpu.add_intr_hook(|cpu, number| {
+        cpu.get_data_mut().interrupt = Some(number);
+        // Failing to stop leaves the emulation to its instruction or time limit.
+        let _ = cpu.emu_stop();
+    })?;
+    Ok(cpu)
+}
+
+fn read_stack_pointer(arch: Arch, cpu: &Unicorn<Notes>) -> u64 {
+    let read = match arch {
+        Arch::X86_64 => cpu.reg_read(RegisterX86::RSP),
+        Arch::Aarch64 => cpu.reg_read(RegisterARM64::SP),
+    };
+    read.expect("the stack pointer is always readable")
+}
+
+fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
+    cpu.add_code_hook(1, 0, move |cpu, address, _size| {
+        let stack_pointer = read_stack_pointer(arch, cpu);
+        let notes = cpu.get_data_mut();
+        notes.settle(stack_pointer);
+        notes.inside = notes.code.contains(&address);
+    })?;
+    cpu.add_mem_hook(HookType::MEM_READ | HookType::MEM_WRITE, 1, 0, |cpu, kind, address, size, _value| {
+        let notes = cpu.get_data_mut();
+        if notes.inside {
+            let access = if kind == MemType::WRITE { Access::Write } else { Access::Read };
+            notes.pending.push(AccessRecord { access, address, size: size as u32 });
+        }
+        true
+    })?;
+    Ok(())
+}
+
+impl Notes {
+    /// Judges the accesses of the instruction that has just ended, now that the stack pointer after it is known: a push
+    /// writes below the old one but not below the new one, a pop the other way round.
+    fn settle(&mut self, stack_pointer: u64) {
+        let lowest = self.stack_pointer.min(stack_pointer);
+        let stack =
+            Region::NativeStack.address()..Region::NativeStack.address() + Region::NativeStack.size() as u64;
+        for record in std::mem::take(&mut self.pending) {
+            let write = record.access == Access::Write;
+            if !stack.contains(&record.address) {
+                self.accesses.push(record);
+            } else if record.address < lowest {
+                self.breaches.push(FrameBreach::BelowStack { write, below: lowest - record.address });
+            } else if record.address + u64::from(record.size) > STACK_POINTER {
+                let above = record.address.saturating_sub(STACK_POINTER);
+                self.breaches.push(FrameBreach::CallerStack { write, above });
+            }
+        }
+        self.stack_pointer = stack_pointer;
+    }
+}
+
+/// Runs one instance and tells how it ended.
+fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, timeout: u64, count: usize) -> Result<(), Stop> {
+    let notes = cpu.get_data_mut();
+    notes.bad_access = None;
+    notes.interrupt = None;
+    let result = cpu.emu_start(entry, exit, timeout, count);
+    let pc = cpu.pc_read().ok();
+    let fault = match (result, cpu.get_data().bad_access, cpu.get_data().interrupt) {
+        (Ok(()), None, None) if pc == Some(exit) => return Ok(()),
+        (_, Some((access, address)), _) => Fault::Memory { access, address: Some(address) },
+        (_, None, Some(number)) => interrupt(arch, number),
+        (Ok(()), None, None) => ran_on(cpu, pc, count),
+        (Err(uc_error::INSN_INVALID), ..) => Fault::Illegal,
+        (Err(error), ..) => memory_error(error).unwrap_or(Fault::Other(error as i32)),
+    };
+    Err(Stop { fault, at: pc })
+}
+
+fn ran_on(cpu: &Cpu, pc: Option<u64>, count: usize) -> Fault {
+    let timed_out = cpu.query(Query::TIMEOUT).is_ok_and(|timed_out| timed_out != 0);
+    if timed_out || count != 0 { Fault::RunAway } else { Fault::Escape { address: pc } }
+}
+
+fn memory_error(error: uc_error) -> Option<Fault> {
+    let access = match error {
+        uc_error::READ_UNMAPPED | uc_error::READ_PROT | uc_error::READ_UNALIGNED => Access::Read,
+        uc_error::WRITE_UNMAPPED | uc_error::WRITE_PROT | uc_error::WRITE_UNALIGNED => Access::Write,
+        uc_error::FETCH_UNMAPPED | uc_error::FETCH_PROT | uc_error::FETCH_UNALIGNED => Access::Execute,
+        _ => return None,
+    };
+    Some(Fault::Memory { access, address: None })
+}
+
+/// The fault of an exception number: the vector on x86 (Intel SDM vol. 3, 6.3.1), QEMU's `EXCP_*` on ARM.
+fn interrupt(arch: Arch, number: u32) -> Fault {
+    match (arch, number) {
+        (Arch::X86_64, 0) => Fault::Divide,
+        (Arch::X86_64, 1 | 3) | (Arch::Aarch64, 7) => Fault::Trap,
+        (Arch::X86_64, 6) | (Arch::Aarch64, 1) => Fault::Illegal,
+        // A general-protection exception: an address that is not canonical.
+        (Arch::X86_64, 13) => Fault::Memory { access: Access::Read, address: None },
+        _ => Fault::Other(number as i32),
+    }
+}
+
+impl Machine for UnicornMachine {
+    fn arena(&self) -> &Arena {
+        &self.arena
+    }
+
+    fn arena_mut(&mut self) -> &mut Arena {
+        &mut self.arena
+    }
+
+    fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop> {
+        self.fast.ctl_flush_tb().expect("flushing translations cannot fail");
+        start(self.arch, &mut self.fast, entry, exit, TIMEOUT_US, 0)
+    }
+
+    fn run_watched(
+        &mut self,
+        entry: u64,
+        exit: u64,
+        code: Range<u64>,
+        watch: &mut Watch,
+    ) -> Result<(), Stop> {
+        self.watched.ctl_flush_tb().expect("flushing translations cannot fail");
+        let notes = self.watched.get_data_mut();
+        *notes = Notes { code, stack_pointer: STACK_POINTER, ..Notes::default() };
+        let result = start(self.arch, &mut self.watched, entry, exit, 0, WATCHED_INSTRUCTIONS);
+        let stack_pointer = read_stack_pointer(self.arch, &self.watched);
+        let notes = self.watched.get_data_mut();
+        notes.settle(stack_pointer);
+        watch.accesses = Some(std::mem::take(&mut notes.accesses));
+        watch.breaches.append(&mut notes.breaches);
+        result
+    }
+}

@@ -1,0 +1,651 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The main job: every form of every operation, on both architectures, on every engine, over payloads and states from the
+//! generators; rows and verdicts come out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kop_emulators::engines::EngineKind;
+use kop_ops::choices::{Choices, Seeded, mix};
+use kop_ops::ebpf::RegSet;
+use kop_ops::state::Slot;
+use kop_ops::{Arch, Catalog, Features, Form, Kop, Memory, Operands};
+use kop_reports as reports;
+use rayon::prelude::*;
+
+use crate::describe;
+use crate::finding::Finding;
+use crate::generate::{
+    Planned, StateClasses, StatePlan, alias_pattern, invalid_payload, plan, random_operands,
+};
+use crate::rig::{Load, Rig};
+use crate::subject::{Scope, Subject, ignored_bits, prepare};
+
+/// How a check is run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Architectures and SIMD.
+    pub scope: Scope,
+    /// The states of each row.
+    pub states: usize,
+    /// Go on with other seeds until this much time has passed.
+    pub time: Option<Duration>,
+    /// The engines, all of them available.
+    pub engines: Vec<&'static EngineKind>,
+    /// Determines everything.
+    pub seed: u64,
+    /// Threads.
+    pub jobs: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            scope: Scope::default(),
+            states: DEFAULT_STATES,
+            time: None,
+            engines: crate::selection::available().0,
+            seed: 0,
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// The states of each row unless told otherwise.
+pub const DEFAULT_STATES: usize = 20_000;
+
+/// Payloads per unit of work.
+const PAYLOADS_PER_UNIT: usize = 24;
+
+/// Payloads, valid and not, whose callbacks are compared in one unit of work without running anything.
+const INSPECTED_PER_UNIT: usize = 1000;
+
+/// Such units per form and round.
+const INSPECTION_UNITS: usize = 4;
+
+/// Hears how far a check is.
+pub trait Progress: Sync {
+    /// There are so many units of work in this round.
+    fn round(&self, units: usize);
+    /// One more is done.
+    fn unit(&self, label: &str);
+}
+
+/// Hears nothing.
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn round(&self, _units: usize) {}
+    fn unit(&self, _label: &str) {}
+}
+
+/// One operation's form with its plan.
+struct Target<'a> {
+    kop: &'a dyn Kop,
+    form: &'a Form,
+    planned: Vec<Planned>,
+}
+
+/// A unit of work: some payloads of a target.
+struct Unit {
+    target: usize,
+    number: u64,
+    work: Work,
+}
+
+enum Work {
+    Run(Range<usize>),
+    Inspect,
+}
+
+/// What a unit gave.
+#[derive(Default)]
+struct UnitResult {
+    findings: Vec<(Finding, u64)>,
+    tally: Tally,
+}
+
+/// What is counted for a target.
+#[derive(Default)]
+struct Tally {
+    payloads: BTreeMap<Arch, u64>,
+    states: BTreeMap<Arch, u64>,
+    variants: BTreeMap<(Arch, Features), u64>,
+    absent: BTreeMap<(Arch, Features), u64>,
+    unable: BTreeMap<(Arch, Features), String>,
+    unreferenced: BTreeSet<String>,
+    engines: BTreeSet<(Arch, &'static str)>,
+    inspected: u64,
+    observed: u64,
+    ignored: u64,
+    operand_classes: BTreeMap<String, u64>,
+    state_classes: StateClasses,
+    has_memory: bool,
+    has_relations: bool,
+}
+
+impl Tally {
+    fn merge(&mut self, other: Tally) {
+        fn add<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
+            for (key, count) in theirs {
+                *mine.entry(key).or_default() += count;
+            }
+        }
+        add(&mut self.payloads, other.payloads);
+        add(&mut self.states, other.states);
+        add(&mut self.variants, other.variants);
+        add(&mut self.absent, other.absent);
+        add(&mut self.operand_classes, other.operand_classes);
+        self.unable.extend(other.unable);
+        self.unreferenced.extend(other.unreferenced);
+        self.engines.extend(other.engines);
+        self.inspected += other.inspected;
+        self.observed += other.observed;
+        self.ignored |= other.ignored;
+        self.state_classes.merge(&other.state_classes);
+        self.has_memory |= other.has_memory;
+        self.has_relations |= other.has_relations;
+    }
+}
+
+/// Checks the operations of a catalog.
+///
+/// `found` is called with every finding of a new cause at once, from the thread that found it.
+///
+/// # Errors
+/// Why an engine cannot be made, in one line.
+pub fn check<'a>(
+    catalog: &Catalog<'a>,
+    settings: &Settings,
+    progress: &dyn Progress,
+    found: &(dyn Fn(&dyn Kop, &Form, &Finding) + Sync),
+) -> Result<Checked<'a>, String> {
+    check_with(catalog, settings, progress, found, &|rig| rig)
+}
+
+/// As [`check`], with a change to every rig, for tests that plant a fault in an engine.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_with<'a>(
+    catalog: &Catalog<'a>,
+    settings: &Settings,
+    progress: &dyn Progress,
+    found: &(dyn Fn(&dyn Kop, &Form, &Finding) + Sync),
+    change: &(dyn Fn(Rig) -> Rig + Sync),
+) -> Result<Checked<'a>, String> {
+    let start = Instant::now();
+    let jobs = settings.jobs.max(1);
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(jobs).build().map_err(|error| error.to_string())?;
+    let forms: Vec<_> = catalog.forms().collect();
+    let mut totals: Vec<(Vec<(Finding, u64)>, Tally)> = forms.iter().map(|_| Default::default()).collect();
+    let over = || settings.time.is_some_and(|time| start.elapsed() >= time);
+    for round in 0u64.. {
+        let seed = if round == 0 { settings.seed } else { mix(settings.seed ^ mix(round)) };
+        let targets: Vec<Target> = pool.install(|| {
+            forms
+                .par_iter()
+                .enumerate()
+                .map(|(number, &(kop, form))| {
+                    let mut choices = Seeded::derived(seed, &[PLANNING, number as u64]);
+                    Target { kop, form, planned: plan(kop, form, settings.states, &mut choices) }
+                })
+                .collect()
+        });
+        let units = units(&targets);
+        progress.round(units.len());
+        let next = AtomicUsize::new(0);
+        let results: Mutex<BTreeMap<usize, UnitResult>> = Mutex::new(BTreeMap::new());
+        let known: Mutex<BTreeSet<(usize, String)>> = Mutex::new(BTreeSet::new());
+        let failures: Vec<Result<(), String>> = pool.broadcast(|_| {
+            let mut rig = change(Rig::new(&settings.engines)?);
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(unit) = units.get(index) else { return Ok(()) };
+                if round > 0 && over() {
+                    return Ok(());
+                }
+                let target = &targets[unit.target];
+                let result = run_unit(&mut rig, target, unit, seed, settings);
+                for (finding, _) in &result.findings {
+                    let new = known.lock().expect("no thread panics").insert((unit.target, finding.cause()));
+                    if new {
+                        found(target.kop, target.form, finding);
+                    }
+                }
+                results.lock().expect("no thread panics").insert(index, result);
+                progress.unit(target.kop.name());
+            }
+        });
+        failures.into_iter().collect::<Result<(), String>>()?;
+        for (index, result) in results.into_inner().expect("no thread panics") {
+            let (findings, tally) = &mut totals[units[index].target];
+            for (finding, count) in result.findings {
+                match findings.iter_mut().find(|(known, _)| known.cause() == finding.cause()) {
+                    Some((_, known)) => *known += count,
+                    None => findings.push((finding, count)),
+                }
+            }
+            tally.merge(result.tally);
+        }
+        if settings.time.is_none() || over() {
+            break;
+        }
+    }
+    let rows = forms
+        .iter()
+        .zip(totals)
+        .map(|(&(kop, form), (findings, tally))| FormResult { kop, form, findings, tally })
+        .collect();
+    Ok(Checked { forms: rows, elapsed: start.elapsed() })
+}
+
+/// Labels that keep the sequences of decisions apart.
+const PLANNING: u64 = 1;
+const RUNNING: u64 = 2;
+const INSPECTING: u64 = 3;
+
+fn units(targets: &[Target]) -> Vec<Unit> {
+    let mut units = Vec::new();
+    for (target, planned) in targets.iter().enumerate() {
+        let length = planned.planned.len();
+        let runs =
+            (0..length).step_by(PAYLOADS_PER_UNIT).map(|from| from..length.min(from + PAYLOADS_PER_UNIT));
+        let work = runs.map(Work::Run).chain((0..INSPECTION_UNITS).map(|_| Work::Inspect));
+        units.extend(work.enumerate().map(|(number, work)| Unit { target, number: number as u64, work }));
+    }
+    units
+}
+
+fn run_unit(rig: &mut Rig, target: &Target, unit: &Unit, seed: u64, settings: &Settings) -> UnitResult {
+    let label = |kind| Seeded::derived(seed, &[kind, unit.target as u64, unit.number]);
+    match &unit.work {
+        Work::Inspect => inspect_payloads(target, &mut label(INSPECTING), &settings.scope),
+        Work::Run(range) => run_payloads(
+            rig,
+            target,
+            &target.planned[range.clone()],
+            unit.number,
+            &mut label(RUNNING),
+            settings,
+        ),
+    }
+}
+
+/// Compares the callbacks on payloads, valid and not, without running anything.
+fn inspect_payloads(target: &Target, choices: &mut Seeded, scope: &Scope) -> UnitResult {
+    let (kop, form) = (target.kop, target.form);
+    let mut result = UnitResult::default();
+    for number in 0..INSPECTED_PER_UNIT {
+        let payload = if number % 2 == 0 {
+            invalid_payload(kop, form, choices)
+        } else {
+            match random_operands(kop, form, choices) {
+                Some(operands) => form.layout.pack(&operands),
+                None => continue,
+            }
+        };
+        if number % 64 == 1 {
+            result.tally.ignored |= ignored_bits(kop, form, payload, scope);
+        }
+        result.tally.inspected += 1;
+        add_findings(&mut result.findings, prepare(kop, form, payload, scope).findings);
+    }
+    result
+}
+
+fn add_findings(known: &mut Vec<(Finding, u64)>, findings: impl IntoIterator<Item = Finding>) {
+    for finding in findings {
+        match known.iter_mut().find(|(known, _)| known.cause() == finding.cause()) {
+            Some((_, count)) => *count += 1,
+            None => known.push((finding, 1)),
+        }
+    }
+}
+
+fn run_payloads(
+    rig: &mut Rig,
+    target: &Target,
+    planned: &[Planned],
+    number: u64,
+    choices: &mut Seeded,
+    settings: &Settings,
+) -> UnitResult {
+    let (kop, form) = (target.kop, target.form);
+    let mut result = UnitResult::default();
+    let slot = Slot::of_batch(number);
+    let memory = random_memory(slot, choices);
+    let mut subjects: Vec<(Subject, usize)> = Vec::new();
+    for planned in planned {
+        note_operands(form, &planned.operands, &mut result.tally.operand_classes);
+        let prepared = prepare(kop, form, form.layout.pack(&planned.operands), &settings.scope);
+        add_findings(&mut result.findings, prepared.findings);
+        if let Some(subject) = prepared.subject {
+            subjects.push((subject, planned.states));
+        }
+    }
+    let loads: Vec<Load> = subjects
+        .iter()
+        .flat_map(|(subject, states)| make_loads(subject, *states, slot, choices, &mut result.tally))
+        .collect();
+    for run in runs(&loads) {
+        let outcome = rig.run(&memory, run);
+        for (load, ran) in run.iter().zip(&outcome.ran) {
+            for &arch in ran {
+                *result.tally.states.entry(arch).or_default() += load.count() as u64;
+            }
+            for variant in &load.subject.variants {
+                if ran.contains(&variant.code.arch) {
+                    let key = (variant.code.arch, variant.features);
+                    *result.tally.variants.entry(key).or_default() += load.count() as u64;
+                }
+            }
+        }
+        for (finding, count) in outcome.findings {
+            match result.findings.iter_mut().find(|(known, _)| known.cause() == finding.cause()) {
+                Some((_, known)) => *known += count,
+                None => result.findings.push((finding, count)),
+            }
+        }
+        let tally = &mut result.tally;
+        tally.observed += outcome.observed;
+        tally.engines.extend(outcome.engines);
+        tally.unreferenced.extend(outcome.unreferenced);
+        for (arch, features, reason) in outcome.unable {
+            tally.unable.insert((arch, features), reason);
+        }
+    }
+    for (subject, _) in &subjects {
+        for &(arch, features) in &subject.absent {
+            *result.tally.absent.entry((arch, features)).or_default() += 1;
+        }
+        for &arch in &settings.scope.archs {
+            if subject.variants.iter().any(|variant| variant.code.arch == arch) {
+                *result.tally.payloads.entry(arch).or_default() += 1;
+            }
+        }
+    }
+    result
+}
+
+/// The most states of one load: more go into further loads.
+const STATES_PER_LOAD: usize = 2048;
+
+fn make_loads<'s>(
+    subject: &'s Subject<'s>,
+    states: usize,
+    slot: Slot,
+    choices: &mut Seeded,
+    tally: &mut Tally,
+) -> Vec<Load<'s>> {
+    let inputs = subject.named();
+    let state_plan = StatePlan {
+        inputs,
+        memory: &subject.memory,
+        interesting: subject.kop.interesting_values(subject.form),
+        slot,
+    };
+    tally.has_memory |= !subject.memory.is_empty();
+    tally.has_relations |=
+        inputs.minus(RegSet::from(kop_ops::ebpf::Reg::R10)).len() > 1 + subject.memory.len();
+    (0..states)
+        .step_by(STATES_PER_LOAD)
+        .map(|from| {
+            let mut values = Vec::new();
+            for _ in from..states.min(from + STATES_PER_LOAD) {
+                state_plan.generate(choices, &mut tally.state_classes, &mut values);
+            }
+            let background = state_plan.background(choices);
+            Load { subject, inputs, states: values, background, garbage: choices.bits() }
+        })
+        .collect()
+}
+
+/// Loads that may share a memory: one alone when it stores, otherwise as many as a chunk holds.
+fn runs<'l, 's>(loads: &'l [Load<'s>]) -> Vec<&'l [Load<'s>]> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    let mut words = 0;
+    for (index, load) in loads.iter().enumerate() {
+        let own = load.count() * 2 * load.inputs.len();
+        let alone = load.subject.stores() || loads[start].subject.stores();
+        let full = index - start >= kop_emulators::engine::MAX_BATCHES / 2
+            || words + own > kop_emulators::engine::MAX_ROW_WORDS;
+        if index > start && (alone || full) {
+            runs.push(&loads[start..index]);
+            (start, words) = (index, 0);
+        }
+        words += own;
+    }
+    if start < loads.len() {
+        runs.push(&loads[start..]);
+    }
+    runs
+}
+
+fn random_memory(slot: Slot, choices: &mut impl Choices) -> Memory {
+    let mut memory = Memory::zeroed(slot);
+    for bytes in [&mut memory.window, &mut memory.stack] {
+        for word in bytes.chunks_exact_mut(8) {
+            word.copy_from_slice(&choices.bits().to_le_bytes());
+        }
+    }
+    memory
+}
+
+fn note_operands(form: &Form, operands: &Operands, classes: &mut BTreeMap<String, u64>) {
+    for class in operand_classes(form, operands) {
+        *classes.entry(class).or_default() += 1;
+    }
+}
+
+/// The classes that a payload belongs to.
+fn operand_classes(form: &Form, operands: &Operands) -> Vec<String> {
+    let mut classes = vec![format!("alias {}", alias_pattern(form, operands))];
+    for (field, &value) in form.layout.fields().iter().zip(operands.values()) {
+        let (min, max) = field.range();
+        if field.is_register() {
+            classes.push(format!("{}=r{value}", field.name));
+        } else if value == min || value == max {
+            classes.push(format!("{}={value}", field.name));
+        } else if crate::generate::is_boundary(field, value) {
+            classes.push(format!("{} at a power of two", field.name));
+        }
+    }
+    classes
+}
+
+/// The classes that the form's payloads can belong to, from many random ones.
+fn possible_classes(kop: &dyn Kop, form: &Form) -> BTreeSet<String> {
+    let mut choices = Seeded::derived(0, &[PLANNING]);
+    (0..4000)
+        .filter_map(|_| random_operands(kop, form, &mut choices))
+        .flat_map(|operands| operand_classes(form, &operands))
+        .collect()
+}
+
+/// What a check found, form by form.
+pub struct Checked<'a> {
+    forms: Vec<FormResult<'a>>,
+    elapsed: Duration,
+}
+
+struct FormResult<'a> {
+    kop: &'a dyn Kop,
+    form: &'a Form,
+    findings: Vec<(Finding, u64)>,
+    tally: Tally,
+}
+
+impl<'a> Checked<'a> {
+    /// The findings, with the operation and form they belong to.
+    pub fn findings(&self) -> impl Iterator<Item = (&'a dyn Kop, &'a Form, &Finding)> {
+        self.forms.iter().flat_map(|result| {
+            result.findings.iter().map(move |(finding, _)| (result.kop, result.form, finding))
+        })
+    }
+
+    /// The record, with every finding minimised; `save` is the directory for cases.
+    ///
+    /// # Errors
+    /// Why an engine cannot be made or a case cannot be written, in one line.
+    pub fn record(&self, settings: &Settings, save: Option<&Path>) -> Result<reports::Record, String> {
+        let mut rig = None;
+        let mut rows = Vec::new();
+        for result in &self.forms {
+            for &arch in &settings.scope.archs {
+                rows.push(result.row(arch, settings, save, &mut rig)?);
+            }
+        }
+        Ok(reports::Record {
+            schema: reports::SCHEMA.to_owned(),
+            verdict: reports::Record::verdict_of(&rows),
+            seed: settings.seed,
+            engines: crate::selection::engines_of(&settings.engines),
+            ops: rows,
+            elapsed_s: (self.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            jobs: settings.jobs,
+        })
+    }
+}
+
+impl FormResult<'_> {
+    fn row(
+        &self,
+        arch: Arch,
+        settings: &Settings,
+        save: Option<&Path>,
+        rig: &mut Option<Rig>,
+    ) -> Result<reports::Row, String> {
+        let tally = &self.tally;
+        let mut divergences = Vec::new();
+        for (finding, count) in self.findings.iter().filter(|(finding, _)| finding.concerns(arch)) {
+            let rig = match rig {
+                Some(rig) => rig,
+                None => rig.insert(Rig::new(&settings.engines)?),
+            };
+            let described =
+                describe::divergence(rig, self.kop, self.form, finding, *count, arch, &settings.scope, save)?;
+            divergences.push(described);
+        }
+        let states = tally.states.get(&arch).copied().unwrap_or(0);
+        let untested = (states == 0).then(|| self.why_untested(arch));
+        let verdict = if !divergences.is_empty() {
+            reports::RowVerdict::Divergent
+        } else if untested.is_some() {
+            reports::RowVerdict::Untested
+        } else {
+            reports::RowVerdict::Equivalent
+        };
+        let classes = self.classes();
+        Ok(reports::Row {
+            name: self.kop.name().to_owned(),
+            form: self.form.name.to_string(),
+            arch: arch.name().to_owned(),
+            engines: settings
+                .engines
+                .iter()
+                .filter(|engine| tally.engines.contains(&(arch, engine.name)))
+                .map(|engine| engine.name.to_owned())
+                .collect(),
+            payloads: tally.payloads.get(&arch).copied().unwrap_or(0),
+            payloads_total: describe::payloads_total(self.kop, self.form),
+            payloads_inspected: tally.inspected,
+            states,
+            observed: tally.observed,
+            verdict,
+            untested,
+            variants: self.variants(arch, settings),
+            warnings: self.warnings(arch, &classes),
+            divergences,
+            classes,
+        })
+    }
+
+    fn variants(&self, arch: Arch, settings: &Settings) -> Vec<reports::Variant> {
+        settings
+            .scope
+            .feature_sets(self.kop, arch)
+            .into_iter()
+            .filter_map(|features| {
+                let key = (arch, features);
+                let states = self.tally.variants.get(&key).copied().unwrap_or(0);
+                let untested = match (self.tally.absent.get(&key), self.tally.unable.get(&key)) {
+                    (Some(_), _) => Some("no emit: the proof sequence is compiled".to_owned()),
+                    (None, Some(reason)) => Some(reason.clone()),
+                    // The same bytes as for a fuller set of features.
+                    (None, None) if states == 0 => return None,
+                    (None, None) => None,
+                };
+                Some(reports::Variant { features: features.to_string(), states, untested })
+            })
+            .collect()
+    }
+
+    fn why_untested(&self, arch: Arch) -> String {
+        let tally = &self.tally;
+        if let Some(reason) =
+            tally.unable.iter().find_map(|((own, _), reason)| (*own == arch).then_some(reason))
+        {
+            return reason.clone();
+        }
+        if let Some(reason) = tally.unreferenced.first() {
+            return reason.clone();
+        }
+        if tally.absent.keys().any(|(own, _)| *own == arch) {
+            return "there is no emit for these features: the proof sequence is compiled".to_owned();
+        }
+        format!("no reference engine, or none that executes {arch} code, was asked for or is here")
+    }
+
+    fn classes(&self) -> BTreeMap<String, u64> {
+        let mut classes: BTreeMap<String, u64> =
+            possible_classes(self.kop, self.form).into_iter().map(|class| (class, 0)).collect();
+        for (class, count) in &self.tally.operand_classes {
+            *classes.entry(class.clone()).or_default() += count;
+        }
+        let interesting = !self.kop.interesting_values(self.form).is_empty();
+        classes.extend(self.tally.state_classes.by_name(
+            self.tally.has_memory,
+            self.tally.has_relations,
+            interesting,
+        ));
+        classes
+    }
+
+    fn warnings(&self, arch: Arch, classes: &BTreeMap<String, u64>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let ran = self.tally.states.get(&arch).is_some_and(|&states| states > 0);
+        let missing: Vec<&str> =
+            classes.iter().filter(|(_, count)| **count == 0).map(|(class, _)| class.as_str()).collect();
+        if ran && !missing.is_empty() {
+            let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+            let dots = if missing.len() > 3 { ", .." } else { "" };
+            warnings.push(format!(
+                "{} of {} classes never occurred: {shown}{dots}",
+                missing.len(),
+                classes.len()
+            ));
+        }
+        if self.tally.ignored != 0 {
+            warnings.push(format!(
+                "payload bits {:#x} are ignored: several encodings of one site",
+                self.tally.ignored
+            ));
+        }
+        for ((own, features), reason) in &self.tally.unable {
+            if *own == arch {
+                warnings.push(format!("the code for features {features} did not run: {reason}"));
+            }
+        }
+        if ran {
+            warnings.extend(self.tally.unreferenced.iter().cloned());
+        }
+        warnings
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A finding as a report shows it: minimised, saved, with both listings and the command that reproduces it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kop_emulators::inspect;
+use kop_ops::{Arch, EmitRequest, Features, Form, Kop, Pass, Site};
+use kop_reports::{Divergence, ListingLine};
+
+use crate::case::{self, Case};
+use crate::finding::Finding;
+use crate::minimise::minimise;
+use crate::rig::Rig;
+use crate::subject::Scope;
+
+/// Payload spaces up to this size are counted exactly.
+const COUNTED: u64 = 200_000;
+
+/// How many payloads the form has; the number of operand combinations where there are too many to count.
+pub fn payloads_total(kop: &dyn Kop, form: &Form) -> u64 {
+    let combinations = form.layout.combinations();
+    if combinations > COUNTED {
+        return combinations;
+    }
+    let admitted = |index: &u64| {
+        let operands = form.layout.combination(*index);
+        form.layout.encode(&operands).is_ok()
+            && kop.admits(&Site { form, operands, features: Features::NONE }).is_ok()
+    };
+    (0..combinations).filter(admitted).count() as u64
+}
+
+/// The case of a finding as it was found.
+pub fn raw_case(kop: &dyn Kop, form: &Form, finding: &Finding) -> Case {
+    let zeroed = kop_ops::State::zeroed(kop_ops::Slot::default());
+    let (state, garbage) = finding.run.as_ref().map_or((&zeroed, 0), |(state, garbage)| (state, *garbage));
+    let mut case = Case::new(kop, form, finding.payload, state);
+    case.garbage = garbage;
+    label(&mut case, finding);
+    if finding.run.is_some() {
+        case.comment.push(case::AS_FOUND.to_owned());
+    }
+    case
+}
+
+fn label(case: &mut Case, finding: &Finding) {
+    case.comment = vec![
+        finding.message.clone(),
+        format!("kind {}, speaks against: {} ({})", finding.kind, finding.blame, finding.reason),
+    ];
+    case.arch = finding.arch;
+    case.features = finding.arch.map(|_| finding.features);
+}
+
+/// Writes a finding's case into `dir`, before anything else is done with it.
+///
+/// # Errors
+/// The path and what the operating system says.
+pub fn save_raw(dir: &Path, kop: &dyn Kop, form: &Form, finding: &Finding) -> Result<(), String> {
+    let case = raw_case(kop, form, finding);
+    case::save(dir, &case, &finding.cause()).map(drop).map_err(|error| format!("{}: {error}", dir.display()))
+}
+
+/// The divergence of a finding in the row of `arch`.
+///
+/// # Errors
+/// Why the minimised case cannot be written.
+#[expect(clippy::too_many_arguments, reason = "a finding, where it belongs, and what to do with it")]
+pub fn divergence(
+    rig: &mut Rig,
+    kop: &dyn Kop,
+    form: &Form,
+    finding: &Finding,
+    occurrences: u64,
+    arch: Arch,
+    scope: &Scope,
+    save: Option<&Path>,
+) -> Result<Divergence, String> {
+    let minimal = minimise(rig, kop, form, finding, scope);
+    let mut case = raw_case(kop, form, finding);
+    let mut shown = finding.clone();
+    if let Some(minimal) = minimal {
+        shown = minimal.finding;
+        case = Case::new(kop, form, minimal.payload, &minimal.state);
+        case.garbage = minimal.garbage;
+        label(&mut case, &shown);
+    }
+    let path = match save {
+        None => None,
+        Some(dir) => Some(
+            case::save_minimised(dir, &case, &finding.cause())
+                .map_err(|error| format!("{}: {error}", dir.display()))?,
+        ),
+    };
+    let operands = case.operands().map_or_else(
+        |_| BTreeMap::new(),
+        |operands| {
+            let fields = form.layout.fields().iter().zip(operands.values());
+            fields.map(|(field, &value)| (field.name.to_string(), field.show(value))).collect()
+        },
+    );
+    let reproduce = path.as_ref().map(|path| format!("kop repro {}", path.display()));
+    Ok(Divergence {
+        kind: shown.kind,
+        engine: shown.engine.clone(),
+        payload: format!("{:#x}", case.payload),
+        operands,
+        first_difference: shown.difference.clone(),
+        case: path.map(|path| path.display().to_string()),
+        message: shown.message.clone(),
+        blame: shown.blame.clone(),
+        blame_reason: shown.reason.clone(),
+        features: finding.features.to_string(),
+        occurrences,
+        reproduce,
+        minimised: finding.run.as_ref().map(|_| case.to_string()),
+        sides: shown.sides.clone(),
+        proof: proof_listing(kop, form, case.payload),
+        native: native_listing(kop, form, case.payload, arch, finding.features),
+    })
+}
+
+/// The proof sequence, an instruction a line, or why there is none.
+pub fn proof_listing(kop: &dyn Kop, form: &Form, payload: u64) -> Vec<String> {
+    match kop.instantiate(form, payload) {
+        Ok(proof) => proof.iter().map(ToString::to_string).collect(),
+        Err(reject) => vec![format!("rejected: {reject}")],
+    }
+}
+
+/// The native code with its bytes; empty when there is none.
+pub fn native_listing(
+    kop: &dyn Kop,
+    form: &Form,
+    payload: u64,
+    arch: Arch,
+    features: Features,
+) -> Vec<ListingLine> {
+    let request = EmitRequest { arch, features, payload, pass: Pass::Write, address: 0 };
+    let Ok(emission) = kop.emit(form, &request) else { return Vec::new() };
+    inspect::listing(arch, &emission.bytes)
+        .into_iter()
+        .map(|line| ListingLine {
+            offset: line.offset,
+            bytes: line.bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" "),
+            text: line.text,
+        })
+        .collect()
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Generators: which payloads and which states are worth running. A case is a pure function of the catalog and a seed, or
+//! of a fuzzer's bytes; both go through the same code.
+
+mod fuzz;
+mod payload;
+mod state;
+
+pub use fuzz::{ByteChoices, FuzzInput};
+pub use payload::{
+    Planned, alias_pattern, field_values, invalid_payload, is_boundary, plan, random_operands,
+};
+pub use state::{StateClasses, StatePlan};

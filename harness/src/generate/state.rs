@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! States: register values from the places where mistakes are, related to each other, and pointers at the ends of window
+//! and stack.
+
+use std::collections::BTreeMap;
+
+use kop_ops::MemoryUse;
+use kop_ops::choices::Choices;
+use kop_ops::ebpf::{Reg, RegSet};
+use kop_ops::state::{Registers, STACK_SIZE, Slot, WINDOW_SIZE};
+
+/// How the states of one payload are made.
+#[derive(Clone, Debug)]
+pub struct StatePlan<'a> {
+    /// The registers that get values, ascending in every state.
+    pub inputs: RegSet,
+    /// The accesses whose bases have to point somewhere.
+    pub memory: &'a [MemoryUse],
+    /// Values that the operation finds worth trying.
+    pub interesting: &'a [u64],
+    /// The slot.
+    pub slot: Slot,
+}
+
+/// How often each class of value was generated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateClasses {
+    counts: [u64; CLASSES.len()],
+}
+
+/// The classes of values, in the order in which they are drawn.
+const CLASSES: [&str; 16] = [
+    "value zero",
+    "value one",
+    "value all ones",
+    "value signed extreme",
+    "value 32-bit extreme",
+    "value single bit",
+    "value mask",
+    "value byte pattern",
+    "value small",
+    "value of the operation",
+    "value random",
+    "values equal",
+    "values off by one",
+    "values one bit apart",
+    "pointer at an end",
+    "pointer outside",
+];
+
+impl StateClasses {
+    /// Adds the counts of another tally.
+    pub fn merge(&mut self, other: &StateClasses) {
+        for (mine, theirs) in self.counts.iter_mut().zip(other.counts) {
+            *mine += theirs;
+        }
+    }
+
+    /// The counts by class; pointer classes are left out for operations without memory, relations for those with one input.
+    pub fn by_name(
+        &self,
+        has_memory: bool,
+        has_relations: bool,
+        has_interesting: bool,
+    ) -> BTreeMap<String, u64> {
+        CLASSES
+            .iter()
+            .zip(self.counts)
+            .filter(|(name, _)| has_memory || !name.starts_with("pointer"))
+            .filter(|(name, _)| has_relations || !name.starts_with("values"))
+            .filter(|(name, _)| has_interesting || **name != "value of the operation")
+            .map(|(name, count)| ((*name).to_owned(), count))
+            .collect()
+    }
+
+    fn note(&mut self, name: &str) {
+        let index = CLASSES.iter().position(|class| *class == name).expect("classes are named by literals");
+        self.counts[index] += 1;
+    }
+}
+
+impl StatePlan<'_> {
+    /// Appends one state: the values of the inputs, ascending by register.
+    pub fn generate(&self, choices: &mut impl Choices, classes: &mut StateClasses, states: &mut Vec<u64>) {
+        let start = states.len();
+        for reg in self.inputs.iter() {
+            let value = if reg == Reg::R10 {
+                self.slot.stack_end()
+            } else if let Some(usage) = self.memory.iter().find(|usage| usage.base == reg) {
+                self.pointer(usage, choices, classes)
+            } else {
+                self.number(&states[start..], choices, classes)
+            };
+            states.push(value);
+        }
+    }
+
+    /// What registers hold that neither form names: never zero, different for each half.
+    pub fn background(&self, choices: &mut impl Choices) -> [Registers; 2] {
+        let mut half = || {
+            let mut registers: Registers = std::array::from_fn(|_| choices.bits() | 1);
+            registers[Reg::R10.index()] = self.slot.stack_end();
+            registers
+        };
+        [half(), half()]
+    }
+
+    fn number(&self, before: &[u64], choices: &mut impl Choices, classes: &mut StateClasses) -> u64 {
+        if !before.is_empty() && choices.one_in(5) {
+            let other = *choices.pick(before);
+            let (class, value) = match choices.below(8) {
+                0..4 => ("values equal", other),
+                4 => ("values off by one", other.wrapping_add(1)),
+                5 => ("values off by one", other.wrapping_sub(1)),
+                6 => ("values one bit apart", other ^ 1 << choices.below(64)),
+                _ => ("values one bit apart", other ^ 1 << 31 ^ u64::from(choices.one_in(2)) << 63),
+            };
+            classes.note(class);
+            return value;
+        }
+        let (class, value) = value(self.interesting, choices);
+        classes.note(class);
+        value
+    }
+
+    /// An address such that the access lies at an end of window or stack, inside, or just outside.
+    fn pointer(&self, usage: &MemoryUse, choices: &mut impl Choices, classes: &mut StateClasses) -> u64 {
+        let (start, length) = if choices.one_in(4) {
+            (self.slot.stack(), STACK_SIZE as u64)
+        } else {
+            (self.slot.window(), WINDOW_SIZE as u64)
+        };
+        let size = u64::from(usage.size);
+        let target = match choices.below(12) {
+            0..3 => start,
+            3..6 => start + length - size,
+            6 => start + 1 + choices.below(8),
+            7 => start + length - size - 1 - choices.below(8),
+            8 if choices.one_in(2) => {
+                classes.note("pointer outside");
+                let beyond = 1 + choices.below(size + 1);
+                if choices.one_in(2) { start - beyond } else { start + length - size + beyond }
+            }
+            8 if choices.one_in(8) => {
+                classes.note("pointer outside");
+                *choices.pick(&[0, 8, u64::MAX, 1 << 47, 1 << 63, 0x7fff_ffff_ffff])
+            }
+            _ => start + choices.below(length - size + 1),
+        };
+        if target == start || target == start + length - size {
+            classes.note("pointer at an end");
+        }
+        target.wrapping_sub(i64::from(usage.offset) as u64)
+    }
+}
+
+/// A value and its class: half of them known troublemakers.
+fn value(interesting: &[u64], choices: &mut impl Choices) -> (&'static str, u64) {
+    const BYTES: [u64; 8] = [
+        0x0101_0101_0101_0101,
+        0x8080_8080_8080_8080,
+        0x5555_5555_5555_5555,
+        0xaaaa_aaaa_aaaa_aaaa,
+        0x00ff_00ff_00ff_00ff,
+        0x0123_4567_89ab_cdef,
+        0xfedc_ba98_7654_3210,
+        0x0000_ffff_0000_ffff,
+    ];
+    const SIGNED: [u64; 4] = [1 << 63, (1 << 63) - 1, (1 << 63) + 1, u64::MAX - 1];
+    const HALVES: [u64; 10] = [
+        0xffff_ffff,
+        0x8000_0000,
+        0x7fff_ffff,
+        0x1_0000_0000,
+        0xffff_ffff_0000_0000,
+        0xffff_ffff_8000_0000,
+        0x8000_0000_8000_0000,
+        0xffff_ffff_7fff_ffff,
+        0x1_0000_0001,
+        0xffff_fffe,
+    ];
+    match choices.below(24) {
+        0 => ("value zero", 0),
+        1 => ("value one", 1),
+        2 => ("value all ones", u64::MAX),
+        3 => ("value signed extreme", *choices.pick(&SIGNED)),
+        4 | 5 => ("value 32-bit extreme", *choices.pick(&HALVES)),
+        6 | 7 => {
+            let bit = 1 << choices.below(64);
+            ("value single bit", if choices.one_in(4) { !bit } else { bit })
+        }
+        8 | 9 => {
+            let mask = u64::MAX >> choices.below(64);
+            ("value mask", if choices.one_in(2) { mask } else { !(mask >> 1) })
+        }
+        10 => ("value byte pattern", *choices.pick(&BYTES)),
+        11 | 12 => {
+            let small = choices.below(130);
+            ("value small", if choices.one_in(4) { small.wrapping_neg() } else { small })
+        }
+        13 if !interesting.is_empty() => ("value of the operation", *choices.pick(interesting)),
+        14 => ("value random", choices.bits() & choices.bits() & choices.bits()),
+        15 => ("value random", choices.bits() >> choices.below(64)),
+        16 => ("value random", choices.bits() << choices.below(64)),
+        17 => ("value random", choices.bits() | !0xffff_ffff),
+        _ => ("value random", choices.bits()),
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! EInsn, the library of operations: one file each, to be read from top to bottom.
+
+pub mod clmul;
+pub mod count_zeros;
+pub mod extract;
+pub mod popcount;
+pub mod rotate;
+pub mod select;
+pub mod swapped_load;

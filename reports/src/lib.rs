@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Versioned result records and their renderings; depends on no other crate of the project.
+
+mod record;
+mod text;
+
+pub use record::{
+    Blame, Difference, Divergence, Engine, Kind, ListingLine, Record, RegisterPair, Row, RowVerdict, SCHEMA,
+    Side, Variant, Verdict,
+};
+pub use text::{Style, divergence, engines_table, row_header, row_line, summary, verbose_classes};

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The record of a check, `kop-report/1`: what is written as JSON and what every rendering starts from.
+//!
+//! Fields may be added; those there are keep their meaning. Numbers of 64 bits are hexadecimal strings.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The schema's name and version.
+pub const SCHEMA: &str = "kop-report/1";
+
+/// The kind of a divergence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An eBPF register differs.
+    Register,
+    /// Memory differs, or native code writes memory that the proof does not.
+    Memory,
+    /// One side faults and the other does not, or they fault differently.
+    Fault,
+    /// A rule of the frame is broken: a preserved register, the stack, where control goes, what may be executed.
+    Frame,
+    /// The proof writes a register that native code leaves, and no contract declares it dead.
+    Temporary,
+    /// One form or architecture accepts a payload that the other rejects.
+    Validity,
+    /// Sizing and emitting differ, the emit is over its limit, or differs between calls or addresses.
+    Encoding,
+    /// The proof sequence breaks the kernel's rules.
+    Shape,
+    /// A module's callback crashed, hung, overran a buffer or lied about what it wrote.
+    Callback,
+    /// The references disagree with each other.
+    Reference,
+}
+
+impl Kind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [Kind; 10] = [
+        Kind::Register,
+        Kind::Memory,
+        Kind::Fault,
+        Kind::Frame,
+        Kind::Temporary,
+        Kind::Validity,
+        Kind::Encoding,
+        Kind::Shape,
+        Kind::Callback,
+        Kind::Reference,
+    ];
+
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Register => "register",
+            Kind::Memory => "memory",
+            Kind::Fault => "fault",
+            Kind::Frame => "frame",
+            Kind::Temporary => "temporary",
+            Kind::Validity => "validity",
+            Kind::Encoding => "encoding",
+            Kind::Shape => "shape",
+            Kind::Callback => "callback",
+            Kind::Reference => "reference",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The side that a divergence speaks against.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Blame {
+    /// The native emit.
+    Emit,
+    /// The proof sequence.
+    Proof,
+    /// The model.
+    Model,
+    /// One engine, against another that ran the same code.
+    Engine(String),
+    /// The engines do not tell.
+    Undecided,
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blame::Emit => f.write_str("emit"),
+            Blame::Proof => f.write_str("proof"),
+            Blame::Model => f.write_str("model"),
+            Blame::Engine(name) => write!(f, "engine {name}"),
+            Blame::Undecided => f.write_str("undecided"),
+        }
+    }
+}
+
+/// The verdict of a whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// No row diverges.
+    Equivalent,
+    /// A row diverges.
+    Divergent,
+}
+
+/// The verdict of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowVerdict {
+    /// No divergence was found.
+    Equivalent,
+    /// A divergence was found.
+    Divergent,
+    /// No engine here can run it; `untested` of the row says why.
+    Untested,
+}
+
+impl RowVerdict {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            RowVerdict::Equivalent => "equivalent",
+            RowVerdict::Divergent => "divergent",
+            RowVerdict::Untested => "untested",
+        }
+    }
+}
+
+/// The record of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The seed.
+    pub seed: u64,
+    /// Every engine that was asked for.
+    pub engines: Vec<Engine>,
+    /// The rows, in the order of the catalog.
+    pub ops: Vec<Row>,
+    /// How long it took, in seconds.
+    pub elapsed_s: f64,
+    /// How many threads it used.
+    pub jobs: usize,
+}
+
+/// An engine of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    /// Its name.
+    pub name: String,
+    /// Whether it took part.
+    pub available: bool,
+    /// Why not, and the way to get it.
+    pub reason: Option<String>,
+}
+
+/// A row: one form of an operation on one architecture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// The operation.
+    pub name: String,
+    /// The form.
+    pub form: String,
+    /// `x86_64` or `aarch64`.
+    pub arch: String,
+    /// The engines that the verdict rests on.
+    pub engines: Vec<String>,
+    /// How many payloads were run.
+    pub payloads: u64,
+    /// How many payloads there are, where they can be enumerated.
+    pub payloads_total: u64,
+    /// How many payloads, valid and invalid, had their callbacks compared without being run.
+    pub payloads_inspected: u64,
+    /// How many states were run, each on every engine.
+    pub states: u64,
+    /// How many of them were run alone with every access observed.
+    pub observed: u64,
+    /// The verdict.
+    pub verdict: RowVerdict,
+    /// Why it is untested.
+    pub untested: Option<String>,
+    /// The native codes by CPU features.
+    pub variants: Vec<Variant>,
+    /// Remarks that are no divergences.
+    pub warnings: Vec<String>,
+    /// The divergences, equal causes once.
+    pub divergences: Vec<Divergence>,
+    /// How often each class of operands and values occurred (`kop check -v` shows it).
+    pub classes: BTreeMap<String, u64>,
+}
+
+/// The native code for one set of CPU features.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Variant {
+    /// The features, as `popcnt,bmi1` or `none`.
+    pub features: String,
+    /// How many states ran on it.
+    pub states: u64,
+    /// Why it did not run: no emit for these features (the proof is compiled), or no engine for it.
+    pub untested: Option<String>,
+}
+
+/// One divergence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Divergence {
+    /// Its kind.
+    pub kind: Kind,
+    /// The engine that showed it, or `-` when none ran.
+    pub engine: String,
+    /// The payload.
+    pub payload: String,
+    /// The operands by name; empty when the payload does not decode.
+    pub operands: BTreeMap<String, String>,
+    /// The first difference; `None` where there is no pair of values.
+    pub first_difference: Option<Difference>,
+    /// The saved case, when it was saved.
+    pub case: Option<String>,
+    /// One line that says what happened.
+    pub message: String,
+    /// The side that it speaks against.
+    pub blame: Blame,
+    /// Why that side, in one line.
+    pub blame_reason: String,
+    /// The CPU features that the code was emitted for.
+    pub features: String,
+    /// How many states or payloads showed the same cause.
+    pub occurrences: u64,
+    /// The command that reproduces it.
+    pub reproduce: Option<String>,
+    /// The minimised case in the notation of case files.
+    pub minimised: Option<String>,
+    /// What each side did with it, the reference first.
+    pub sides: Vec<Side>,
+    /// The proof sequence, instruction by instruction.
+    pub proof: Vec<String>,
+    /// The native code.
+    pub native: Vec<ListingLine>,
+}
+
+/// The first place in which two results differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// `r3`, `window+0x10`, `fault`, or a native register.
+    pub r#where: String,
+    /// What the reference says.
+    pub expected: String,
+    /// What was found.
+    pub actual: String,
+}
+
+/// What one engine made of a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The engine.
+    pub engine: String,
+    /// r0 to r10 before and after, as reports print values.
+    pub registers: Vec<RegisterPair>,
+    /// Bytes of memory that changed: address text, before, after.
+    pub memory: Vec<(String, String, String)>,
+    /// The fault.
+    pub fault: Option<String>,
+    /// Broken rules of the frame.
+    pub frame: Vec<String>,
+}
+
+/// A register before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterPair {
+    /// Its name.
+    pub name: String,
+    /// Its value before.
+    pub before: String,
+    /// Its value after.
+    pub after: String,
+}
+
+/// One instruction of native code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListingLine {
+    /// Its offset in bytes.
+    pub offset: usize,
+    /// Its bytes, as hexadecimal digits.
+    pub bytes: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl Record {
+    /// The record as JSON, indented, with a newline at the end.
+    ///
+    /// # Panics
+    /// Never: every field serialises.
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string_pretty(self).expect("records hold plain data");
+        json.push('\n');
+        json
+    }
+
+    /// The record that [`Record::to_json`] wrote; fields that it does not know are passed over.
+    ///
+    /// # Errors
+    /// One line, when the text is no JSON, has no schema or another than [`SCHEMA`], or lacks a field.
+    pub fn from_json(json: &str) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Header {
+            schema: Option<String>,
+        }
+        let header: Header = serde_json::from_str(json).map_err(|error| format!("not a report: {error}"))?;
+        match header.schema.as_deref() {
+            Some(SCHEMA) => {
+                serde_json::from_str(json).map_err(|error| format!("not a valid {SCHEMA} report: {error}"))
+            }
+            Some(other) => Err(format!("report of the schema {other:?}, but only {SCHEMA:?} is understood")),
+            None => Err(format!("not a report: the field \"schema\" is missing; it should be {SCHEMA:?}")),
+        }
+    }
+
+    /// The verdict that the rows give.
+    pub fn verdict_of(rows: &[Row]) -> Verdict {
+        if rows.iter().any(|row| row.verdict == RowVerdict::Divergent) {
+            Verdict::Divergent
+        } else {
+            Verdict::Equivalent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let engine =
+            Engine { name: "host".to_owned(), available: false, reason: Some("not built".to_owned()) };
+        Record {
+            schema: SCHEMA.to_owned(),
+            verdict: Verdict::Equivalent,
+            seed: u64::MAX,
+            engines: vec![engine],
+            ops: Vec::new(),
+            elapsed_s: 1.5,
+            jobs: 2,
+        }
+    }
+
+    #[test]
+    fn a_record_survives_json() {
+        assert_eq!(Record::from_json(&record().to_json()), Ok(record()));
+    }
+
+    #[test]
+    fn fields_added_later_are_passed_over() {
+        let json = record().to_json().replacen('{', "{\"later\": [1],", 1);
+        assert_eq!(Record::from_json(&json), Ok(record()));
+    }
+
+    #[test]
+    fn another_schema_is_one_clear_line() {
+        let json = r#"{"schema": "kop-report/2", "rows": 3}"#;
+        let error = r#"report of the schema "kop-report/2", but only "kop-report/1" is understood"#;
+        assert_eq!(Record::from_json(json), Err(error.to_owned()));
+        let error = r#"not a report: the field "schema" is missing; it should be "kop-report/1""#;
+        assert_eq!(Record::from_json("{}"), Err(error.to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_record_is_told_on_one_line() {
+        let incomplete = r#"{"schema": "kop-report/1", "verdict": "equivalent"}"#;
+        for (json, start) in [
+            ("", "not a report: "),
+            ("[]", "not a report: "),
+            (r#"{"schema": 1}"#, "not a report: "),
+            (incomplete, "not a valid kop-report/1 report: missing field `seed`"),
+        ] {
+            let error = Record::from_json(json).expect_err(json);
+            assert!(error.starts_with(start), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Rows and divergences that the tests print.
+
+use std::collections::BTreeMap;
+
+use crate::record::{
+    Blame, Difference, Divergence, Engine, Kind, ListingLine, Record, RegisterPair, Row, RowVerdict, SCHEMA,
+    Side, Verdict,
+};
+
+pub(super) fn row(name: &str, form: &str, arch: &str) -> Row {
+    Row {
+        name: name.to_owned(),
+        form: form.to_owned(),
+        arch: arch.to_owned(),
+        engines: ["rbpf", "model", "unicorn-x86_64", "host"].map(str::to_owned).to_vec(),
+        payloads: 1408,
+        payloads_total: 85_184,
+        payloads_inspected: 90_000,
+        states: 20_000,
+        observed: 312,
+        verdict: RowVerdict::Equivalent,
+        untested: None,
+        variants: Vec::new(),
+        warnings: Vec::new(),
+        divergences: Vec::new(),
+        classes: BTreeMap::new(),
+    }
+}
+
+pub(super) fn untested(name: &str, form: &str, reason: &str) -> Row {
+    Row {
+        verdict: RowVerdict::Untested,
+        untested: Some(reason.to_owned()),
+        engines: Vec::new(),
+        payloads: 0,
+        states: 0,
+        ..row(name, form, "aarch64")
+    }
+}
+
+pub(super) fn divergent(divergences: Vec<Divergence>) -> Row {
+    Row { verdict: RowVerdict::Divergent, divergences, ..row("rotate", "imm64", "x86_64") }
+}
+
+pub(super) fn engine(name: &str, reason: Option<&str>) -> Engine {
+    Engine { name: name.to_owned(), available: reason.is_none(), reason: reason.map(str::to_owned) }
+}
+
+pub(super) fn record(ops: Vec<Row>) -> Record {
+    Record {
+        schema: SCHEMA.to_owned(),
+        verdict: Verdict::Divergent,
+        seed: 42,
+        engines: vec![
+            engine("rbpf", None),
+            engine("unicorn-x86_64", None),
+            engine("unicorn-aarch64", Some("built without Unicorn; build with --features unicorn")),
+        ],
+        ops,
+        elapsed_s: 12.34,
+        jobs: 2,
+    }
+}
+
+/// A side whose registers are given as name, before and after.
+pub(super) fn side(engine: &str, registers: &[(&str, &str, &str)]) -> Side {
+    let pair = |&(name, before, after): &(&str, &str, &str)| RegisterPair {
+        name: name.to_owned(),
+        before: before.to_owned(),
+        after: after.to_owned(),
+    };
+    Side {
+        engine: engine.to_owned(),
+        registers: registers.iter().map(pair).collect(),
+        memory: Vec::new(),
+        fault: None,
+        frame: Vec::new(),
+    }
+}
+
+/// A byte of memory that changed, as a side lists it.
+pub(super) fn byte(address: &str, before: &str, after: &str) -> (String, String, String) {
+    (address.to_owned(), before.to_owned(), after.to_owned())
+}
+
+pub(super) fn native(lines: &[(usize, &str, &str)]) -> Vec<ListingLine> {
+    let line = |&(offset, bytes, text): &(usize, &str, &str)| ListingLine {
+        offset,
+        bytes: bytes.to_owned(),
+        text: text.to_owned(),
+    };
+    lines.iter().map(line).collect()
+}
+
+/// An emit that rotates by one bit less than its payload says.
+pub(super) fn register_divergence() -> Divergence {
+    let operands = [("amount", "13"), ("dst", "r3"), ("src", "r1"), ("tmp", "r5")];
+    let right = [("r1", "0x1", "0x1"), ("r3", "0xffffffffffffffff", "0x2000"), ("r5", "0x7", "0x0")];
+    let wrong = [("r1", "0x1", "0x1"), ("r3", "0xffffffffffffffff", "0x1000"), ("r5", "0x7", "0x7")];
+    Divergence {
+        kind: Kind::Register,
+        engine: "unicorn-x86_64".to_owned(),
+        payload: "0xd513".to_owned(),
+        operands: operands.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        first_difference: Some(Difference {
+            r#where: "r3".to_owned(),
+            expected: "0x2000".to_owned(),
+            actual: "0x1000".to_owned(),
+        }),
+        case: Some("findings/rotate/register-1f3a.kop".to_owned()),
+        message: "r3 differs after the site".to_owned(),
+        blame: Blame::Emit,
+        blame_reason: "rbpf and model agree; unicorn-x86_64 and host agree against them".to_owned(),
+        features: "none".to_owned(),
+        occurrences: 1312,
+        reproduce: Some("kop repro findings/rotate/register-1f3a.kop".to_owned()),
+        minimised: Some("kop-case 1\noperation rotate imm64\n\nr1 = 0x1\n".to_owned()),
+        sides: vec![
+            side("rbpf", &right),
+            side(
+                "model",
+                &[("r1", "0x1", "0x1"), ("r3", "0xffffffffffffffff", "0x2000"), ("r5", "0x7", "0x7")],
+            ),
+            side("unicorn-x86_64", &wrong),
+            side("host", &wrong),
+        ],
+        proof: ["r3 = r1", "r3 <<= 13", "r5 = r1", "r5 >>= 51", "r3 |= r5"].map(str::to_owned).to_vec(),
+        native: native(&[(0, "4889fa", "mov rdx, rdi"), (3, "48c1c20c", "rol rdx, 12")]),
+    }
+}
+
+/// A load that reads beyond the window, on one side only.
+pub(super) fn fault_divergence() -> Divergence {
+    let mut native_side = side("host", &[("r0", "0x0", "0x0"), ("r2", "window+0xffc", "window+0xffc")]);
+    native_side.fault = Some("bad read at window+0x1000".to_owned());
+    Divergence {
+        kind: Kind::Fault,
+        engine: "host".to_owned(),
+        operands: [("base".to_owned(), "r2".to_owned()), ("dst".to_owned(), "r0".to_owned())].into(),
+        first_difference: Some(Difference {
+            r#where: "fault".to_owned(),
+            expected: "none".to_owned(),
+            actual: "bad read at window+0x1000".to_owned(),
+        }),
+        case: None,
+        message: "native code faults where the proof does not".to_owned(),
+        blame: Blame::Undecided,
+        blame_reason: String::new(),
+        occurrences: 1,
+        reproduce: None,
+        minimised: None,
+        sides: vec![
+            side("rbpf", &[("r0", "0x0", "0x78563412"), ("r2", "window+0xffc", "window+0xffc")]),
+            native_side,
+        ],
+        proof: ["w0 = *(u32 *)(r2 + 0)", "r0 = be32 r0"].map(str::to_owned).to_vec(),
+        native: native(&[(0, "488b06", "mov rax, qword ptr [rsi]"), (3, "0fc8", "bswap eax")]),
+        ..register_divergence()
+    }
+}
+
+/// Lines, each with its newline.
+pub(super) fn lines<S: AsRef<str>>(lines: &[S]) -> String {
+    lines.iter().map(|line| format!("{}\n", line.as_ref())).collect()
+}
+
+/// `text` without ANSI's SGR sequences.
+pub(super) fn without_escapes(text: &str) -> String {
+    let mut pieces = text.split("\x1b[");
+    let first = pieces.next().unwrap_or("").to_owned();
+    pieces.fold(first, |plain, piece| plain + piece.split_once('m').expect("SGR sequences end in m").1)
+}
