@@ -113,12 +113,25 @@ impl Batch<'_> {
         self.inputs.len() + self.outputs.len()
     }
 
-    /// The number of states in the first and in the second half, both odd where the count is even: a pair of swaps or
-    /// negations in registers that are not reloaded would cancel over an even number.
+    /// The number of states in the first and in the second half; see [`halves`].
     pub fn halves(&self) -> [usize; 2] {
-        let first = (self.count() / 2) | 1;
-        [first.min(self.count()), self.count().saturating_sub(first)]
+        halves(self.count())
     }
+}
+
+/// An odd number of states up to this runs as one half: a half costs as much to set up as this many states to run.
+const ONE_HALF: usize = 15;
+
+/// How `count` states are split in halves, which differ in flags, scratch registers and background.
+///
+/// The first half is always odd, and so is the second where `count` is even: a pair of swaps or negations in registers that
+/// are not reloaded would cancel over an even number. Few states that are odd in number stay together.
+pub const fn halves(count: usize) -> [usize; 2] {
+    if count % 2 == 1 && count <= ONE_HALF {
+        return [count, 0];
+    }
+    let first = (count / 2) | 1;
+    if first > count { [count, 0] } else { [first, count - first] }
 }
 
 /// What became of a chunk.

@@ -21,11 +21,15 @@ pub trait Machine {
     /// Runs from `entry` until `exit` is reached, both addresses in the code region, where the instruction at `exit`
     /// is a return to the caller. Register contents at entry are unspecified; the code may change every register.
     ///
-    /// What was written to the code region since the last run takes effect. The run is stopped after about a second.
+    /// Code that was written where nothing has run since [`Machine::forget_code`] takes effect. The run is stopped after
+    /// about a second.
     ///
     /// # Errors
     /// The [`Stop`] that ended it before `exit`.
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop>;
+
+    /// Makes code that was written over other code take effect.
+    fn forget_code(&mut self) {}
 
     /// Like [`Machine::run`], watching what the instructions in `code` do to memory; machines that cannot watch just run
     /// and leave `watch` as it is.

@@ -2,6 +2,7 @@
 //! The engine for native code, written once for every machine and architecture.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use kop_ops::state::{Registers, Slot};
 use kop_ops::{Features, Memory, State};
@@ -11,7 +12,10 @@ use crate::engine::{
     Batch, BatchResult, Chunk, ChunkResult, Doubt, Engine, Executes, NativeCode, Observation, Probe, Program,
 };
 use crate::machine::{Machine, Watch};
-use crate::native::{Driver, Drivers, LoopBatch, STACK_POINTER, control};
+use crate::native::{
+    CHUNKS, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, PROBE_CODES, ProbeFrame, STACK_POINTER, chunk_bound,
+    control,
+};
 
 /// What a machine's CPU can execute.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +33,9 @@ pub struct NativeEngine<M, D> {
     name: &'static str,
     machine: M,
     capabilities: Capabilities,
+    frame: ProbeFrame,
+    /// Where the next code of a probe and the next driver of a chunk go.
+    next_code: [u64; 2],
     drivers: PhantomData<D>,
 }
 
@@ -36,7 +43,18 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
     /// An engine called `name`.
     pub fn new(name: &'static str, mut machine: M, capabilities: Capabilities) -> Self {
         machine.arena_mut().bytes_mut(Region::NativeStack).fill(STACK_CANARY);
-        Self { name, machine, capabilities, drivers: PhantomData }
+        let mut engine = Self {
+            name,
+            machine,
+            capabilities,
+            frame: D::probe_frame(),
+            next_code: [PROBE_CODES.start, CHUNKS.start],
+            drivers: PhantomData,
+        };
+        let ProbeFrame { before, after, .. } = engine.frame.clone();
+        engine.place_code(PROBE_BEFORE, &before);
+        engine.place_code(PROBE_AFTER, &after);
+        engine
     }
 
     fn load_memory(&mut self, memory: &Memory) {
@@ -51,15 +69,28 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
         Memory { slot, window, stack: arena.bytes(Region::Stack(slot)).into() }
     }
 
-    fn load_code(&mut self, driver: &Driver) {
-        self.machine.arena_mut().bytes_mut(Region::Code)[..driver.code.len()].copy_from_slice(&driver.code);
+    fn place_code(&mut self, place: u64, code: &[u8]) {
+        let from = (place - Region::Code.address()) as usize;
+        self.machine.arena_mut().bytes_mut(Region::Code)[from..from + code.len()].copy_from_slice(code);
+    }
+
+    /// A fresh place for `length` bytes of code; what was translated is forgotten when places run out.
+    fn fresh_place(&mut self, length: usize, within: &Range<u64>) -> u64 {
+        let next = &mut self.next_code[usize::from(*within == CHUNKS)];
+        if *next + length as u64 > within.end {
+            *next = within.start;
+            self.machine.forget_code();
+        }
+        let place = *next;
+        *next = (place + length as u64).next_multiple_of(16);
+        place
     }
 
     /// Whether the caller's part of the native stack is as it was; mends it if not.
     fn stack_is_intact(&mut self) -> bool {
         let half = Region::NativeStack.size() / 2;
-        let callers = &mut self.machine.arena_mut().bytes_mut(Region::NativeStack)[half..];
-        let intact = callers.iter().all(|&byte| byte == STACK_CANARY);
+        let callers = &mut self.machine.arena_mut().bytes_mut(Region::NativeStack)[half..half + CALLERS_BYTES];
+        let intact = callers == [STACK_CANARY; CALLERS_BYTES];
         if !intact {
             callers.fill(STACK_CANARY);
         }
@@ -69,6 +100,9 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
 
 /// What the native stack is filled with.
 const STACK_CANARY: u8 = 0xa5;
+
+/// How much of the caller's stack is looked at; an access beyond faults or is observed by probes.
+const CALLERS_BYTES: usize = 4096;
 
 fn native<'a>(program: &Program<'a>) -> &'a NativeCode {
     match program {
@@ -129,8 +163,10 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
                 rows: rows.write(batch),
             })
             .collect();
-        let driver = D::chunk(&loops);
-        self.load_code(&driver);
+        let place = self.fresh_place(chunk_bound(&loops), &CHUNKS);
+        let driver = D::chunk(&loops, place);
+        debug_assert!(driver.code.len() <= chunk_bound(&loops), "the bound holds");
+        self.place_code(place, &driver.code);
         self.load_memory(chunk.memory);
         if let Err(stop) = self.machine.run(driver.entry, driver.exit) {
             self.stack_is_intact();
@@ -164,11 +200,13 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
     fn probe(&mut self, probe: &Probe) -> Observation {
         let code = native(&probe.program);
         let before = D::register_file(&probe.state.registers, probe.garbage);
-        let driver = D::probe(&code.bytes);
-        self.load_code(&driver);
+        let place = self.fresh_place(code.bytes.len() + PROBE_JUMP, &PROBE_CODES);
+        let driver = D::probe(&code.bytes, place, &self.frame);
+        self.place_code(place, &driver.code);
         self.load_memory(&probe.state.memory);
         let control = self.machine.arena_mut().bytes_mut(Region::Control);
         D::store(&before, &mut control[control_offset(control::PROBE_IN)..]);
+        control[control_offset(control::PROBE_TARGET)..][..8].copy_from_slice(&place.to_le_bytes());
         let (_, start, end) = driver.under_test[0];
         let mut watch = Watch::default();
         let stop = self.machine.run_watched(driver.entry, driver.exit, start..end, &mut watch).err();
@@ -194,6 +232,9 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
         }
     }
 }
+
+/// More than what a probe driver adds to the code under test.
+const PROBE_JUMP: usize = 64;
 
 /// Writes states to the rows region, batch after batch.
 struct Rows<'a> {

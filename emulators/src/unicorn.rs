@@ -11,7 +11,7 @@ use unicorn_engine::{HookType, MemType, Mode, Prot, Query, RegisterARM64, Regist
 use crate::arena::{Arena, Protection, Region};
 use crate::engine::{AccessRecord, FrameBreach};
 use crate::machine::{Machine, Stop, Watch};
-use crate::native::STACK_POINTER;
+use crate::native::{PROBE_CODES, STACK_POINTER};
 use crate::native_engine::Capabilities;
 
 /// How long a run may take, in microseconds.
@@ -110,7 +110,8 @@ fn read_stack_pointer(arch: Arch, cpu: &Unicorn<Notes>) -> u64 {
 }
 
 fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
-    cpu.add_code_hook(1, 0, move |cpu, address, _size| {
+    // Code under test in probes, and the driver's instruction behind it, at which its last one is judged.
+    cpu.add_code_hook(PROBE_CODES.start, PROBE_CODES.end, move |cpu, address, _size| {
         let stack_pointer = read_stack_pointer(arch, cpu);
         let notes = cpu.get_data_mut();
         notes.settle(stack_pointer);
@@ -203,8 +204,13 @@ impl Machine for UnicornMachine {
         &mut self.arena
     }
 
+    fn forget_code(&mut self) {
+        for cpu in [&mut self.fast, &mut self.watched] {
+            cpu.ctl_flush_tb().expect("flushing translations cannot fail");
+        }
+    }
+
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop> {
-        self.fast.ctl_flush_tb().expect("flushing translations cannot fail");
         start(self.arch, &mut self.fast, entry, exit, TIMEOUT_US, 0)
     }
 
@@ -215,7 +221,6 @@ impl Machine for UnicornMachine {
         code: Range<u64>,
         watch: &mut Watch,
     ) -> Result<(), Stop> {
-        self.watched.ctl_flush_tb().expect("flushing translations cannot fail");
         let notes = self.watched.get_data_mut();
         *notes = Notes { code, stack_pointer: STACK_POINTER, ..Notes::default() };
         let result = start(self.arch, &mut self.watched, entry, exit, 0, WATCHED_INSTRUCTIONS);

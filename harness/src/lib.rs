@@ -7,6 +7,7 @@
 pub mod case;
 pub mod check;
 pub mod describe;
+pub mod emit;
 pub mod finding;
 pub mod generate;
 pub mod minimise;

@@ -67,6 +67,8 @@ pub struct Variant {
     pub features: Features,
     /// The code.
     pub code: NativeCode,
+    /// Whether it touches memory or SIMD registers, so that running it alone shows more than running it in a row.
+    pub observable: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -257,7 +259,7 @@ fn encoding_faults(
     if length == 0 {
         faults.push(("empty", "it emits nothing".to_owned()));
     }
-    if request.arch == Arch::Aarch64 && length % 4 != 0 {
+    if request.arch == Arch::Aarch64 && !length.is_multiple_of(4) {
         faults.push(("words", format!("{length} bytes are no whole number of instructions")));
     }
     let mut again =
@@ -305,6 +307,7 @@ fn undeclared_features(
 fn variant(request: &EmitRequest, emission: Emission, profile: Profile, contract: &Contract) -> Variant {
     Variant {
         features: request.features,
+        observable: profile.simd || profile.reads_memory || profile.writes_memory,
         code: NativeCode {
             arch: request.arch,
             bytes: emission.bytes,

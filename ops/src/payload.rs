@@ -137,10 +137,8 @@ impl Field {
     pub fn parse(&self, text: &str) -> Result<i64, PayloadError> {
         let bad = || PayloadError::Value { field: self.name.to_string(), text: text.to_owned() };
         let value = if self.is_register() {
-            text.strip_prefix('r')
-                .and_then(|number| number.parse::<u8>().ok())
-                .map(i64::from)
-                .ok_or_else(bad)?
+            let number = text.strip_prefix('r').filter(|digits| digits.starts_with(|c: char| c.is_ascii_digit()));
+            number.and_then(|digits| digits.parse::<u8>().ok()).map(i64::from).ok_or_else(bad)?
         } else {
             parse_number(text).ok_or_else(bad)?
         };
@@ -162,10 +160,11 @@ fn parse_number(text: &str) -> Option<i64> {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    let magnitude = match digits.strip_prefix("0x") {
-        Some(hex) => i64::from_str_radix(hex, 16).ok()?,
-        None => digits.parse().ok()?,
-    };
+    let (digits, radix) = digits.strip_prefix("0x").map_or((digits, 10), |hex| (hex, 16));
+    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
+        return None;
+    }
+    let magnitude = i64::from_str_radix(digits, radix).ok()?;
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -537,6 +536,11 @@ mod tests {
         assert!(matches!(layout.parse([("dst", "r1")]), Err(PayloadError::Missing { .. })));
         assert!(matches!(layout.parse([("dest", "r1")]), Err(PayloadError::Unknown { .. })));
         assert!(matches!(layout.parse([("dst", "1")]), Err(PayloadError::Value { .. })));
+        for bad in ["", "-", "--1", "+1", "0x", "0x-8", "--9223372036854775808", "99999999999999999999", "r1"] {
+            let field = &layout.fields()[4];
+            assert!(matches!(field.parse(bad), Err(PayloadError::Value { .. })), "{bad}");
+        }
+        assert_eq!(layout.fields()[4].parse("-0x8"), Ok(-8));
     }
 
     #[test]

@@ -8,8 +8,10 @@ use kop_ops::registers::{AARCH64 as MAP, AARCH64_PRESERVED, AARCH64_SCRATCH};
 use kop_ops::state::Registers;
 use kop_ops::{Arch, Vectors};
 
-use super::{Driver, Drivers, LoopBatch, RegisterFile, STACK_POINTER, control, positions};
-use crate::arena::Region;
+use super::{
+    Driver, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, ProbeFrame, RegisterFile, STACK_POINTER, control,
+    positions,
+};
 use crate::engine::FrameBreach;
 
 /// The AArch64 drivers.
@@ -22,6 +24,8 @@ const ROW: Gpr = Gpr::X26;
 const END: Gpr = Gpr::X27;
 /// The register that addresses a probe's blocks.
 const BLOCK: Gpr = Gpr::X28;
+/// The register that leads a probe to the code under test.
+const LINK: Gpr = Gpr::X30;
 
 /// The number of the stack pointer in a register file, after x0 to x30.
 const SP: usize = 31;
@@ -29,8 +33,8 @@ const SP: usize = 31;
 impl Drivers for Aarch64 {
     const ARCH: Arch = Arch::Aarch64;
 
-    fn chunk(batches: &[LoopBatch]) -> Driver {
-        let mut driver = Driver { entry: Region::Code.address(), ..Driver::default() };
+    fn chunk(batches: &[LoopBatch], place: u64) -> Driver {
+        let mut driver = Driver { place, entry: place, ..Driver::default() };
         append(&mut driver, |a| {
             save(a);
             a.mov_imm64(Gpr::X9, STACK_POINTER);
@@ -51,10 +55,12 @@ impl Drivers for Aarch64 {
         driver
     }
 
-    fn probe(code: &[u8]) -> Driver {
-        let mut driver = Driver { entry: Region::Code.address(), ..Driver::default() };
-        append(&mut driver, |a| {
+    fn probe_frame() -> ProbeFrame {
+        let mut before = Driver { place: PROBE_BEFORE, ..Driver::default() };
+        append(&mut before, |a| {
             save(a);
+            a.mov_imm64(BLOCK, control::PROBE_TARGET);
+            a.ldr(Width::X, LINK, Mem::base(BLOCK));
             a.mov_imm64(BLOCK, control::PROBE_IN);
             a.ldr(Width::X, Gpr::X9, general(SP));
             a.mov(Width::X, Gpr::Sp, Gpr::X9);
@@ -63,15 +69,14 @@ impl Drivers for Aarch64 {
             for v in V::ALL {
                 a.v_load(Scalar::Q, v, vector(v));
             }
-            for gpr in Gpr::ALL.into_iter().filter(|&gpr| gpr != BLOCK).chain([BLOCK]) {
+            for gpr in others() {
                 a.ldr(Width::X, gpr, general(gpr.number() as usize));
             }
+            a.ret();
         });
-        place(&mut driver, 0, code);
-        append(&mut driver, |a| {
-            a.msr(SysReg::TpidrEl0, BLOCK);
-            a.mov_imm64(BLOCK, control::PROBE_OUT);
-            for gpr in Gpr::ALL.into_iter().filter(|&gpr| gpr != BLOCK) {
+        let mut after = Driver { place: PROBE_AFTER, ..Driver::default() };
+        append(&mut after, |a| {
+            for gpr in others().chain([LINK]) {
                 a.str(Width::X, gpr, general(gpr.number() as usize));
             }
             a.mrs(Gpr::X9, SysReg::TpidrEl0);
@@ -84,7 +89,24 @@ impl Drivers for Aarch64 {
                 a.v_store(Scalar::Q, v, vector(v));
             }
         });
-        leave(&mut driver);
+        leave(&mut after);
+        ProbeFrame { before: before.code, after: after.code, exit: after.exit - PROBE_AFTER }
+    }
+
+    fn probe(code: &[u8], place: u64, frame: &ProbeFrame) -> Driver {
+        let mut driver =
+            Driver { place, entry: PROBE_BEFORE, exit: PROBE_AFTER + frame.exit, ..Driver::default() };
+        append(&mut driver, |a| {
+            a.ldr(Width::X, LINK, general(LINK.number() as usize));
+            a.ldr(Width::X, BLOCK, general(BLOCK.number() as usize));
+        });
+        put(&mut driver, 0, code);
+        append(&mut driver, |a| {
+            a.msr(SysReg::TpidrEl0, BLOCK);
+            a.mov_imm64(BLOCK, control::PROBE_OUT);
+        });
+        let distance = PROBE_AFTER as i64 - here(&driver) as i64;
+        append(&mut driver, |a| a.push(Insn::B { offset: distance as i32 }));
         driver
     }
 
@@ -132,6 +154,11 @@ impl Drivers for Aarch64 {
     }
 }
 
+/// The numbered registers that a probe's frame may load before, and store after, those it needs itself.
+fn others() -> impl Iterator<Item = Gpr> {
+    Gpr::ALL.into_iter().filter(|gpr| ![BLOCK, LINK].contains(gpr))
+}
+
 fn general(number: usize) -> Mem {
     Mem::offset(BLOCK, 8 * number as i32)
 }
@@ -146,14 +173,14 @@ fn append(driver: &mut Driver, write: impl FnOnce(&mut Assembler)) {
     driver.code.extend(asm.finish().expect("a driver's instructions have encodings").bytes);
 }
 
-fn place(driver: &mut Driver, number: usize, code: &[u8]) {
+fn put(driver: &mut Driver, number: usize, code: &[u8]) {
     let start = here(driver);
     driver.code.extend_from_slice(code);
     driver.under_test.push((number, start, here(driver)));
 }
 
 fn here(driver: &Driver) -> u64 {
-    Region::Code.address() + driver.code.len() as u64
+    driver.place + driver.code.len() as u64
 }
 
 fn save(a: &mut Assembler) {
@@ -206,11 +233,11 @@ fn half_loop(
         for scratch in AARCH64_SCRATCH {
             a.mov_imm64(scratch, one_instruction_garbage(&mut choices));
         }
-        if half == 1 {
+        if (half as u64 + batch.garbage) % 2 == 1 {
             a.cmp(Width::X, ROW, ROW);
         }
     });
-    place(driver, number, batch.code);
+    put(driver, number, batch.code);
     append(driver, |a| {
         for (i, reg) in positions(batch.outputs) {
             a.str(Width::X, MAP[reg.index()], Mem::offset(ROW, 8 * (batch.inputs.len() + i) as i32));

@@ -24,6 +24,8 @@ pub mod control {
     pub const PROBE_IN: u64 = Region::Control.address() + 0x400;
     /// What a probe ended with.
     pub const PROBE_OUT: u64 = Region::Control.address() + 0x1000;
+    /// Where a probe finds the address of the code under test.
+    pub const PROBE_TARGET: u64 = Region::Control.address() + 0x200;
     /// What the halves of a chunk's batches left in registers.
     pub const RESIDUES: u64 = Region::Control.address() + 0x2000;
     /// The end of what drivers use; the last page of the region belongs to the machine.
@@ -69,6 +71,8 @@ impl LoopBatch<'_> {
 pub struct Driver {
     /// The code.
     pub code: Vec<u8>,
+    /// Where its first byte stands.
+    pub place: u64,
     /// Where it starts.
     pub entry: u64,
     /// Where it ends: the return to the machine.
@@ -77,6 +81,37 @@ pub struct Driver {
     pub under_test: Vec<(usize, u64, u64)>,
     /// Words that must hold a value afterwards: batch number, address, value.
     pub residues: Vec<(usize, u64, u64)>,
+}
+
+/// Where the part of a probe stands that sets registers.
+pub const PROBE_BEFORE: u64 = Region::Code.address();
+
+/// Where the part of a probe stands that stores registers.
+pub const PROBE_AFTER: u64 = Region::Code.address() + 0x1000;
+
+/// Where codes under test stand in probes: each at an address of its own, so that what a machine has translated before
+/// stays right.
+pub const PROBE_CODES: std::ops::Range<u64> = Region::Code.address() + 0x2000..Region::Code.address() + 0x10_0000;
+
+/// Where the drivers of chunks stand, likewise each at an address of its own.
+pub const CHUNKS: std::ops::Range<u64> = Region::Code.address() + 0x10_0000..Region::Code.address() + 0x40_0000;
+
+/// The most bytes that the driver of `batches` takes.
+pub fn chunk_bound(batches: &[LoopBatch]) -> usize {
+    const PER_CHUNK: usize = 256;
+    const PER_HALF: usize = 1024;
+    PER_CHUNK + batches.iter().map(|batch| 2 * (PER_HALF + batch.code.len())).sum::<usize>()
+}
+
+/// The parts of a probe that all probes share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeFrame {
+    /// Sets registers and goes to the code under test by an indirect jump.
+    pub before: Vec<u8>,
+    /// Stores registers and returns to the machine.
+    pub after: Vec<u8>,
+    /// The offset of the return in `after`.
+    pub exit: u64,
 }
 
 /// Everything that a native register file holds, as probes set and read it.
@@ -95,12 +130,16 @@ pub trait Drivers: Copy + Send + Sync + 'static {
     /// The architecture.
     const ARCH: Arch;
 
-    /// The driver that runs a chunk.
-    fn chunk(batches: &[LoopBatch]) -> Driver;
+    /// The driver that runs a chunk, to be placed at `place`.
+    fn chunk(batches: &[LoopBatch], place: u64) -> Driver;
 
-    /// The driver that runs `code` once on the register file at [`control::PROBE_IN`] and leaves the one it ends with at
-    /// [`control::PROBE_OUT`].
-    fn probe(code: &[u8]) -> Driver;
+    /// The parts of the probe driver that do not depend on the code: what comes before it and what comes after it, to be
+    /// placed at [`PROBE_BEFORE`] and [`PROBE_AFTER`].
+    fn probe_frame() -> ProbeFrame;
+
+    /// The probe driver for `code` placed at `place`: it runs the code once on the register file at [`control::PROBE_IN`]
+    /// and leaves the one it ends with at [`control::PROBE_OUT`]. The frame has to be in place.
+    fn probe(code: &[u8], place: u64, frame: &ProbeFrame) -> Driver;
 
     /// The register file for a probe: eBPF registers from `registers`, garbage elsewhere.
     fn register_file(registers: &Registers, garbage: u64) -> RegisterFile;

@@ -7,8 +7,10 @@ use kop_ops::state::Registers;
 use kop_ops::x86_64::{Assembler, Cond, Gpr, Insn, Mem, Rel, Size, Xmm};
 use kop_ops::{Arch, Vectors};
 
-use super::{Driver, Drivers, LoopBatch, RegisterFile, STACK_POINTER, control, positions};
-use crate::arena::Region;
+use super::{
+    Driver, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, ProbeFrame, RegisterFile, STACK_POINTER, control,
+    positions,
+};
 use crate::engine::FrameBreach;
 
 /// The x86-64 drivers.
@@ -31,8 +33,8 @@ const INTERRUPTS: u64 = 1 << 9;
 impl Drivers for X86_64 {
     const ARCH: Arch = Arch::X86_64;
 
-    fn chunk(batches: &[LoopBatch]) -> Driver {
-        let mut driver = Driver { entry: Region::Code.address(), ..Driver::default() };
+    fn chunk(batches: &[LoopBatch], place: u64) -> Driver {
+        let mut driver = Driver { place, entry: place, ..Driver::default() };
         append(&mut driver, |a| {
             a.mov(Size::B8, absolute(control::SAVED), Gpr::Rsp);
             a.mov(Size::B8, Gpr::Rsp, STACK_POINTER as i32);
@@ -53,9 +55,9 @@ impl Drivers for X86_64 {
         driver
     }
 
-    fn probe(code: &[u8]) -> Driver {
-        let mut driver = Driver { entry: Region::Code.address(), ..Driver::default() };
-        append(&mut driver, |a| {
+    fn probe_frame() -> ProbeFrame {
+        let mut before = Driver { place: PROBE_BEFORE, ..Driver::default() };
+        append(&mut before, |a| {
             a.mov(Size::B8, absolute(control::SAVED), Gpr::Rsp);
             a.mov(Size::B8, Gpr::Rsp, control::FLAG_STACK as i32);
             a.pushq(absolute(general(control::PROBE_IN, 16)));
@@ -66,9 +68,10 @@ impl Drivers for X86_64 {
             for gpr in Gpr::ALL {
                 a.mov(Size::B8, gpr, absolute(general(control::PROBE_IN, gpr.code())));
             }
+            a.jmp_rm(absolute(control::PROBE_TARGET));
         });
-        place(&mut driver, 0, code);
-        append(&mut driver, |a| {
+        let mut after = Driver { place: PROBE_AFTER, ..Driver::default() };
+        append(&mut after, |a| {
             for gpr in Gpr::ALL {
                 a.mov(Size::B8, absolute(general(control::PROBE_OUT, gpr.code())), gpr);
             }
@@ -80,7 +83,19 @@ impl Drivers for X86_64 {
                 a.movdqu_store(absolute(vector(control::PROBE_OUT, xmm)), xmm);
             }
         });
-        leave(&mut driver);
+        leave(&mut after);
+        ProbeFrame { before: before.code, after: after.code, exit: after.exit - PROBE_AFTER }
+    }
+
+    fn probe(code: &[u8], place: u64, frame: &ProbeFrame) -> Driver {
+        let mut driver =
+            Driver { place, entry: PROBE_BEFORE, exit: PROBE_AFTER + frame.exit, ..Driver::default() };
+        put(&mut driver, 0, code);
+        let distance = PROBE_AFTER as i64 - here(&driver) as i64;
+        append(&mut driver, |a| {
+            // The displacement counts from the end of the instruction, which has five bytes.
+            a.push(Insn::JmpRel { rel: Rel::Near, disp: (distance - 5) as i32 });
+        });
         driver
     }
 
@@ -151,14 +166,14 @@ fn append(driver: &mut Driver, write: impl FnOnce(&mut Assembler)) {
     driver.code.extend(asm.finish().expect("a driver's instructions have encodings").bytes);
 }
 
-fn place(driver: &mut Driver, number: usize, code: &[u8]) {
+fn put(driver: &mut Driver, number: usize, code: &[u8]) {
     let start = here(driver);
     driver.code.extend_from_slice(code);
     driver.under_test.push((number, start, here(driver)));
 }
 
 fn here(driver: &Driver) -> u64 {
-    Region::Code.address() + driver.code.len() as u64
+    driver.place + driver.code.len() as u64
 }
 
 fn leave(driver: &mut Driver) {
@@ -198,11 +213,11 @@ fn half_loop(
         for scratch in X86_64_SCRATCH {
             a.movabs(scratch, choices.bits());
         }
-        if half == 1 {
+        if (half as u64 + batch.garbage) % 2 == 1 {
             a.cmp(Size::B8, ROW, ROW);
         }
     });
-    place(driver, number, batch.code);
+    put(driver, number, batch.code);
     append(driver, |a| {
         for (i, reg) in positions(batch.outputs) {
             a.mov(Size::B8, Mem::at(ROW, 8 * (batch.inputs.len() + i) as i32), MAP[reg.index()]);

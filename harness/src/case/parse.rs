@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn a_payload_takes_the_operands_place() {
         let text = "kop-case 1\noperation popcount\nform pop64\npayload 0x10_0000_0000_0000\n";
-        let case = Case::parse(&text, &Catalog::einsn()).expect("valid");
+        let case = Case::parse(text, &Catalog::einsn()).expect("valid");
         assert_eq!(case.payload, 1 << 52);
         assert!(case.to_string().ends_with("payload 0x10000000000000\n"));
     }

@@ -10,10 +10,11 @@ use kop_emulators::native::{Drivers, RegisterFile};
 use kop_ops::registers::{AARCH64, AARCH64_PRESERVED, X86_64 as X86_64_MAP, X86_64_PRESERVED};
 use kop_ops::state::{STACK_SIZE, WINDOW_SIZE};
 use kop_ops::x86_64::Size;
-use kop_ops::{Arch, Fault, Memory};
+use kop_ops::{Arch, Fault, Memory, Vectors};
 
 use super::{Reproducer, comment};
 use crate::case::{rebase, rows};
+use crate::subject::Variant;
 
 const PROGRAM: &str = include_str!("reproducer.c");
 
@@ -27,20 +28,22 @@ struct Machine {
     /// Preserved registers with their numbers in a register file.
     preserved: Vec<(String, u32)>,
     file: RegisterFile,
-    /// The SIMD registers that the contract lets change.
-    may_change: u32,
+    /// The SIMD registers of a contract.
+    vectors: fn(&Vectors) -> u32,
 }
 
 pub(super) fn text(reproducer: &Reproducer) -> String {
-    let mut head = vec!["SPDX-License-Identifier: GPL-2.0-or-later".to_owned()];
-    head.extend(reproducer.description());
-    head.push(String::new());
-    head.push("gcc -O1 -Wall -o reproducer reproducer.c && ./reproducer".to_owned());
-    head.push("exit status: 0 equal, 1 different, 3 could not run".to_owned());
-    let (before, after) = PROGRAM.split_once("@CASE@").expect("the program has a place for the case");
+    let mut lines = reproducer.description();
+    lines.extend([
+        String::new(),
+        "gcc -O1 -Wall -o reproducer reproducer.c && ./reproducer".to_owned(),
+        "exit status: 0 equal, 1 different, 3 could not run".to_owned(),
+    ]);
     let mut data = String::new();
     write_data(reproducer, &mut data).expect("writing to a string does not fail");
-    format!("{}\n{before}{}{after}", comment(&head), data.trim_end())
+    let (licence, rest) = PROGRAM.split_once("@COMMENT@\n").expect("the program has a place for a comment");
+    let (before, after) = rest.split_once("@CASE@").expect("the program has a place for the case");
+    format!("{licence}{}{before}{}{after}", comment(&lines), data.trim_end())
 }
 
 fn write_data(reproducer: &Reproducer, out: &mut String) -> std::fmt::Result {
@@ -59,7 +62,7 @@ fn write_data(reproducer: &Reproducer, out: &mut String) -> std::fmt::Result {
     writeln!(out, "#define NATIVE_STACK_SIZE {}", Region::NativeStack.size())?;
     writeln!(out, "#define EXPECTED_FAULT {fault}")?;
     writeln!(out, "#define EXPECTED_FAULT_TEXT {}", string(&fault_text))?;
-    let dead = reproducer.contract.dead.iter().fold(0, |bits, register| bits | 1u32 << register.index());
+    let dead = reproducer.dead.iter().fold(0, |bits, register| bits | 1u32 << register.index());
     writeln!(out, "/* The registers that the contract declares dead, by bits. */\n#define DEAD {dead:#x}")?;
     writeln!(out, "static const uint64_t expected_registers[11] = {};", words(&expected.registers))?;
     write_memory(out, "memory_before", &reproducer.case.state.memory)?;
@@ -75,7 +78,6 @@ fn write_data(reproducer: &Reproducer, out: &mut String) -> std::fmt::Result {
 
 fn machines(reproducer: &Reproducer) -> [Machine; 2] {
     let (registers, garbage) = (&reproducer.case.state.registers, reproducer.case.garbage);
-    let vectors = reproducer.contract.vectors;
     [
         Machine {
             arch: Arch::X86_64,
@@ -86,7 +88,7 @@ fn machines(reproducer: &Reproducer) -> [Machine; 2] {
                 .map(|gpr| (gpr.name(Size::B8).to_owned(), gpr.code().into()))
                 .collect(),
             file: X86_64::register_file(registers, garbage),
-            may_change: vectors.x86_64.into(),
+            vectors: |vectors| vectors.x86_64.into(),
         },
         Machine {
             arch: Arch::Aarch64,
@@ -98,13 +100,13 @@ fn machines(reproducer: &Reproducer) -> [Machine; 2] {
                 .chain([("sp".to_owned(), 31)])
                 .collect(),
             file: Aarch64::register_file(registers, garbage),
-            may_change: vectors.aarch64,
+            vectors: |vectors| vectors.aarch64,
         },
     ]
 }
 
 fn write_machine(out: &mut String, reproducer: &Reproducer, machine: &Machine) -> std::fmt::Result {
-    let code: Vec<_> = reproducer.code.iter().filter(|(arch, ..)| *arch == machine.arch).collect();
+    let code: Vec<_> = reproducer.code.iter().filter(|variant| variant.code.arch == machine.arch).collect();
     if code.is_empty() {
         return write!(out, "#error \"the case has no code for this CPU\"");
     }
@@ -119,18 +121,31 @@ fn write_machine(out: &mut String, reproducer: &Reproducer, machine: &Machine) -
     let halves = vectors.iter().flat_map(|vector| [*vector as u64, (vector >> 64) as u64]);
     let file: Vec<u64> = general.iter().copied().chain([*flags, 0]).chain(halves).collect();
     writeln!(out, "SHARED uint64_t initial[WORDS] = {};", words(&file))?;
-    writeln!(out, "/* The SIMD registers that the contract lets change, by bits. */")?;
-    writeln!(out, "#define MAY_CHANGE {:#x}u", machine.may_change)?;
-    for (number, (_, features, bytes)) in code.iter().enumerate() {
-        let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:#04x}")).collect();
-        let directive = if bytes.is_empty() { String::new() } else { format!(".byte {}", bytes.join(", ")) };
-        writeln!(out, "/* Features: {features}. */\nEMIT(emit_{number}, \"{directive}\");")?;
+    for (number, variant) in code.iter().enumerate() {
+        let bytes: Vec<_> = variant.code.bytes.iter().map(|byte| format!("{byte:#04x}")).collect();
+        writeln!(out, "EMIT(emit_{number}, \"{}\");", directive(&bytes))?;
     }
     writeln!(out, "static const struct variant variants[] = {{")?;
-    for (number, (_, features, bytes)) in code.iter().enumerate() {
-        writeln!(out, "\t{{ \"{features}\", {}, emit_{number} }},", bytes.len())?;
+    for (number, Variant { features, code, .. }) in code.into_iter().enumerate() {
+        let needs: Vec<_> = code
+            .other_features
+            .iter()
+            .map(String::as_str)
+            .chain(code.features.iter().map(|feature| feature.name()))
+            .collect();
+        let (size, vectors) = (code.bytes.len(), (machine.vectors)(&code.vectors));
+        writeln!(
+            out,
+            "\t{{ \"{features}\", \"{}\", {size}, {vectors:#x}, emit_{number} }},",
+            needs.join(",")
+        )?;
     }
     write!(out, "}};")
+}
+
+/// The assembler's directive for bytes; none for no bytes.
+fn directive(bytes: &[String]) -> String {
+    if bytes.is_empty() { String::new() } else { format!(".byte {}", bytes.join(", ")) }
 }
 
 fn write_memory(out: &mut String, name: &str, memory: &Memory) -> std::fmt::Result {
@@ -218,15 +233,17 @@ mod tests {
         let mut asm = kop_ops::x86_64::Assembler::new();
         write(&mut asm);
         let bytes = asm.finish().expect("encodes").bytes;
-        Parts { code: vec![(Arch::X86_64, Features::NONE, bytes)], ..Parts::of(text) }
+        let mut parts = Parts::of(text);
+        parts.code[0].code.bytes = bytes;
+        parts
     }
 
-    pub const LOAD: &str = "kop-case 1\noperation swapped_load\nform be32\narch x86_64\nfeatures none\noperand dst r0\n\
+    const LOAD: &str = "kop-case 1\noperation swapped_load\nform be32\narch x86_64\nfeatures none\noperand dst r0\n\
                         operand base r6\noperand off -2\nr6 = window+0x12\nwindow+0x10: 01 02 03 04 05\n";
 
     #[test]
     fn sound_emits_are_equal() {
-        check(&Parts::of(ROTATE), 0, &["0x0000000000000005  0x", "(dead)", "features: none", "equal"]);
+        check(&Parts::of(ROTATE), 0, &["0x0000000000000005  0x", "(dead)", "features none", "equal"]);
         check(
             &Parts::of(LOAD),
             0,
@@ -242,7 +259,7 @@ mod tests {
     }
 
     /// A case of the operation's form with that number, if there is one.
-    pub fn some_case(kop: &str, number: usize) -> Option<String> {
+    fn some_case(kop: &str, number: usize) -> Option<String> {
         let catalog = kop_ops::Catalog::einsn();
         let kop = catalog.get(kop).expect("known");
         let form = kop.forms().get(number)?;
@@ -309,8 +326,8 @@ mod tests {
     #[test]
     fn code_for_another_cpu_does_not_run() {
         let mut parts = Parts::of(LOAD);
-        parts.code[0].1 = Features::of(&[Feature::Pmull]);
-        check(&parts, 3, &["skipped: this CPU has not all of the features: pmull"]);
+        parts.code[0].code.features = Features::of(&[Feature::Pmull]);
+        check(&parts, 3, &["skipped the code for features none: this CPU has not all of: pmull"]);
         parts.code.clear();
         assert!(parts.reproducer().c().contains("#error \"the case has no code for this CPU\""));
     }
@@ -325,28 +342,5 @@ mod tests {
     #[test]
     fn string_literals_hold_any_text() {
         assert_eq!(string("a \"b\"\\\n??/ %d"), "\"a \\\"b\\\"\\\\\\?\\?/ %d\"");
-    }
-}
-#[cfg(test)]
-mod dump {
-    use super::super::tests::{Parts, ROTATE};
-    use super::tests::*;
-    #[test]
-    fn dump() {
-        let d = std::path::Path::new("/tmp/case-dump");
-        std::fs::create_dir_all(d).unwrap();
-        std::fs::write(d.join("rotate.c"), Parts::of(ROTATE).reproducer().c()).unwrap();
-        std::fs::write(d.join("rotate.rs"), Parts::of(ROTATE).reproducer().rust_test()).unwrap();
-        std::fs::write(d.join("load.c"), Parts::of(&LOAD.replace("arch x86_64\nfeatures none\n","")).reproducer().c()).unwrap();
-        std::fs::write(d.join("fault.c"), Parts::of(&LOAD.replace("arch x86_64\nfeatures none\n","").replace("window+0x12", "window+0x1000")).reproducer().c()).unwrap();
-        let mut p = Parts::of(ROTATE); p.expected.registers[6] ^= 1;
-        std::fs::write(d.join("different.c"), p.reproducer().c()).unwrap();
-        for kop in ["extract", "select", "popcount", "count_zeros", "clmul", "rotate"] {
-            for number in 0..4 {
-                if let Some(text) = some_case(kop, number) {
-                    std::fs::write(d.join(format!("{kop}{number}.c")), Parts::of(&text).reproducer().c()).unwrap();
-                }
-            }
-        }
     }
 }

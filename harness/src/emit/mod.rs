@@ -5,25 +5,27 @@
 mod c;
 mod rust_test;
 
-use kop_ops::ebpf::Insn;
-use kop_ops::{Arch, Contract, Fault, Features, State};
+use kop_emulators::inspect;
+use kop_ops::ebpf::{Insn, RegSet};
+use kop_ops::{Fault, State};
 
 use crate::case::Case;
+use crate::subject::{Variant, hex};
 
 /// A case with everything that a reproducer of it needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Reproducer<'a> {
     /// The case.
     pub case: &'a Case,
-    /// The native code to run: every distinct emit with the features of its CPU.
-    pub code: &'a [(Arch, Features, Vec<u8>)],
+    /// The native codes to run.
+    pub code: &'a [Variant],
     /// The proof sequence; empty when the payload has none.
     pub proof: &'a [Insn],
-    /// The site's contract.
-    pub contract: &'a Contract,
+    /// The registers that the contract declares dead, which are not compared.
+    pub dead: RegSet,
     /// The state after the proof sequence, in any slot.
     pub expected: &'a State,
-    /// The fault that ends the proof sequence instead.
+    /// The fault that ended the proof sequence; registers and memory are not compared then.
     pub fault: Option<Fault>,
 }
 
@@ -53,12 +55,13 @@ impl Reproducer<'_> {
         if self.proof.is_empty() {
             lines.push("  none, the payload is refused".to_owned());
         }
-        for (arch, features, code) in self.code {
-            lines.push(format!("{arch}, features {features}:"));
-            for row in code.chunks(16) {
-                let bytes: Vec<_> = row.iter().map(|byte| format!("{byte:02x}")).collect();
-                lines.push(format!("  {}", bytes.join(" ")));
-            }
+        for Variant { features, code, .. } in self.code {
+            lines.push(format!("{}, features {features}:", code.arch));
+            let listing = inspect::listing(code.arch, &code.bytes);
+            let width = listing.iter().map(|line| 3 * line.bytes.len()).max().unwrap_or(0);
+            lines.extend(
+                listing.iter().map(|line| plain(&format!("  {:width$} {}", hex(&line.bytes), line.text))),
+            );
         }
         lines
     }
@@ -84,15 +87,16 @@ fn comment(lines: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::case::rebase;
+    use crate::subject::{Scope, prepare};
     use kop_ops::choices::{Choices, Seeded};
-    use kop_ops::{Catalog, EmitRequest, Kop, Pass, Slot};
+    use kop_ops::{Catalog, Features, Slot};
 
     /// A reproducer's parts, with the proof's effect taken from the model.
     pub(super) struct Parts {
         pub case: Case,
-        pub code: Vec<(Arch, Features, Vec<u8>)>,
+        pub code: Vec<Variant>,
         pub proof: Vec<Insn>,
-        pub contract: Contract,
+        pub dead: RegSet,
         pub expected: State,
         pub fault: Option<Fault>,
     }
@@ -102,21 +106,18 @@ mod tests {
             let catalog = Catalog::einsn();
             let case = Case::parse(text, &catalog).expect("a valid case");
             let kop = catalog.get(&case.kop).expect("known");
-            let site = case.site(Features::NONE).expect("decodes");
             let mut expected = rebase(&case.state, Slot::of_batch(3));
+            let site = case.site(Features::NONE).expect("decodes");
             let fault = kop.model(&site, &mut expected).expect("has a model").err();
-            let code = Arch::ALL
-                .into_iter()
-                .filter(|&arch| case.is_about(arch))
-                .flat_map(|arch| emits(kop, &case, arch));
-            Self {
-                code: code.collect(),
-                proof: kop.proof(&site).expect("admitted"),
-                contract: kop.contract(&site),
-                expected,
-                fault,
-                case,
-            }
+            let subject =
+                prepare(kop, &case.form, case.payload, &Scope::default()).subject.expect("admitted");
+            let wanted = |variant: &Variant| {
+                case.is_about(variant.code.arch)
+                    && case.features.is_none_or(|features| features == variant.features)
+            };
+            let code = subject.variants.iter().filter(|variant| wanted(variant)).cloned().collect();
+            let (proof, dead) = (subject.proof, subject.dead);
+            Self { code, proof, dead, expected, fault, case }
         }
 
         pub fn reproducer(&self) -> Reproducer<'_> {
@@ -124,21 +125,11 @@ mod tests {
                 case: &self.case,
                 code: &self.code,
                 proof: &self.proof,
-                contract: &self.contract,
+                dead: self.dead,
                 expected: &self.expected,
                 fault: self.fault,
             }
         }
-    }
-
-    fn emits(kop: &dyn Kop, case: &Case, arch: Arch) -> Vec<(Arch, Features, Vec<u8>)> {
-        let sets = case.features.map_or_else(|| kop.features(arch).subsets(), |features| vec![features]);
-        let emit = |features| {
-            let request =
-                EmitRequest { arch, features, payload: case.payload, pass: Pass::Write, address: 0 };
-            Some((arch, features, kop.emit(&case.form, &request).ok()?.bytes))
-        };
-        sets.into_iter().filter_map(emit).collect()
     }
 
     pub(super) const ROTATE: &str = "# rotate by zero forgot to zero-extend \\\nkop-case 1\noperation rotate\nform imm32\n\

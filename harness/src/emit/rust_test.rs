@@ -24,14 +24,21 @@ pub(super) fn text(reproducer: &Reproducer) -> String {
         "    let catalog = Catalog::with(&Operation);\n".to_owned()
     };
     let (name, literal) = (identifier(reproducer), literal(&case.to_string()));
+    let head = comment(&lines);
     format!(
-        "{}use kop_harness::{{Case, Catalog, replay_case}};\n\n\
-         #[test]\nfn {name}() {{\n{catalog}    \
-         let case = Case::parse(CASE, &catalog).expect(\"the text is a case\");\n    \
-         let divergences = replay_case(&catalog, &case);\n    \
-         assert!(divergences.is_empty(), \"{{divergences:#?}}\");\n}}\n\n\
-         const CASE: &str = {literal};\n",
-        comment(&lines)
+        r#"{head}use kop_harness::ops::Catalog;
+use kop_harness::{{Case, Rig, replay, selection}};
+
+#[test]
+fn {name}() {{
+{catalog}    let case = Case::parse(CASE, &catalog).expect("the text is a case");
+    let mut rig = Rig::new(&selection::available().0).expect("the engines start");
+    let findings = replay(&mut rig, &catalog, &case).expect("the catalog has the operation").findings;
+    assert!(findings.is_empty(), "{{findings:#?}}");
+}}
+
+const CASE: &str = {literal};
+"#
     )
 }
 

@@ -12,7 +12,7 @@ use kop_ops::{Features, Form, Kop, Operands, Site};
 pub struct Planned {
     /// The operands.
     pub operands: Operands,
-    /// How many states; even where possible, see [`kop_emulators::Batch::halves`].
+    /// How many states; odd where possible, see [`kop_emulators::engine::halves`].
     pub states: usize,
 }
 
@@ -60,19 +60,20 @@ fn every_payload(kop: &dyn Kop, form: &Form, most: usize) -> Option<Vec<Operands
     Some(payloads)
 }
 
-/// Even shares, the rest to the first payloads.
+/// Odd shares, the rest to the first payloads; the last one may get an even share, which runs in two odd halves.
 fn share(payloads: &[Operands], budget: usize) -> Vec<Planned> {
-    let Some(pairs) = (budget / 2).checked_div(payloads.len()) else { return Vec::new() };
-    if pairs == 0 {
-        return payloads.iter().take(budget).map(|&operands| Planned { operands, states: 1 }).collect();
-    }
-    let mut left = budget - 2 * pairs * payloads.len();
+    let payloads = &payloads[..payloads.len().min(budget)];
+    let Some(each) = budget.checked_div(payloads.len()) else { return Vec::new() };
+    let odd = (each - 1) | 1;
+    let mut left = budget - odd * payloads.len();
+    let last = payloads.len() - 1;
     payloads
         .iter()
-        .map(|&operands| {
-            let extra = left.min(2);
+        .enumerate()
+        .map(|(index, &operands)| {
+            let extra = if index == last { left } else { left.min(2) & !1 };
             left -= extra;
-            Planned { operands, states: 2 * pairs + extra }
+            Planned { operands, states: odd + extra }
         })
         .collect()
 }
