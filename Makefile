@@ -9,9 +9,13 @@ PROFILE := --release
 ARGS :=
 TARGET := all
 
+# A crate outside the workspace that checks an operation of its own; what it depends on is built once for both.
+EXAMPLE := --manifest-path examples/own-operation/Cargo.toml
+EXAMPLE_TARGET := --target-dir $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps check test fmt clippy unit fuzz fuzz-build fuzz-short bench clean distclean fuzz-deps
+.PHONY: help deps check test fmt clippy unit example fuzz fuzz-build fuzz-short bench clean distclean fuzz-deps
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,16 +27,21 @@ deps: ## Install what is missing: Debian packages, then the C and C++ libraries 
 check: deps ## Main job: does native code agree with its proof sequence, for every operation? (ARGS=..)
 	cargo run --locked $(PROFILE) --bin kop -- check $(ARGS)
 
-test: fmt clippy fuzz-short unit ## Everything that CI runs
+test: fmt clippy fuzz-short unit example ## Everything that CI runs
 
 fmt: ## Is the code formatted?
 	cargo fmt --all --check
+	cargo fmt $(EXAMPLE) --check
 
 clippy: deps ## Clippy, with warnings denied
 	cargo clippy --locked $(PROFILE) --workspace --all-targets -- -D warnings
+	cargo clippy --locked $(PROFILE) $(EXAMPLE) $(EXAMPLE_TARGET) --all-targets -- -D warnings
 
 unit: deps ## All tests, the licence check among them
 	cargo test --locked $(PROFILE) --workspace
+
+example: deps ## The example of an operation outside the workspace
+	cargo test --locked $(PROFILE) $(EXAMPLE) $(EXAMPLE_TARGET)
 
 fuzz-build: fuzz-deps ## Build every fuzz target
 	@scripts/fuzz-short --build-only

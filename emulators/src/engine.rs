@@ -13,6 +13,11 @@ pub trait Engine {
     /// The kind of code it executes.
     fn executes(&self) -> Executes;
 
+    /// Whether [`Engine::probe`] stops code that does not end after a number of instructions, not after a time.
+    fn bounds_execution(&self) -> bool {
+        false
+    }
+
     /// Why it cannot execute this program, if it cannot; a sound `Ok` here makes no promise about the outcome.
     ///
     /// # Errors

@@ -28,6 +28,11 @@ pub trait Machine {
     /// The [`Stop`] that ended it before `exit`.
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop>;
 
+    /// Whether [`Machine::run_watched`] stops after a number of instructions, not after a time.
+    fn bounds_watched_runs(&self) -> bool {
+        false
+    }
+
     /// Makes code that was written over other code take effect.
     fn forget_code(&mut self) {}
 

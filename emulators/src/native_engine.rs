@@ -13,8 +13,8 @@ use crate::engine::{
 };
 use crate::machine::{Machine, Watch};
 use crate::native::{
-    CHUNKS, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, PROBE_CODES, ProbeFrame, STACK_POINTER, chunk_bound,
-    control,
+    CHUNKS, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, PROBE_CODES, ProbeFrame, STACK_POINTER,
+    chunk_bound, control,
 };
 
 /// What a machine's CPU can execute.
@@ -89,7 +89,8 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
     /// Whether the caller's part of the native stack is as it was; mends it if not.
     fn stack_is_intact(&mut self) -> bool {
         let half = Region::NativeStack.size() / 2;
-        let callers = &mut self.machine.arena_mut().bytes_mut(Region::NativeStack)[half..half + CALLERS_BYTES];
+        let callers =
+            &mut self.machine.arena_mut().bytes_mut(Region::NativeStack)[half..half + CALLERS_BYTES];
         let intact = callers == [STACK_CANARY; CALLERS_BYTES];
         if !intact {
             callers.fill(STACK_CANARY);
@@ -126,6 +127,10 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
 
     fn executes(&self) -> Executes {
         Executes::Native(D::ARCH)
+    }
+
+    fn bounds_execution(&self) -> bool {
+        self.machine.bounds_watched_runs()
     }
 
     fn admits(&self, program: &Program) -> Result<(), String> {

@@ -18,7 +18,7 @@ use crate::native_engine::Capabilities;
 const TIMEOUT_US: u64 = 1_000_000;
 
 /// How many instructions a watched run may take: far more than any emit, far fewer than a hang.
-const WATCHED_INSTRUCTIONS: usize = 1 << 20;
+const WATCHED_INSTRUCTIONS: usize = 1 << 15;
 
 /// What hooks leave behind.
 #[derive(Default)]
@@ -202,6 +202,10 @@ impl Machine for UnicornMachine {
 
     fn arena_mut(&mut self) -> &mut Arena {
         &mut self.arena
+    }
+
+    fn bounds_watched_runs(&self) -> bool {
+        true
     }
 
     fn forget_code(&mut self) {

@@ -73,6 +73,10 @@ pub trait Progress: Sync {
     fn round(&self, units: usize);
     /// One more is done.
     fn unit(&self, label: &str);
+    /// Whether the rest is not wanted any more.
+    fn is_enough(&self) -> bool {
+        false
+    }
 }
 
 /// Hears nothing.
@@ -120,6 +124,7 @@ struct Tally {
     unreferenced: BTreeSet<String>,
     engines: BTreeSet<(Arch, &'static str)>,
     inspected: u64,
+    uninvestigated: u64,
     observed: u64,
     ignored: u64,
     operand_classes: BTreeMap<String, u64>,
@@ -144,6 +149,7 @@ impl Tally {
         self.unreferenced.extend(other.unreferenced);
         self.engines.extend(other.engines);
         self.inspected += other.inspected;
+        self.uninvestigated += other.uninvestigated;
         self.observed += other.observed;
         self.ignored |= other.ignored;
         self.state_classes.merge(&other.state_classes);
@@ -207,7 +213,7 @@ pub fn check_with<'a>(
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(unit) = units.get(index) else { return Ok(()) };
-                if round > 0 && over() {
+                if progress.is_enough() || (round > 0 && over()) {
                     return Ok(());
                 }
                 let target = &targets[unit.target];
@@ -263,6 +269,7 @@ fn units(targets: &[Target]) -> Vec<Unit> {
 }
 
 fn run_unit(rig: &mut Rig, target: &Target, unit: &Unit, seed: u64, settings: &Settings) -> UnitResult {
+    rig.take_breath();
     let label = |kind| Seeded::derived(seed, &[kind, unit.target as u64, unit.number]);
     match &unit.work {
         Work::Inspect => inspect_payloads(target, &mut label(INSPECTING), &settings.scope),
@@ -353,6 +360,7 @@ fn run_payloads(
             }
         }
         let tally = &mut result.tally;
+        tally.uninvestigated += outcome.uninvestigated;
         tally.observed += outcome.observed;
         tally.engines.extend(outcome.engines);
         tally.unreferenced.extend(outcome.unreferenced);
@@ -636,6 +644,12 @@ impl FormResult<'_> {
             warnings.push(format!(
                 "payload bits {:#x} are ignored: several encodings of one site",
                 self.tally.ignored
+            ));
+        }
+        if self.tally.uninvestigated > 0 {
+            let count = self.tally.uninvestigated;
+            warnings.push(format!(
+                "{count} further states of the form went wrong and were counted, not investigated"
             ));
         }
         for ((own, features), reason) in &self.tally.unable {

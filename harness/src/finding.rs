@@ -40,6 +40,12 @@ impl Finding {
         format!("{arch}/{}/{}/{}", self.kind, self.blame, self.place)
     }
 
+    /// Whether it is that code does not end, which takes a second to see each time.
+    pub fn is_endless(&self) -> bool {
+        let endless = kop_ops::Fault::RunAway.to_string();
+        self.difference.as_ref().is_some_and(|difference| difference.actual == endless)
+    }
+
     /// Whether it belongs to the row of `arch`.
     pub fn concerns(&self, arch: Arch) -> bool {
         self.arch.is_none_or(|own| own == arch)

@@ -26,7 +26,8 @@ pub struct Shown {
     pub finding: Finding,
 }
 
-/// The smallest case found that shows what `finding` shows; `None` when not even its own case does, or nothing ran.
+/// The smallest case found that shows what `finding` shows; `None` when not even its own case does, when
+/// nothing ran, or when what ran does not end.
 ///
 /// Smaller means, in this order: slot 0, no garbage, memory zero, registers at their defaults, operands at the low end.
 pub fn minimise(
@@ -37,6 +38,9 @@ pub fn minimise(
     scope: &Scope,
 ) -> Option<Shown> {
     let (state, garbage) = finding.run.as_ref()?;
+    if finding.is_endless() {
+        return None;
+    }
     let mut search = Search { rig, kop, form, scope, wanted: finding, left: ATTEMPTS };
     let mut best = search.attempt(finding.payload, state, *garbage)?;
     let moved = rebase(&best.state, kop_ops::Slot::default());

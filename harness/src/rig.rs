@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use kop_emulators::engines::EngineKind;
 use kop_emulators::{
-    AccessRecord, Batch, BatchResult, Chunk, ChunkResult, Engine, Executes, Observation, Probe, Program,
+    AccessRecord, Batch, BatchResult, Chunk, ChunkResult, Doubt, Engine, Executes, Observation, Probe,
+    Program,
 };
 use kop_ops::ebpf::{Reg, RegSet};
 use kop_ops::state::Registers;
-use kop_ops::{Access, Arch, Features, Memory, State};
+use kop_ops::{Access, Arch, Fault, Features, Memory, State};
 use kop_reports::{Blame, Difference, Kind, RegisterPair, Side};
 
 use crate::finding::Finding;
@@ -21,6 +22,9 @@ use crate::subject::{Subject, Variant, difference};
 /// One thread's engines.
 pub struct Rig {
     engines: Vec<Box<dyn Engine>>,
+    patience: usize,
+    /// Engines on which something ran away since patience was given.
+    stuck: Vec<usize>,
 }
 
 /// The states for one subject.
@@ -89,9 +93,16 @@ pub struct Outcome {
     pub unreferenced: BTreeSet<String>,
     /// States that ran alone with accesses observed.
     pub observed: u64,
+    /// States that went wrong and were not looked at one by one, as enough others were.
+    pub uninvestigated: u64,
 }
 
 impl Outcome {
+    /// Counts what went wrong without having been looked at to the latest cause.
+    fn count_more(&mut self, occurrences: u64) {
+        self.uninvestigated += occurrences;
+    }
+
     /// Adds findings; returns whether one of them is of a new cause.
     pub fn add(&mut self, findings: Vec<Finding>) -> bool {
         let mut new = false;
@@ -111,6 +122,12 @@ impl Outcome {
 /// How many suspicious states of one load are looked at one by one; the rest would tell the same.
 const INVESTIGATED_PER_LOAD: usize = 4;
 
+/// How many states are looked at one by one between two calls of [`Rig::take_breath`].
+const PATIENCE: usize = 32;
+
+/// How many settings of flags and scratch registers are tried for a state that went wrong in a row.
+const GARBAGE_TRIED: u64 = 24;
+
 /// How many states of a load that went wrong as a whole are tried one by one to find what went wrong.
 const TRIED_PER_LOAD: usize = 64;
 
@@ -121,18 +138,25 @@ impl Rig {
     /// Why an engine that is listed as available is not, in one line.
     pub fn new(kinds: &[&EngineKind]) -> Result<Self, String> {
         let engines = kinds.iter().map(|kind| kind.make()).collect::<Result<_, _>>()?;
-        Ok(Self { engines })
+        Ok(Self::with_engines(engines))
     }
 
     /// A rig with engines of one's own.
     pub fn with_engines(engines: Vec<Box<dyn Engine>>) -> Self {
-        Self { engines }
+        Self { engines, patience: PATIENCE, stuck: Vec::new() }
+    }
+
+    /// Gives the rig new patience: how many states it looks at one by one, and how many run-aways it waits for, until the
+    /// next call. What goes wrong beyond that is counted, not investigated.
+    pub fn take_breath(&mut self) {
+        self.patience = PATIENCE;
+        self.stuck.clear();
     }
 
     /// Changes the engines, for tests that plant a fault in one.
     #[must_use]
     pub fn map_engines(self, change: impl FnMut(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {
-        Self { engines: self.engines.into_iter().map(change).collect() }
+        Self::with_engines(self.engines.into_iter().map(change).collect())
     }
 
     /// Runs loads that share a memory. The subjects of a run must not store to memory unless there is one only.
@@ -141,10 +165,11 @@ impl Rig {
         let references = self.references(memory, loads, &mut outcome);
         let Some(references) = references else { return outcome };
         let variants = loads.iter().map(|load| load.subject.variants.len()).max().unwrap_or(0);
+        let endless = self.endless(memory, loads, &references, &mut outcome);
         for index in 0..self.engines.len() {
             let Executes::Native(arch) = self.engines[index].executes() else { continue };
             for variant in 0..variants {
-                self.run_natives(index, arch, variant, memory, loads, &references, &mut outcome);
+                self.run_natives(index, arch, variant, memory, loads, &references, &endless, &mut outcome);
             }
         }
         for (number, load) in loads.iter().enumerate() {
@@ -160,6 +185,55 @@ impl Rig {
             self.sample(memory, load, &references[number], &mut outcome);
         }
         outcome
+    }
+
+    /// Code that branches backwards runs alone first, on engines that bound it: the codes that do not end, as load and
+    /// bytes, are findings and run no more.
+    fn endless<'l>(
+        &mut self,
+        memory: &Memory,
+        loads: &'l [Load],
+        references: &[Reference],
+        outcome: &mut Outcome,
+    ) -> Vec<(usize, &'l [u8])> {
+        let mut endless = Vec::new();
+        for (number, load) in loads.iter().enumerate() {
+            let Some(&first) = references[number].sound.first() else { continue };
+            for variant in load.subject.variants.iter().filter(|variant| variant.loops) {
+                let state = load.state(first, memory);
+                let program = Program::Native(&variant.code);
+                let Some(engine) = self.engines.iter_mut().find(|engine| {
+                    engine.bounds_execution()
+                        && engine.executes() == Executes::Native(variant.code.arch)
+                        && engine.admits(&program).is_ok()
+                }) else {
+                    continue;
+                };
+                let observation = engine.probe(&Probe { program, state: &state, garbage: load.garbage });
+                if observation.fault != Some(Fault::RunAway) {
+                    continue;
+                }
+                let witness = Witness { name: engine.name(), executes: engine.executes(), observation };
+                outcome.ran[number].insert(variant.code.arch);
+                outcome.engines.insert((variant.code.arch, witness.name));
+                outcome.add(vec![Finding {
+                    kind: Kind::Fault,
+                    engine: witness.name.to_owned(),
+                    arch: Some(variant.code.arch),
+                    features: variant.features,
+                    payload: load.subject.payload,
+                    blame: Blame::Emit,
+                    reason: "proof sequences always end".to_owned(),
+                    message: "the code branches backwards and does not end".to_owned(),
+                    difference: Some(difference("fault", "no fault", Fault::RunAway.to_string())),
+                    place: "faults".to_owned(),
+                    run: Some((state.clone(), load.garbage)),
+                    sides: vec![side(&witness, &state)],
+                }]);
+                endless.push((number, &*variant.code.bytes));
+            }
+        }
+        endless
     }
 
     fn natives(&self, arch: Arch) -> impl Iterator<Item = &dyn Engine> {
@@ -269,6 +343,7 @@ impl Rig {
         memory: &Memory,
         loads: &[Load],
         references: &[Reference],
+        endless: &[(usize, &[u8])],
         outcome: &mut Outcome,
     ) {
         let mut taken: Vec<(usize, &Variant)> = Vec::new();
@@ -282,7 +357,8 @@ impl Rig {
             }
             outcome.ran[number].insert(arch);
             outcome.engines.insert((arch, self.engines[index].name()));
-            if references[number].sound.is_empty() {
+            let is_endless = endless.contains(&(number, &*own.code.bytes)) || self.stuck.contains(&index);
+            if references[number].sound.is_empty() || is_endless {
                 continue;
             }
             batches.push(load.batch(program, references[number].states(load)));
@@ -312,6 +388,9 @@ impl Rig {
             [(number, _)] => &references[*number].memory,
             _ => memory,
         };
+        if result.batches.contains(&BatchResult::Doubt(Doubt::Fault(Fault::RunAway))) && taken.len() == 1 {
+            self.stuck.push(index);
+        }
         let memory_differs = result.memory.as_ref().is_some_and(|memory| memory != expected_memory);
         let whole = result.memory.is_none() || memory_differs;
         if whole && taken.len() > 1 {
@@ -354,6 +433,9 @@ impl Rig {
         outcome: &mut Outcome,
     ) {
         let mut current = memory.clone();
+        if !self.spend() {
+            return outcome.count_more(1);
+        }
         for &number in reference.sound.iter().take(TRIED_PER_LOAD) {
             let state = load.state(number, &current);
             let findings = self.judge_variant(load.subject, variant, &state, load.garbage);
@@ -397,7 +479,10 @@ impl Rig {
     ) {
         let mut current = memory.clone();
         let mut reached = 0;
-        for &number in suspects.iter().take(INVESTIGATED_PER_LOAD) {
+        for (done, &number) in suspects.iter().take(INVESTIGATED_PER_LOAD).enumerate() {
+            if !self.spend() {
+                return outcome.count_more((suspects.len() - done) as u64);
+            }
             if load.subject.stores() {
                 while reached < number {
                     let state = load.state(reached, &current);
@@ -407,7 +492,13 @@ impl Rig {
             }
             let state = load.state(number, &current);
             let findings = match by {
-                Some((_, variant)) => self.judge_variant(load.subject, variant, &state, load.garbage),
+                // Flags and scratch registers are other ones than they were in the row: several are tried.
+                Some((_, variant)) => (0..GARBAGE_TRIED)
+                    .map(|step| {
+                        self.judge_variant(load.subject, variant, &state, load.garbage.wrapping_add(step))
+                    })
+                    .find(|findings| !findings.is_empty())
+                    .unwrap_or_default(),
                 None => self.judge(load.subject, &state, load.garbage),
             };
             if findings.is_empty() {
@@ -416,10 +507,14 @@ impl Rig {
                 outcome.add(findings);
             }
         }
-        let rest = suspects.len().saturating_sub(INVESTIGATED_PER_LOAD) as u64;
-        if let Some((_, count)) = outcome.findings.last_mut() {
-            *count += rest;
-        }
+        outcome.count_more(suspects.len().saturating_sub(INVESTIGATED_PER_LOAD) as u64);
+    }
+
+    /// Takes one from the patience, if there is any left.
+    fn spend(&mut self) -> bool {
+        let left = self.patience > 0;
+        self.patience = self.patience.saturating_sub(1);
+        left
     }
 
     /// A difference that was there in a row of states and is not there for the state alone.
@@ -462,6 +557,10 @@ impl Rig {
             let state = load.state(number, memory);
             let findings = self.judge(load.subject, &state, load.garbage.wrapping_add(number as u64));
             outcome.observed += 1;
+            if !findings.is_empty() && !self.spend() {
+                outcome.count_more(1);
+                return;
+            }
             outcome.add(findings);
         }
     }

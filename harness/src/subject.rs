@@ -69,6 +69,10 @@ pub struct Variant {
     pub code: NativeCode,
     /// Whether it touches memory or SIMD registers, so that running it alone shows more than running it in a row.
     pub observable: bool,
+    /// Whether it branches backwards, so that it may never end.
+    pub loops: bool,
+    /// The features that its instructions need.
+    pub needs: Features,
 }
 
 impl<'a> Subject<'a> {
@@ -152,24 +156,36 @@ pub fn prepare<'a>(kop: &'a dyn Kop, form: &'a Form, payload: u64, scope: &Scope
         run: None,
         sides: Vec::new(),
     };
+    // What layout and rules declare tells which of two callbacks that disagree is wrong.
+    let declared = Site::decode(form, payload, Features::NONE).and_then(|site| kop.admits(&site)).is_ok();
+    let (validity_blame, validity_reason) = if proof.is_ok() == declared {
+        (Blame::Emit, "layout and rules agree with the proof")
+    } else {
+        (Blame::Proof, "layout and rules agree with the emit")
+    };
+    let validity_finding = |finding: Finding| Finding {
+        blame: validity_blame.clone(),
+        reason: validity_reason.to_owned(),
+        ..finding
+    };
     let mut sound = Vec::new();
     let mut absent = Vec::new();
     for (request, emitted) in emits {
         match (&proof, emitted) {
             (_, Err(Reject::NoEmit { .. })) => absent.push((request.arch, request.features)),
             (Err(_), Err(_)) => (),
-            (Ok(_), Err(reject)) => prepared.findings.push(static_finding(
+            (Ok(_), Err(reject)) => prepared.findings.push(validity_finding(static_finding(
                 &request,
                 Kind::Validity,
                 "emit rejects",
                 format!("the proof accepts the payload, the {} emit rejects it: {reject}", request.arch),
-            )),
-            (Err(reject), Ok(_)) => prepared.findings.push(static_finding(
+            ))),
+            (Err(reject), Ok(_)) => prepared.findings.push(validity_finding(static_finding(
                 &request,
                 Kind::Validity,
                 "proof rejects",
                 format!("the {} emit accepts the payload, the proof rejects it: {reject}", request.arch),
-            )),
+            ))),
             (Ok(_), Ok(emission)) => {
                 let faults = encoding_faults(kop, form, &request, &emission);
                 for (place, message) in faults {
@@ -206,25 +222,32 @@ pub fn prepare<'a>(kop: &'a dyn Kop, form: &'a Form, payload: u64, scope: &Scope
         absent,
     };
     subject.dead = kop.contract(&subject.site(Features::NONE)).dead;
+    let mut refused: Vec<(Arch, Vec<u8>)> = Vec::new();
     for (request, emission) in sound {
-        let known = subject
-            .variants
-            .iter()
-            .any(|variant| variant.code.arch == request.arch && variant.code.bytes == emission.bytes);
-        if known {
+        let is_own = |arch: Arch, bytes: &[u8]| arch == request.arch && bytes == emission.bytes;
+        let known = subject.variants.iter().find(|own| is_own(own.code.arch, &own.code.bytes));
+        if refused.iter().any(|(arch, bytes)| is_own(*arch, bytes)) {
             continue;
         }
-        match inspect(request.arch, &emission.bytes) {
-            Ok(profile) => {
-                if let Some((place, message)) = undeclared_features(kop, &request, &profile) {
+        let inspected = match known {
+            Some(known) => Ok(known.needs),
+            None => inspect(request.arch, &emission.bytes).map(|profile| {
+                let contract = kop.contract(&subject.site(request.features));
+                let needs = profile.features;
+                subject.variants.push(variant(&request, emission.clone(), profile, &contract));
+                needs
+            }),
+        };
+        match inspected {
+            Ok(needs) => {
+                if let Some((place, message)) = undeclared_features(kop, &request, needs) {
                     prepared.findings.push(static_finding(&request, Kind::Frame, place, message));
                 }
-                let contract = kop.contract(&subject.site(request.features));
-                subject.variants.push(variant(&request, emission, profile, &contract));
             }
             Err(breach) => {
                 let message = breach.to_string();
                 prepared.findings.push(static_finding(&request, Kind::Frame, "inspection", message));
+                refused.push((request.arch, emission.bytes));
             }
         }
     }
@@ -292,9 +315,9 @@ pub fn hex(bytes: &[u8]) -> String {
 fn undeclared_features(
     kop: &dyn Kop,
     request: &EmitRequest,
-    profile: &Profile,
+    needs: Features,
 ) -> Option<(&'static str, String)> {
-    let beyond = profile.features.minus(request.features);
+    let beyond = needs.minus(request.features);
     if beyond.is_empty() {
         return None;
     }
@@ -307,6 +330,8 @@ fn undeclared_features(
 fn variant(request: &EmitRequest, emission: Emission, profile: Profile, contract: &Contract) -> Variant {
     Variant {
         features: request.features,
+        loops: profile.backward_branch,
+        needs: profile.features,
         observable: profile.simd || profile.reads_memory || profile.writes_memory,
         code: NativeCode {
             arch: request.arch,

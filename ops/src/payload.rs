@@ -137,7 +137,8 @@ impl Field {
     pub fn parse(&self, text: &str) -> Result<i64, PayloadError> {
         let bad = || PayloadError::Value { field: self.name.to_string(), text: text.to_owned() };
         let value = if self.is_register() {
-            let number = text.strip_prefix('r').filter(|digits| digits.starts_with(|c: char| c.is_ascii_digit()));
+            let number =
+                text.strip_prefix('r').filter(|digits| digits.starts_with(|c: char| c.is_ascii_digit()));
             number.and_then(|digits| digits.parse::<u8>().ok()).map(i64::from).ok_or_else(bad)?
         } else {
             parse_number(text).ok_or_else(bad)?
@@ -536,7 +537,8 @@ mod tests {
         assert!(matches!(layout.parse([("dst", "r1")]), Err(PayloadError::Missing { .. })));
         assert!(matches!(layout.parse([("dest", "r1")]), Err(PayloadError::Unknown { .. })));
         assert!(matches!(layout.parse([("dst", "1")]), Err(PayloadError::Value { .. })));
-        for bad in ["", "-", "--1", "+1", "0x", "0x-8", "--9223372036854775808", "99999999999999999999", "r1"] {
+        for bad in ["", "-", "--1", "+1", "0x", "0x-8", "--9223372036854775808", "99999999999999999999", "r1"]
+        {
             let field = &layout.fields()[4];
             assert!(matches!(field.parse(bad), Err(PayloadError::Value { .. })), "{bad}");
         }

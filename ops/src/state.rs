@@ -160,10 +160,13 @@ pub enum Fault {
 
 impl Fault {
     /// Whether both are the same kind of fault, whatever address each engine names: engines report the first byte of an
-    /// access or the first byte of a page.
+    /// access or the first byte of a page. A bad read and a bad write are one kind: an instruction that reads and writes is
+    /// reported as either, and a write where the other form only reads shows where memory is mapped.
     pub fn same_kind(self, other: Fault) -> bool {
         match (self, other) {
-            (Fault::Memory { access: a, .. }, Fault::Memory { access: b, .. }) => a == b,
+            (Fault::Memory { access: a, .. }, Fault::Memory { access: b, .. }) => {
+                (a == Access::Execute) == (b == Access::Execute)
+            }
             (Fault::Escape { .. }, Fault::Escape { .. }) => true,
             _ => self == other,
         }

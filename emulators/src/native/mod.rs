@@ -91,10 +91,12 @@ pub const PROBE_AFTER: u64 = Region::Code.address() + 0x1000;
 
 /// Where codes under test stand in probes: each at an address of its own, so that what a machine has translated before
 /// stays right.
-pub const PROBE_CODES: std::ops::Range<u64> = Region::Code.address() + 0x2000..Region::Code.address() + 0x10_0000;
+pub const PROBE_CODES: std::ops::Range<u64> =
+    Region::Code.address() + 0x2000..Region::Code.address() + 0x10_0000;
 
 /// Where the drivers of chunks stand, likewise each at an address of its own.
-pub const CHUNKS: std::ops::Range<u64> = Region::Code.address() + 0x10_0000..Region::Code.address() + 0x40_0000;
+pub const CHUNKS: std::ops::Range<u64> =
+    Region::Code.address() + 0x10_0000..Region::Code.address() + 0x40_0000;
 
 /// The most bytes that the driver of `batches` takes.
 pub fn chunk_bound(batches: &[LoopBatch]) -> usize {

@@ -6,6 +6,7 @@
 //! pointing to its stack again.
 
 mod lint;
+mod notes;
 
 pub use lint::{Rule, lint};
 
@@ -58,8 +59,8 @@ pub struct RbpfEngine {
     /// The current row's address and the rows' end, where the loop finds them.
     cursor: Box<[u64; 2]>,
     rows: Vec<u64>,
-    /// For each memory access of a watched proof: its base, and whether it was reached.
-    trace: Vec<[u64; 2]>,
+    /// What a proof with notes writes down.
+    trace: Vec<notes::Note>,
 }
 
 impl RbpfEngine {
@@ -123,6 +124,41 @@ impl RbpfEngine {
             Ok(_) => Ok(()),
             Err(error) => Err(fault(&error.to_string(), slot)),
         }
+    }
+
+    /// Runs code on one state, on its slot's memory, whose lock the caller holds; the registers are then in the row.
+    fn run_alone(&mut self, code: &[Insn], state: &State) -> Result<(), Fault> {
+        let slot = state.memory.slot;
+        self.load_memory(&state.memory);
+        let all = RegSet::ALL;
+        self.rows.clear();
+        self.rows.extend_from_slice(&state.registers);
+        self.rows.extend([0; 11]);
+        self.cursor[0] = self.rows.as_ptr() as u64;
+        self.cursor[1] = self.cursor[0] + 8 * self.rows.len() as u64;
+        let code = encode_program(&loop_around(code, all, all, slot, self.cursor.as_ptr() as u64));
+        self.execute(&code, slot)
+    }
+
+    /// The path that `proof` takes from `state`: for each of its blocks, in order, whether it runs. A block starts where a
+    /// jump goes and after each jump; a proof without jumps has one.
+    ///
+    /// `None` when the engine does not admit the proof.
+    pub fn path(&mut self, proof: &[Insn], state: &State) -> Option<Vec<bool>> {
+        lint(proof).ok()?;
+        let blocks = notes::block_starts(proof).len();
+        if blocks == 1 {
+            return Some(vec![true]);
+        }
+        let slot = state.memory.slot;
+        let shared = self.slots;
+        let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        self.trace.clear();
+        self.trace.resize(blocks, [0; 2]);
+        let noted = notes::of_blocks(proof, slot, self.trace.as_ptr() as u64);
+        // A fault ends the path where it happens, and the notes up to there are written.
+        let _ = self.run_alone(&noted, state);
+        Some(self.trace.iter().map(|note| note[1] == 1).collect())
     }
 
     fn load_memory(&self, memory: &Memory) {
@@ -220,53 +256,6 @@ fn fault(message: &str, slot: Slot) -> Fault {
     }
 }
 
-/// The proof with a note before each access of where it goes, and the accesses in order.
-fn watched(proof: &[Insn], slot: Slot, trace: u64) -> Vec<Insn> {
-    const NOTE_SLOTS: usize = 6;
-    let mut slot_of = Vec::with_capacity(proof.len());
-    let (mut old, mut new) = (0, 0);
-    let mut moved = std::collections::HashMap::new();
-    for insn in proof {
-        moved.insert(old, new);
-        slot_of.push((old, new));
-        let note = if insn.access().is_some() { NOTE_SLOTS } else { 0 };
-        old += insn.slots();
-        new += insn.slots() + note;
-    }
-    moved.insert(old, new);
-    let mut code = Vec::with_capacity(proof.len());
-    let mut number = 0;
-    for (insn, (old, new)) in proof.iter().zip(slot_of) {
-        if insn.access().is_some() {
-            let base = base(insn).expect("an access has a base");
-            code.extend([
-                Insn::load_imm64(Reg::R10, trace + 16 * number),
-                Insn::store(Size::B8, Reg::R10, 0, base),
-                Insn::store(Size::B8, Reg::R10, 8, 1),
-                Insn::load_imm64(Reg::R10, slot.stack_end()),
-            ]);
-            number += 1;
-        }
-        let target = insn.branch_offset().map(|offset| (old + insn.slots()) as i64 + i64::from(offset));
-        let insn = match target.and_then(|target| moved.get(&(target as usize))) {
-            Some(&target) => {
-                let offset = target as i64 - (new + insn.slots()) as i64;
-                insn.with_branch_offset(offset as i32).expect("the lint bounds the length")
-            }
-            None => *insn,
-        };
-        code.push(insn);
-    }
-    code
-}
-
-fn base(insn: &Insn) -> Option<Reg> {
-    match *insn {
-        Insn::Load { base, .. } | Insn::Store { base, .. } | Insn::Atomic { base, .. } => Some(base),
-        _ => None,
-    }
-}
-
 impl Engine for RbpfEngine {
     fn name(&self) -> &'static str {
         NAME
@@ -302,18 +291,10 @@ impl Engine for RbpfEngine {
         let slot = probe.state.memory.slot;
         let shared = self.slots;
         let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
-        self.load_memory(&probe.state.memory);
         let accesses: Vec<&Insn> = proof.iter().filter(|insn| insn.access().is_some()).collect();
         self.trace = vec![[0; 2]; accesses.len()];
-        let noted = watched(proof, slot, self.trace.as_ptr() as u64);
-        let all = RegSet::ALL;
-        self.rows.clear();
-        self.rows.extend_from_slice(&probe.state.registers);
-        self.rows.extend([0; 11]);
-        self.cursor[0] = self.rows.as_ptr() as u64;
-        self.cursor[1] = self.cursor[0] + 8 * self.rows.len() as u64;
-        let code = encode_program(&loop_around(&noted, all, all, slot, self.cursor.as_ptr() as u64));
-        let fault = self.execute(&code, slot).err();
+        let noted = notes::of_accesses(proof, slot, self.trace.as_ptr() as u64);
+        let fault = self.run_alone(&noted, probe.state).err();
         let mut state = State { registers: probe.state.registers, memory: self.memory(slot) };
         if fault.is_none() {
             state.registers.copy_from_slice(&self.rows[11..]);
@@ -339,4 +320,34 @@ fn record(insn: &Insn, address: u64, slot: Slot) -> Option<AccessRecord> {
         address: address.wrapping_add_signed(i64::from(off)),
         size: size.bytes() as u32,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_tells_the_blocks_that_ran() {
+        let mut engine = RbpfEngine::new().expect("the slots are free");
+        let (r0, r1) = (Reg::R0, Reg::R1);
+        let proof = [
+            Insn::mov64(r0, 0),
+            Insn::jump(Cond::Eq, r1, 0, 1),
+            Insn::alu64(AluOp::Add, r0, 1),
+            Insn::jump(Cond::SGt, r1, 5, 1),
+            Insn::alu64(AluOp::Add, r0, 2),
+            Insn::alu64(AluOp::Add, r0, 3),
+        ];
+        for (value, path) in [
+            (0, [true, false, true, true, true]),
+            (3, [true, true, true, true, true]),
+            (9, [true, true, true, false, true]),
+        ] {
+            let mut state = State::zeroed(Slot::default());
+            state.set(r1, value);
+            assert_eq!(engine.path(&proof, &state), Some(path.to_vec()), "{value}");
+        }
+        assert_eq!(engine.path(&proof[..1], &State::zeroed(Slot::default())), Some(vec![true]));
+        assert_eq!(engine.path(&[Insn::exit()], &State::zeroed(Slot::default())), None);
+    }
 }

@@ -113,9 +113,6 @@ impl Kop for AndNot {
             memory: &[],
             after,
         };
-        vec![
-            answer("reg64", &[(Reg::R0, 0xffff_ffff_0000_0100)]),
-            answer("reg32", &[(Reg::R0, 0x0100)]),
-        ]
+        vec![answer("reg64", &[(Reg::R0, 0xffff_ffff_0000_0100)]), answer("reg32", &[(Reg::R0, 0x0100)])]
     }
 }

@@ -2,6 +2,7 @@
 //! How a command ends: an outcome or a failure, each with its exit code.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -62,7 +63,8 @@ impl Failure {
             Failure::Usage(message) => (2, message),
             Failure::Environment(message) => (3, message),
         };
-        eprintln!("kop: {message}");
+        // Where standard error is closed, the exit code has to do.
+        let _ = writeln!(std::io::stderr(), "kop: {message}");
         ExitCode::from(code)
     }
 }

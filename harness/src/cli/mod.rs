@@ -19,7 +19,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use failure::{Failure, Outcome};
 
-const EXIT_CODES: &str = "\
+const AFTER_HELP: &str = "\
+Examples:
+  kop check                          all operations, both architectures
+  kop check rotate --save findings   one operation; a case is saved for each divergence
+  kop repro FILE                     one case, from all sides
+
 Exit codes:
   0  all equivalent
   1  a divergence
@@ -27,8 +32,12 @@ Exit codes:
   3  the environment could not do it: an engine asked for by name that is absent";
 
 /// Decides whether the native code of a Kop does exactly what its proof sequence says.
+///
+/// A Kop adds one operation to the Linux eBPF JIT: a proof sequence of eBPF instructions, which is all that the verifier
+/// sees, and native code for x86-64 and AArch64, which runs in its place. Both are run here on the same states, by
+/// engines that know nothing of each other, and compared.
 #[derive(Parser)]
-#[command(name = "kop", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 100)]
+#[command(name = "kop", version, after_help = AFTER_HELP, propagate_version = true, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -85,8 +94,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::New(args) => new::run(&args),
         Command::Engines(args) => engines::run(&args),
         Command::Completions(args) => {
-            clap_complete::generate(args.shell, &mut Cli::command(), "kop", &mut io::stdout());
-            Ok(Outcome::Equivalent)
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "kop", &mut script);
+            print_all(&script)
         }
         Command::Man(Man {}) => man(),
     }

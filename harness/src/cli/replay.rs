@@ -14,10 +14,10 @@ use super::{Failure, Outcome, print_all};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  kop replay\n  kop replay findings corpus/regressions/rotate")]
 pub struct Args {
-    /// Files and directories
+    /// Cases, and directories with cases below them
     #[arg(value_name = "PATH", default_value = "corpus/regressions")]
     paths: Vec<PathBuf>,
-    /// The engines that take part, separated by commas; all that are here when not given
+    /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
 }
@@ -53,7 +53,11 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             let _ = writeln!(text, "           {} {arch} {}", finding.kind, finding.message);
         }
     }
-    let _ = writeln!(text, "{held} cases hold, {diverged} diverge, {corrupt} are corrupt");
+    let _ = writeln!(
+        text,
+        "{} replayed: {held} held, {diverged} diverged, {corrupt} corrupt",
+        held + diverged + corrupt
+    );
     print_all(text.as_bytes())?;
     Ok(match (diverged, corrupt) {
         (0, 0) => Outcome::Equivalent,

@@ -14,19 +14,22 @@ use reports::{Row, RowVerdict, Side};
 
 use super::{Failure, Outcome, print_all, style};
 
-/// Run one case on every engine: minimised with both sides, listings and blame, or what each engine says where it holds
+/// Run one case on every engine: a divergence is minimised and shown from both sides
+///
+/// A divergence comes with the first difference, both sides beside each other, the side to blame and both listings. Of a
+/// case that holds it is shown what each engine makes of it.
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  kop repro corpus/regressions/rotate/zero-extends.kop\n  \
+#[command(after_help = "Examples:\n  kop repro corpus/regressions/rotate/dst-is-rcx.kop\n  \
                         kop repro finding.kop --engines rbpf,unicorn-x86_64\n  \
                         kop repro finding.kop --emit c > finding.c && cc finding.c && ./a.out")]
 pub struct Args {
-    /// The case
+    /// The case, such as `kop check --save` and `kop fuzz-case` write
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Print a runnable reproducer instead: a test for a Rust crate, or a C program that depends on nothing
     #[arg(long, value_name = "KIND")]
     emit: Option<Emit>,
-    /// The engines that take part, separated by commas; all that are here when not given
+    /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
 }
@@ -306,15 +309,19 @@ mod tests {
         for expected in [
             "register divergence: narrow reg64 x86_64, unicorn-x86_64 against rbpf\n",
             "  case       narrow.kop\n",
-            "r3 = r1",
-            "mov",
+            "  differs    r1: expected 0x100000000, found 0x0\n",
+            "  > r1  0x0     0x100000000       0x0 ",
+            "      0  r1 = r0       0  89 c7  mov edi, eax\n",
             "  blame      emit: rbpf and model agree against it\n",
-            "    operand dst r0\n    operand src r1\n    r1 = 0x",
+            "operand dst r1\n    operand src r0\n    r0 = 0x100000000\n",
             "  reproduce  kop repro narrow.kop --emit c\n",
         ] {
             assert!(text.contains(expected), "{expected:?} is missing from\n{text}");
         }
-        assert!(!text.contains("r6 = ") && !text.contains("window:"), "not minimised:\n{text}");
+        assert!(
+            !text.contains("r6") && !text.contains("garbage") && !text.contains("window:"),
+            "not minimised:\n{text}"
+        );
     }
 
     #[test]

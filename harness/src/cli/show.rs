@@ -17,9 +17,9 @@ use super::{Failure, Outcome, print_all};
                         kop show swapped_load be64 off=-300"
 )]
 pub struct Args {
-    /// The operation
+    /// The operation (see `kop list`)
     op: String,
-    /// A form, and operand=value; what is not given is chosen
+    /// Forms to show, all by default, and operands, such as dst=r3; what is not given is chosen
     #[arg(value_name = "FORM | OPERAND=VALUE")]
     words: Vec<String>,
 }
@@ -68,13 +68,8 @@ fn show_form(
             Some(role) => format!("register r{min}..r{max}, {}", role.name()),
             None => format!("{min}..={max}"),
         };
-        let _ = writeln!(
-            text,
-            "  payload[{}:{}]  {:<8} {what}",
-            field.low + field.width - 1,
-            field.low,
-            field.name
-        );
+        let bits = format!("payload[{}:{}]", field.low + field.width - 1, field.low);
+        let _ = writeln!(text, "  {bits:<16}{:<8} {what}", field.name);
     }
     let _ = writeln!(
         text,
@@ -144,7 +139,8 @@ fn choose(kop: &dyn Kop, form: &Form, assignments: &[(&str, &str)]) -> Result<Op
                 known.join(", ")
             ))
         })?;
-        fixed[index] = Some(form.layout.fields()[index].parse(value).map_err(Failure::usage)?);
+        let parsed = form.layout.fields()[index].parse(value);
+        fixed[index] = Some(parsed.map_err(|error| Failure::usage(format!("form {}: {error}", form.name)))?);
     }
     let mut choices = Seeded::new(0);
     for attempt in 0..10_000 {

@@ -160,6 +160,9 @@ fn covering_payloads(kop: &dyn Kop, form: &Form, most: usize, choices: &mut impl
             }
         }
     }
+    for operands in special_payloads(kop, form, most / 2, choices) {
+        chosen.add(operands);
+    }
     for (first, domain) in domains.iter().enumerate() {
         for (second, other) in domains.iter().enumerate().skip(first + 1) {
             for &a in domain {
@@ -187,6 +190,46 @@ fn covering_payloads(kop: &dyn Kop, form: &Form, most: usize, choices: &mut impl
         }
     }
     chosen.payloads
+}
+
+/// Every aliasing pattern with the special values of the immediates, two at a time: where emits choose between forms.
+fn special_payloads(kop: &dyn Kop, form: &Form, most: usize, choices: &mut impl Choices) -> Vec<Operands> {
+    let fields = form.layout.fields();
+    let immediates: Vec<usize> = (0..fields.len()).filter(|&index| !fields[index].is_register()).collect();
+    let pairs: Vec<(usize, usize)> = match immediates[..] {
+        [] => Vec::new(),
+        [only] => vec![(only, only)],
+        _ => immediates
+            .iter()
+            .enumerate()
+            .flat_map(|(n, &first)| immediates[n + 1..].iter().map(move |&second| (first, second)))
+            .collect(),
+    };
+    let mut payloads = Vec::new();
+    for (first, second) in pairs {
+        for a in special_values(&fields[first]) {
+            let others = if first == second { vec![a] } else { special_values(&fields[second]) };
+            for b in others {
+                for pattern in alias_patterns(form) {
+                    let mut fixed = assign(form, &pattern, choices);
+                    fixed.extend([(first, a), (second, b)]);
+                    payloads.extend(complete(kop, form, choices, &fixed));
+                }
+            }
+        }
+    }
+    // Where there are too many, an even sample of them.
+    let step = payloads.len().div_ceil(most.max(1)).max(1);
+    payloads.into_iter().step_by(step).collect()
+}
+
+/// The values of an immediate at which emits change their form: its ends, powers of two, and one below them.
+fn special_values(field: &kop_ops::Field) -> Vec<i64> {
+    let (min, max) = field.range();
+    let powers = (0..31).flat_map(|bit| [1i64 << bit, (1 << bit) - 1, -(1 << bit), -(1 << bit) - 1]);
+    let values: BTreeSet<i64> =
+        powers.chain([min, max]).filter(|value| (min..=max).contains(value)).collect();
+    values.into_iter().collect()
 }
 
 /// Of a few completions, the one that covers most pairs that are not covered yet.

@@ -25,9 +25,12 @@ pub(super) fn faults() -> Vec<Planted> {
 }
 
 fn validity() -> Vec<Planted> {
-    let emit = |at, arch, name, about, mistake| planted(at, arch, name, (Kind::Validity, Blame::Emit), about, mistake);
-    let proof =
-        |at, arch, name, about, mistake| planted(at, arch, name, (Kind::Validity, Blame::Proof), about, mistake);
+    let emit = |at, arch, name, about, mistake| {
+        planted(at, arch, name, (Kind::Validity, Blame::Emit), about, mistake)
+    };
+    let proof = |at, arch, name, about, mistake| {
+        planted(at, arch, name, (Kind::Validity, Blame::Proof), about, mistake)
+    };
     vec![
         emit(
             ("rotate", "imm64"),
@@ -159,7 +162,9 @@ fn encoding_x86_64() -> Vec<Planted> {
             |call, emission| {
                 const TEST: u8 = 0x85;
                 const AND: u8 = 0x23;
-                if let Some(opcode) = emission.bytes.get_mut(1).filter(|opcode| call.again && **opcode == TEST) {
+                if let Some(opcode) =
+                    emission.bytes.get_mut(1).filter(|opcode| call.again && **opcode == TEST)
+                {
                     *opcode = AND;
                 }
             },

@@ -135,7 +135,8 @@ impl Engine for Damaged {
                     let states = batch.states.chunks_exact(batch.inputs.len());
                     for (state, after) in states.zip(outputs.chunks_exact_mut(batch.outputs.len())) {
                         for (reg, _) in batch.inputs.iter().zip(state).filter(|(_, held)| **held == value) {
-                            let output = batch.outputs.iter().zip(&mut *after).find(|(output, _)| *output == reg);
+                            let output =
+                                batch.outputs.iter().zip(&mut *after).find(|(output, _)| *output == reg);
                             if let Some((_, output)) = output {
                                 *output ^= BIT;
                             }

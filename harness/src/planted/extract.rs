@@ -119,11 +119,11 @@ fn x86_64_unsigned() -> Vec<Planted> {
         ),
         x86_64(
             UNSIGNED,
-            "extract-clears-before-the-byte",
+            "extract-clears-before-a-low-field",
             Kind::Register,
-            "XOR and a byte move for MOVZX: lost is the source where it is dst",
+            "dst is cleared to break a dependency, in fields at bit 0: lost is the source where it is dst",
             |site, code| {
-                if (site.imm("start"), site.imm("length")) == (0, 8) {
+                if site.imm("start") == 0 {
                     let dst = site.gpr("dst");
                     before(code, x86(|a| a.xor(Size::B4, dst, dst)));
                 }

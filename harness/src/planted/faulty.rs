@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kop_ops::ebpf::Insn;
-use kop_ops::kop::{EmitRequest, Emission, KnownAnswer, Limits, Pass};
+use kop_ops::kop::{Emission, EmitRequest, KnownAnswer, Limits, Pass};
 use kop_ops::{Arch, Contract, Fault, Features, Form, Kop, Reject, Site, State, aarch64, x86_64};
+use kop_reports::Kind;
 
 use super::Planted;
 
@@ -49,7 +50,7 @@ pub(super) struct Call<'a> {
     pub limit: usize,
 }
 
-/// How many bytes a longer emit may take before its length becomes a fault of its own.
+/// How much longer an emit or a proof may be before its length becomes a fault of its own.
 const SLACK: u16 = 64;
 
 /// A sound operation with one mistake.
@@ -109,7 +110,9 @@ impl Kop for Faulty {
     }
 
     fn model(&self, site: &Site, state: &mut State) -> Option<Result<(), Fault>> {
-        let Some(Mistake::Model(change)) = self.mistake(site.form) else { return self.inner.model(site, state) };
+        let Some(Mistake::Model(change)) = self.mistake(site.form) else {
+            return self.inner.model(site, state);
+        };
         let before = state.clone();
         let result = self.inner.model(site, state);
         if result == Some(Ok(())) {
@@ -127,7 +130,9 @@ impl Kop for Faulty {
     }
 
     fn x86_64(&self, site: &Site, asm: &mut x86_64::Assembler) -> Result<(), Reject> {
-        let Some(Mistake::X86_64(patch)) = self.mistake(site.form) else { return self.inner.x86_64(site, asm) };
+        let Some(Mistake::X86_64(patch)) = self.mistake(site.form) else {
+            return self.inner.x86_64(site, asm);
+        };
         let mut sound = x86_64::Assembler::new();
         self.inner.x86_64(site, &mut sound)?;
         // Branches of the sound code, if it had any, would be resolved: a patch sees plain instructions.
@@ -139,7 +144,9 @@ impl Kop for Faulty {
     }
 
     fn aarch64(&self, site: &Site, asm: &mut aarch64::Assembler) -> Result<(), Reject> {
-        let Some(Mistake::Aarch64(patch)) = self.mistake(site.form) else { return self.inner.aarch64(site, asm) };
+        let Some(Mistake::Aarch64(patch)) = self.mistake(site.form) else {
+            return self.inner.aarch64(site, asm);
+        };
         let mut sound = aarch64::Assembler::new();
         self.inner.aarch64(site, &mut sound)?;
         let sound = sound.finish().map_err(|error| Reject::Encode(error.to_string()))?;
@@ -167,6 +174,9 @@ impl Kop for Faulty {
         match self.mistake(form) {
             Some(Mistake::X86_64(_) | Mistake::Aarch64(_)) => {
                 Limits { max_emit_bytes: limits.max_emit_bytes + SLACK, ..limits }
+            }
+            Some(Mistake::Proof(_)) if self.planted.kind != Kind::Shape => {
+                Limits { max_insn_cnt: limits.max_insn_cnt + SLACK, ..limits }
             }
             _ => limits,
         }

@@ -120,7 +120,9 @@ pub(super) fn faults() -> Vec<Planted> {
             "without SIMD, the factor of the last step is in x10 already where it was used before: it was not",
             |site, code| {
                 if general(site) {
-                    code.retain(|insn| !matches!(insn, A::LogicalImm { op: LogicalImm::Orr, rn: X::Xzr, .. }));
+                    code.retain(|insn| {
+                        !matches!(insn, A::LogicalImm { op: LogicalImm::Orr, rn: X::Xzr, .. })
+                    });
                 }
             },
         ),

@@ -24,13 +24,19 @@ fn values() -> Vec<Planted> {
         planted(at, arch, name, (Kind::Register, Blame::Proof), about, Mistake::Proof(patch))
     };
     vec![
-        value(("popcount", "pop64"), X86, "proof-mask-misses-a-bit", "one digit of a 64-bit constant", |_, proof| {
-            for insn in proof {
-                if let Insn::LoadImm64 { imm: imm @ 0x3333_3333_3333_3333, .. } = insn {
-                    *imm = 0x3333_3333_3333_3332;
+        value(
+            ("popcount", "pop64"),
+            X86,
+            "proof-mask-misses-a-bit",
+            "one digit of a 64-bit constant",
+            |_, proof| {
+                for insn in proof {
+                    if let Insn::LoadImm64 { imm: imm @ 0x3333_3333_3333_3333, .. } = insn {
+                        *imm = 0x3333_3333_3333_3332;
+                    }
                 }
-            }
-        }),
+            },
+        ),
         value(
             ("count_zeros", "leading64"),
             ARM,
@@ -131,10 +137,10 @@ fn values() -> Vec<Planted> {
             ("rotate", "imm32"),
             ARM,
             "proof-shifts-64-bits",
-            "one of the 32-bit shifts is of 64: bits leave upwards and stay",
+            "the left shift and the OR are of 64 bits: bits leave upwards and stay",
             |_, proof| {
                 for insn in proof {
-                    if let Insn::Alu { op: AluOp::Lsh, width, .. } = insn {
+                    if let Insn::Alu { op: AluOp::Lsh | AluOp::Or, width, .. } = insn {
                         *width = Width::W64;
                     }
                 }
@@ -148,15 +154,33 @@ fn shapes() -> Vec<Planted> {
         planted(at, arch, name, (Kind::Shape, Blame::Proof), about, Mistake::Proof(patch))
     };
     vec![
-        shape(("select", "test64"), ARM, "shape-jumps-backwards", "an offset with the wrong sign", |_, proof| {
-            proof[2] = Insn::ja(-2);
-        }),
-        shape(("extract", "unsigned"), ARM, "shape-exits", "an exit, as at the end of a program", |_, proof| {
-            proof.push(Insn::exit());
-        }),
-        shape(("count_zeros", "leading32"), X86, "shape-calls", "a helper call in place of a ladder", |_, proof| {
-            proof.insert(1, Insn::call_helper(5));
-        }),
+        shape(
+            ("select", "test64"),
+            ARM,
+            "shape-jumps-backwards",
+            "an offset with the wrong sign",
+            |_, proof| {
+                proof[2] = Insn::ja(-2);
+            },
+        ),
+        shape(
+            ("extract", "unsigned"),
+            ARM,
+            "shape-exits",
+            "an exit, as at the end of a program",
+            |_, proof| {
+                proof.push(Insn::exit());
+            },
+        ),
+        shape(
+            ("count_zeros", "leading32"),
+            X86,
+            "shape-calls",
+            "a helper call in place of a ladder",
+            |_, proof| {
+                proof.insert(1, Insn::call_helper(5));
+            },
+        ),
         shape(
             ("rotate", "imm64"),
             ARM,
@@ -209,9 +233,15 @@ fn shapes() -> Vec<Planted> {
                 proof[0] = Insn::ja(1);
             },
         ),
-        shape(("swapped_load", "be32"), X86, "shape-may-goto", "an instruction that counts loop iterations", |_, proof| {
-            proof[1] = Insn::MayGoto { off: 0 };
-        }),
+        shape(
+            ("swapped_load", "be32"),
+            X86,
+            "shape-may-goto",
+            "an instruction that counts loop iterations",
+            |_, proof| {
+                proof[1] = Insn::MayGoto { off: 0 };
+            },
+        ),
     ]
 }
 
@@ -224,8 +254,18 @@ fn temporaries() -> Vec<Planted> {
         planted(at, arch, name, (Kind::Temporary, Blame::Proof), about, Mistake::Proof(patch))
     };
     vec![
-        dead(("popcount", "pop64"), X86, "temporary-is-not-declared", "the proof's temporary is missing in the contract"),
-        dead(("clmul", "high"), ARM, "temporary-of-clmul-is-not-declared", "the contract declares SIMD registers alone"),
+        dead(
+            ("popcount", "pop64"),
+            X86,
+            "temporary-is-not-declared",
+            "the proof's temporary is missing in the contract",
+        ),
+        dead(
+            ("clmul", "high"),
+            ARM,
+            "temporary-of-clmul-is-not-declared",
+            "the contract declares SIMD registers alone",
+        ),
         dead(
             ("count_zeros", "trailing32"),
             ARM,
@@ -351,4 +391,3 @@ fn models() -> Vec<Planted> {
         ),
     ]
 }
-

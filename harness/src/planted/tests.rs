@@ -38,8 +38,13 @@ fn payload(form: &Form, choices: &mut Seeded) -> u64 {
 fn answers(kop: &dyn Kop, form: &Form, payload: u64, arch: Arch) -> String {
     let mut answers = format!("{:?}\n", kop.instantiate(form, payload).map_err(|_| ()));
     for features in kop.features(arch).subsets() {
-        let calls =
-            [(Pass::Write, 1 << 40), (Pass::Size, 1 << 40), (Pass::Write, 1 << 40), (Pass::Write, (1 << 40) + 1), (Pass::Write, 1 << 20)];
+        let calls = [
+            (Pass::Write, 1 << 40),
+            (Pass::Size, 1 << 40),
+            (Pass::Write, 1 << 40),
+            (Pass::Write, (1 << 40) + 1),
+            (Pass::Write, 1 << 20),
+        ];
         for (pass, address) in calls {
             let request = EmitRequest { arch, features, payload, pass, address };
             answers += &format!("{:?}\n", kop.emit(form, &request).map_err(|_| ()));
@@ -54,7 +59,8 @@ fn answers(kop: &dyn Kop, form: &Form, payload: u64, arch: Arch) -> String {
             for (i, register) in state.registers.iter_mut().enumerate().take(10) {
                 *register = u64::wrapping_mul(value, 2 * i as u64 + 1);
             }
-            if let Some(base) = form.layout.index("base").map(|index| site.operands.values()[index] as usize) {
+            if let Some(base) = form.layout.index("base").map(|index| site.operands.values()[index] as usize)
+            {
                 let off = site.imm("off");
                 if base < 10 {
                     state.registers[base] = (slot.window() + 64).wrapping_add_signed(-off);

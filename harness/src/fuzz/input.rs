@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! An input of an operation's target: a payload and states, all determined by its bytes.
+
+use kop_ops::choices::{Choices, Seeded};
+use kop_ops::ebpf::{Reg, RegSet};
+use kop_ops::state::{Registers, Slot};
+use kop_ops::{Form, Kop, Memory, State};
+
+use crate::case::Case;
+use crate::generate::{ByteChoices, StateClasses, StatePlan, invalid_payload, random_operands};
+use crate::rig::Load;
+use crate::subject::{Prepared, Scope, prepare};
+
+/// States of one input: two odd halves, see [`kop_emulators::Batch::halves`].
+const STATES: usize = 14;
+
+/// What a fuzzer's bytes mean.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The operation.
+    pub kop: &'a dyn Kop,
+    /// The form.
+    pub form: &'a Form,
+    /// The payload; valid for most inputs.
+    pub payload: u64,
+    /// What the callbacks say of it.
+    pub prepared: Prepared<'a>,
+    /// Memory before each state.
+    pub memory: Memory,
+    inputs: RegSet,
+    states: Vec<u64>,
+    background: [Registers; 2],
+    garbage: u64,
+}
+
+/// Reads bytes as an input of one of `kops`; every byte string is one.
+///
+/// The first state is spelled out in the bytes. Half of the others are the first one with one value changed, so that what
+/// is near to it is tried with it, and the rest are independent of it.
+pub fn decode<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> Input<'a> {
+    let mut choices = ByteChoices::new(bytes);
+    let kop = *choices.pick(kops);
+    let form = choices.pick(kop.forms());
+    let payload = if choices.one_in(16) {
+        invalid_payload(kop, form, &mut choices)
+    } else {
+        random_operands(kop, form, &mut choices).map_or(0, |operands| form.layout.pack(&operands))
+    };
+    let prepared = prepare(kop, form, payload, &Scope::default());
+    let slot = Slot::default();
+    let (inputs, uses) = match &prepared.subject {
+        Some(subject) => (subject.named(), &subject.memory[..]),
+        None => (RegSet::from(Reg::R0), &[][..]),
+    };
+    let plan = StatePlan { inputs, memory: uses, interesting: kop.interesting_values(form), slot };
+    let mut states = Vec::with_capacity(STATES * inputs.len());
+    let mut classes = StateClasses::default();
+    plan.generate(&mut choices, &mut classes, &mut states);
+    let mut rest = choices.continuation();
+    let values: Vec<usize> = inputs
+        .iter()
+        .enumerate()
+        .filter(|(_, reg)| *reg != Reg::R10 && uses.iter().all(|usage| usage.base != *reg))
+        .map(|(index, _)| index)
+        .collect();
+    for number in 1..STATES {
+        if number % 2 == 1 && !values.is_empty() {
+            let start = states.len();
+            states.extend_from_within(..inputs.len());
+            vary(&mut states[start + *rest.pick(&values)], &mut rest);
+        } else {
+            plan.generate(&mut rest, &mut classes, &mut states);
+        }
+    }
+    let background = plan.background(&mut rest);
+    let memory = fill(slot, &mut rest);
+    Input { kop, form, payload, prepared, memory, inputs, states, background, garbage: rest.bits() }
+}
+
+/// Changes a value a little, or altogether.
+fn vary(value: &mut u64, choices: &mut Seeded) {
+    *value = match choices.below(8) {
+        0 => value.wrapping_add(1),
+        1 => value.wrapping_sub(1),
+        2 => !*value,
+        3 => choices.bits(),
+        _ => *value ^ 1 << choices.below(64),
+    };
+}
+
+fn fill(slot: Slot, choices: &mut Seeded) -> Memory {
+    let mut memory = Memory::zeroed(slot);
+    for bytes in [&mut memory.window, &mut memory.stack] {
+        for word in bytes.chunks_exact_mut(8) {
+            word.copy_from_slice(&choices.bits().to_le_bytes());
+        }
+    }
+    memory
+}
+
+impl Input<'_> {
+    /// The values of the first state's named registers, ascending by register.
+    pub fn first_state(&self) -> impl Iterator<Item = u64> {
+        self.states[..self.inputs.len()].iter().copied()
+    }
+
+    /// Registers and memory of the first state.
+    pub fn state(&self) -> State {
+        let mut state = State { registers: self.background[0], memory: self.memory.clone() };
+        for (reg, value) in self.inputs.iter().zip(self.first_state()) {
+            state.set(reg, value);
+        }
+        state
+    }
+
+    /// The states to run; `None` for a payload that both sides refuse.
+    pub fn load(&self) -> Option<Load<'_>> {
+        Some(Load {
+            subject: self.prepared.subject.as_ref()?,
+            inputs: self.inputs,
+            states: self.states.clone(),
+            background: self.background,
+            garbage: self.garbage,
+        })
+    }
+
+    /// The case of the first state. Memory that the proof does not touch is left zero, to be readable.
+    pub fn case(&self) -> Case {
+        let mut state = self.state();
+        if self.prepared.subject.as_ref().is_none_or(|subject| subject.memory.is_empty()) {
+            state.memory = Memory::zeroed(state.memory.slot);
+        }
+        let mut case = Case::new(self.kop, self.form, self.payload, &state);
+        case.garbage = self.garbage;
+        case
+    }
+}
+
+/// The case that bytes mean to the target of `kops`, with what is not in it in a comment.
+pub(super) fn show(kops: &[&dyn Kop], bytes: &[u8]) -> String {
+    let input = decode(kops, bytes);
+    let mut case = input.case();
+    case.comment.push(match &input.prepared.subject {
+        Some(_) => format!("first of {STATES} states of an input of {} bytes", bytes.len()),
+        None => "both sides must refuse the payload".to_owned(),
+    });
+    case.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generate::alias_pattern;
+    use kop_ops::Catalog;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn inputs_reach_every_form_and_aliasing() {
+        let catalog = Catalog::einsn();
+        for &kop in catalog.kops() {
+            let mut choices = Seeded::new(3);
+            let (mut forms, mut patterns, mut refused) = (BTreeSet::new(), BTreeSet::new(), 0);
+            for _ in 0..400 {
+                let bytes: Vec<u8> = (0..64).map(|_| choices.bits() as u8).collect();
+                let input = decode(&[kop], &bytes);
+                assert!(input.prepared.findings.is_empty(), "{:?}", input.prepared.findings);
+                forms.insert(input.form.name.to_string());
+                match &input.prepared.subject {
+                    Some(subject) => _ = patterns.insert(alias_pattern(subject.form, &subject.operands)),
+                    None => refused += 1,
+                }
+            }
+            assert_eq!(forms.len(), kop.forms().len(), "{}", kop.name());
+            assert!(patterns.len() >= 4, "{}: {patterns:?}", kop.name());
+            assert!((2..60).contains(&refused), "{}: {refused} payloads refused", kop.name());
+        }
+    }
+
+    #[test]
+    fn an_input_shows_as_a_case_that_parses() {
+        let catalog = Catalog::einsn();
+        for bytes in [&[][..], &[1, 2, 3], &[0xff; 90]] {
+            let text = show(catalog.kops(), bytes);
+            assert!(Case::parse(&text, &catalog).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_state_comes_from_the_bytes_alone() {
+        let catalog = Catalog::einsn();
+        let kops = [catalog.get("clmul").expect("in the catalog")];
+        let mut bytes = [7u8; 80];
+        let before: Vec<u64> = decode(&kops, &bytes).first_state().collect();
+        bytes[79] ^= 1;
+        assert!(decode(&kops, &bytes).first_state().eq(before));
+    }
+}

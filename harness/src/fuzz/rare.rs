@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A planted fault that chance rarely meets and that no Rust code knows of: native code decides at run time.
+//!
+//! It shows what the feedback is worth. The proof of `clmul` scans the bits of `a`, so the path through it tells how many
+//! are set; the AArch64 code here is wrong when there are exactly 57, the first and the last of them being
+//! set, and the operands are one register. Of random inputs one in some 10^5 has such a state.
+
+use kop_ops::aarch64::{self, Cond, Gpr as X, Shift, Width as W};
+use kop_ops::ebpf::Insn;
+use kop_ops::kop::Limits;
+use kop_ops::kops::clmul::Clmul;
+use kop_ops::{Arch, Contract, Fault, Features, Form, Kop, Reject, Site, State, x86_64};
+
+/// What `KOP_PLANT` calls it.
+pub const NAME: &str = "rare";
+
+/// `clmul` with the fault.
+#[derive(Clone, Copy, Debug)]
+pub struct Rare {
+    /// How many bits must be set in `a`.
+    pub ones: u32,
+    /// Whether the first and the last bit have to be set.
+    pub ends: bool,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self { ones: 57, ends: true }
+    }
+}
+
+impl Rare {
+    /// X11 becomes 1 where the fault shows and 0 elsewhere. Scratch registers only, and no branch.
+    fn decide(self, a: &mut aarch64::Assembler, value: X) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        a.and_imm(W::X, X::X9, value, ONES * 0x55);
+        a.lsr_imm(W::X, X::X10, value, 1);
+        a.and_imm(W::X, X::X10, X::X10, ONES * 0x55);
+        a.add(W::X, X::X9, X::X9, X::X10);
+        a.and_imm(W::X, X::X10, X::X9, ONES * 0x33);
+        a.lsr_imm(W::X, X::X9, X::X9, 2);
+        a.and_imm(W::X, X::X9, X::X9, ONES * 0x33);
+        a.add(W::X, X::X9, X::X9, X::X10);
+        a.add_shifted(W::X, X::X9, X::X9, X::X9, Shift::Lsr, 4);
+        a.and_imm(W::X, X::X9, X::X9, ONES * 0x0f);
+        a.orr_imm(W::X, X::X10, X::Xzr, ONES);
+        a.mul(W::X, X::X9, X::X9, X::X10);
+        a.lsr_imm(W::X, X::X9, X::X9, 56);
+        a.cmp_imm(W::X, X::X9, self.ones);
+        a.cset(W::X, X::X11, Cond::Eq);
+        if self.ends {
+            a.and(W::X, X::X11, X::X11, value);
+            a.and_shifted(W::X, X::X11, X::X11, value, Shift::Lsr, 63);
+        }
+    }
+}
+
+impl Kop for Rare {
+    fn name(&self) -> &str {
+        Clmul.name()
+    }
+
+    fn summary(&self) -> &str {
+        Clmul.summary()
+    }
+
+    fn source(&self) -> &str {
+        file!()
+    }
+
+    fn forms(&self) -> &[Form] {
+        Clmul.forms()
+    }
+
+    fn admits(&self, site: &Site) -> Result<(), Reject> {
+        Clmul.admits(site)
+    }
+
+    fn model(&self, site: &Site, state: &mut State) -> Option<Result<(), Fault>> {
+        Clmul.model(site, state)
+    }
+
+    fn proof(&self, site: &Site) -> Result<Vec<Insn>, Reject> {
+        Clmul.proof(site)
+    }
+
+    fn x86_64(&self, site: &Site, asm: &mut x86_64::Assembler) -> Result<(), Reject> {
+        Clmul.x86_64(site, asm)
+    }
+
+    fn aarch64(&self, site: &Site, asm: &mut aarch64::Assembler) -> Result<(), Reject> {
+        self.decide(asm, site.x("a"));
+        Clmul.aarch64(site, asm)?;
+        asm.eor(W::X, site.x("dst"), site.x("dst"), X::X11);
+        Ok(())
+    }
+
+    fn contract(&self, site: &Site) -> Contract {
+        Clmul.contract(site)
+    }
+
+    fn features(&self, arch: Arch) -> Features {
+        Clmul.features(arch)
+    }
+
+    fn limits(&self, form: &Form) -> Limits {
+        Limits { max_emit_bytes: 128, ..Clmul.limits(form) }
+    }
+}
