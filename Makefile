@@ -56,7 +56,7 @@ fuzz-deps: deps
 	@scripts/deps --fuzz
 
 bench: deps ## States per second, batched and one by one, per engine
-	cargo bench --locked --workspace
+	cargo bench --locked -p kop-harness --bench batching
 
 clean: ## Remove what cargo built; the libraries in .native stay
 	cargo clean

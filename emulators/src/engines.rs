@@ -154,6 +154,7 @@ fn host_others() -> &'static [&'static str] {
             ("SSE4_1", std::is_x86_feature_detected!("sse4.1")),
             ("SSE4_2", std::is_x86_feature_detected!("sse4.2")),
             ("AES", std::is_x86_feature_detected!("aes")),
+            ("BZHI", std::is_x86_feature_detected!("bmi2")),
             ("ADX", std::is_x86_feature_detected!("adx")),
             ("AVX", std::is_x86_feature_detected!("avx")),
             ("AVX2", std::is_x86_feature_detected!("avx2")),
@@ -181,4 +182,45 @@ fn host_others() -> &'static [&'static str] {
 #[cfg(not(target_arch = "x86_64"))]
 fn host_has(_feature: kop_ops::Feature) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{NativeCode, Program};
+    use crate::inspect::inspect;
+    use kop_ops::x86_64::{Assembler, Gpr, Size};
+
+    fn admitted(engine: &str, write: impl FnOnce(&mut Assembler)) -> Result<(), String> {
+        let mut asm = Assembler::new();
+        write(&mut asm);
+        let bytes = asm.finish().expect("the instruction has an encoding").bytes;
+        let profile = inspect(Arch::X86_64, &bytes).expect("the instruction is sound");
+        let code = NativeCode {
+            arch: Arch::X86_64,
+            bytes,
+            features: profile.features,
+            other_features: profile.other_features,
+            vex_vector: profile.vex_vector,
+            vectors: kop_ops::Vectors::default(),
+        };
+        let engine = find(engine).expect("in the list").make().expect("it is here");
+        engine.admits(&Program::Native(&code))
+    }
+
+    #[cfg(feature = "unicorn")]
+    #[test]
+    fn unicorn_refuses_what_it_gets_wrong() {
+        let bzhi = admitted("unicorn-x86_64", |a| a.bzhi(Size::B8, Gpr::Rax, Gpr::Rdi, Gpr::Rsi));
+        assert!(bzhi.is_err_and(|reason| reason.contains("BZHI")));
+        assert_eq!(admitted("unicorn-x86_64", |a| a.andn(Size::B8, Gpr::Rax, Gpr::Rdi, Gpr::Rsi)), Ok(()));
+        assert_eq!(admitted("unicorn-x86_64", |a| a.rorx(Size::B8, Gpr::Rax, Gpr::Rdi, 3)), Ok(()));
+    }
+
+    #[test]
+    fn the_list_has_each_engine_once() {
+        for (index, engine) in ENGINES.iter().enumerate() {
+            assert_eq!(ENGINES.iter().position(|other| other.name == engine.name), Some(index));
+        }
+    }
 }

@@ -46,7 +46,7 @@ pub struct UnicornMachine {
 
 /// What the emulated CPU of `arch` executes rightly.
 pub fn capabilities(arch: Arch) -> Capabilities {
-    // BMI2's BZHI is wrong for an index of 64 and more, but no feature stands for it alone: see `admits` of the engine.
+    // BZHI, which is wrong for an index of 64 and more, is not among the others: the engine refuses it.
     let features = match arch {
         Arch::X86_64 => Features::all(Arch::X86_64),
         Arch::Aarch64 => Features::of(&[Feature::AdvSimd, Feature::Pmull]),
