@@ -550,7 +550,8 @@ impl Rig {
     fn sample(&mut self, memory: &Memory, load: &Load, reference: &Reference, outcome: &mut Outcome) {
         // What only observation shows concerns memory, SIMD registers and the few registers that the loops need themselves;
         // code that touches none of the former is observed for one payload in four.
-        let wanted = load.subject.variants.iter().any(|variant| variant.observable) || load.garbage.is_multiple_of(4);
+        let wanted =
+            load.subject.variants.iter().any(|variant| variant.observable) || load.garbage.is_multiple_of(4);
         let chosen = (load.garbage >> 8) as usize % load.count().max(1);
         let others = reference.faults.iter().copied().filter(|&number| !wanted || number != chosen);
         for number in wanted.then_some(chosen).into_iter().chain(others) {

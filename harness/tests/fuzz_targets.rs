@@ -115,7 +115,7 @@ fn every_target_holds_for_a_moment() {
     for target in Target::list(&catalog) {
         let (inputs, features) = run_a_moment(target, &catalog);
         println!("{target}: {inputs} inputs, {features} features");
-        assert!(inputs > 30, "{target}: {inputs} inputs");
+        assert!(inputs > 10, "{target}: {inputs} inputs");
         let told = matches!(target, Target::Operation(_) | Target::All);
         assert!(!told || features > 100, "{target}: {features} features");
     }
@@ -123,7 +123,7 @@ fn every_target_holds_for_a_moment() {
 
 #[test]
 fn a_fault_is_written_down_and_reported() {
-    let rare = Rare { ones: 2, ends: false };
+    let rare = Rare { ones: 2, narrow: false };
     let catalog = Catalog::with(&rare);
     let target = Target::find(&catalog, "clmul").expect("the fault is in clmul");
     let folder = tempfile::tempdir().expect("a temporary directory");

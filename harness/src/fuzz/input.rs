@@ -12,7 +12,7 @@ use crate::rig::Load;
 use crate::subject::{Prepared, Scope, prepare};
 
 /// States of one input: two odd halves, see [`kop_emulators::Batch::halves`].
-const STATES: usize = 14;
+const STATES: usize = 30;
 
 /// What a fuzzer's bytes mean.
 #[derive(Debug)]
@@ -171,7 +171,8 @@ mod tests {
                 }
             }
             assert_eq!(forms.len(), kop.forms().len(), "{}", kop.name());
-            assert!(patterns.len() >= 4, "{}: {patterns:?}", kop.name());
+            // `distinct` and one coincidence at the least: some operations have no more.
+            assert!(patterns.len() >= 2, "{}: {patterns:?}", kop.name());
             assert!((2..60).contains(&refused), "{}: {refused} payloads refused", kop.name());
         }
     }
@@ -189,9 +190,10 @@ mod tests {
     fn the_first_state_comes_from_the_bytes_alone() {
         let catalog = Catalog::einsn();
         let kops = [catalog.get("clmul").expect("in the catalog")];
-        let mut bytes = [7u8; 80];
+        let mut choices = Seeded::new(5);
+        let mut bytes: [u8; 200] = std::array::from_fn(|_| choices.bits() as u8);
         let before: Vec<u64> = decode(&kops, &bytes).first_state().collect();
-        bytes[79] ^= 1;
+        bytes[199] ^= 1;
         assert!(decode(&kops, &bytes).first_state().eq(before));
     }
 }

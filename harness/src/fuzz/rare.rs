@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A planted fault that chance rarely meets and that no Rust code knows of: native code decides at run time.
 //!
-//! It shows what the feedback is worth. The proof of `clmul` scans the bits of `a`, so the path through it tells how many
-//! are set; the AArch64 code here is wrong when there are exactly 57, the first and the last of them being
-//! set, and the operands are one register. Of random inputs one in some 10^5 has such a state.
+//! It shows what the feedback is worth. The proof of `clmul` scans the bits of `a`, so that the path through it tells how
+//! many are set. The AArch64 code here is wrong when exactly 57 are set, the first and the last among them and
+//! bit 40 not, and the result goes to r5.
 
 use kop_ops::aarch64::{self, Cond, Gpr as X, Shift, Width as W};
-use kop_ops::ebpf::Insn;
+use kop_ops::ebpf::{Insn, Reg};
 use kop_ops::kop::Limits;
 use kop_ops::kops::clmul::Clmul;
 use kop_ops::{Arch, Contract, Fault, Features, Form, Kop, Reject, Site, State, x86_64};
@@ -19,19 +19,19 @@ pub const NAME: &str = "rare";
 pub struct Rare {
     /// How many bits must be set in `a`.
     pub ones: u32,
-    /// Whether the first and the last bit have to be set.
-    pub ends: bool,
+    /// Whether, besides, the first and the last bit of `a` must be set, bit 40 clear, and dst be r5.
+    pub narrow: bool,
 }
 
 impl Default for Rare {
     fn default() -> Self {
-        Self { ones: 57, ends: true }
+        Self { ones: 57, narrow: true }
     }
 }
 
 impl Rare {
     /// X11 becomes 1 where the fault shows and 0 elsewhere. Scratch registers only, and no branch.
-    fn decide(self, a: &mut aarch64::Assembler, value: X) {
+    fn decide(self, a: &mut aarch64::Assembler, value: X, dst: Reg) {
         const ONES: u64 = 0x0101_0101_0101_0101;
         a.and_imm(W::X, X::X9, value, ONES * 0x55);
         a.lsr_imm(W::X, X::X10, value, 1);
@@ -48,9 +48,16 @@ impl Rare {
         a.lsr_imm(W::X, X::X9, X::X9, 56);
         a.cmp_imm(W::X, X::X9, self.ones);
         a.cset(W::X, X::X11, Cond::Eq);
-        if self.ends {
+        if self.narrow {
             a.and(W::X, X::X11, X::X11, value);
             a.and_shifted(W::X, X::X11, X::X11, value, Shift::Lsr, 63);
+            a.lsr_imm(W::X, X::X9, value, 40);
+            a.eor_imm(W::X, X::X9, X::X9, 1);
+            a.and(W::X, X::X11, X::X11, X::X9);
+            a.movz(W::X, X::X9, dst.index() as u16, 0);
+            a.cmp_imm(W::X, X::X9, Reg::R5.index() as u32);
+            a.cset(W::X, X::X9, Cond::Eq);
+            a.and(W::X, X::X11, X::X11, X::X9);
         }
     }
 }
@@ -89,7 +96,7 @@ impl Kop for Rare {
     }
 
     fn aarch64(&self, site: &Site, asm: &mut aarch64::Assembler) -> Result<(), Reject> {
-        self.decide(asm, site.x("a"));
+        self.decide(asm, site.x("a"), site.reg("dst"));
         Clmul.aarch64(site, asm)?;
         asm.eor(W::X, site.x("dst"), site.x("dst"), X::X11);
         Ok(())

@@ -8,10 +8,11 @@ use std::io;
 use std::path::Path;
 
 use kop_ops::choices::{Choices, Seeded};
-use kop_ops::{Arch, Catalog, EmitRequest, Form, Kop, Pass, ebpf};
+use kop_ops::{Arch, Catalog, EmitRequest, Form, Kop, Pass, Slot, State, ebpf};
 
 use super::Target;
 use super::input::{Input, decode};
+use crate::case::Case;
 use crate::generate::alias_pattern;
 
 /// Bytes of an operation's seed: what a payload and a state take.
@@ -105,8 +106,11 @@ fn of_decoders(catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
             input.prepared.subject.as_ref().map(|_| input.form.name.to_string())
         });
         let Some(input) = examples.values().next().map(|bytes| decode(&[kop], bytes)) else { continue };
-        seeds.insert(format!("{name}-case"), input.case().to_string().into_bytes());
         let Some(subject) = &input.prepared.subject else { continue };
+        let mut state = State::zeroed(Slot::default());
+        subject.named().iter().zip(input.first_state()).for_each(|(reg, value)| state.set(reg, value));
+        let case = Case::new(kop, input.form, input.payload, &state);
+        seeds.insert(format!("{name}-case"), case.to_string().into_bytes());
         // Proofs that repeat themselves are no better for being long.
         let proof = &subject.proof[..subject.proof.len().min(24)];
         seeds.insert(format!("{name}-proof"), ebpf::encode_program(proof));
