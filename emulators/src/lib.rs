@@ -15,6 +15,7 @@ pub mod machine;
 pub mod model;
 pub mod native;
 pub mod native_engine;
+pub mod program;
 pub mod rbpf;
 #[cfg(feature = "unicorn")]
 pub mod unicorn;

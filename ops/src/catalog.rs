@@ -17,7 +17,7 @@ static EINSN: &[&dyn Kop] = &[
 ];
 
 /// A list of operations with distinct names.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Catalog<'a> {
     kops: Vec<&'a dyn Kop>,
 }

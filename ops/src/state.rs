@@ -26,6 +26,16 @@ pub const SLOTS_BASE: u64 = 0x2000_0000;
 /// The distance between slots in bytes.
 pub const SLOT_STRIDE: u64 = 0x10_0000;
 
+/// The bytes of a context (`struct xdp_md`, `struct __sk_buff`): one page.
+pub const CONTEXT_SIZE: usize = 4096;
+
+/// The bytes that the values of a program's maps have together.
+pub const MAPS_SIZE: usize = 8 << 20;
+
+const CONTEXTS_BASE: u64 = 0x2400_0000;
+const MAPS_BASE: u64 = 0x3000_0000;
+const MAPS_STRIDE: u64 = 0x100_0000;
+
 const WINDOW_OFFSET: u64 = 0x4_0000;
 const STACK_OFFSET: u64 = 0xc_0000;
 
@@ -69,6 +79,16 @@ impl Slot {
     /// The address of the stack's end: what r10 holds.
     pub const fn stack_end(self) -> u64 {
         self.stack() + STACK_SIZE as u64
+    }
+
+    /// The address of the first byte of a program's context.
+    pub const fn context(self) -> u64 {
+        CONTEXTS_BASE + self.0 as u64 * SLOT_STRIDE
+    }
+
+    /// The address of the first byte of map values.
+    pub const fn maps(self) -> u64 {
+        MAPS_BASE + self.0 as u64 * MAPS_STRIDE
     }
 
     /// A value as reports print it: near the window `window+0x10`, near the stack's end `stack-0x8`, else hexadecimal.
@@ -149,6 +169,13 @@ pub enum Fault {
     Divide,
     /// Execution did not end within its bound.
     RunAway,
+    /// More frames than a program may have.
+    CallDepth,
+    /// A helper function that there is not, or not for these arguments.
+    Helper {
+        /// Its id.
+        id: i32,
+    },
     /// Control left the code other than through its end.
     Escape {
         /// Where control went, where the engine tells it.
@@ -183,6 +210,8 @@ impl Fault {
             Fault::Trap => "trap".to_owned(),
             Fault::Divide => "division error".to_owned(),
             Fault::RunAway => "ran away".to_owned(),
+            Fault::CallDepth => "more than eight frames".to_owned(),
+            Fault::Helper { id } => format!("bad call of helper {id}"),
             Fault::Escape { address } => format!("left the code{}", at(address)),
             Fault::Other(number) => format!("stopped by {number}"),
         }

@@ -175,7 +175,7 @@ fn fault_name(fault: Fault) -> &'static str {
         Fault::Trap => "TRAP",
         Fault::Divide => "DIVIDE",
         Fault::RunAway => "RAN_AWAY",
-        Fault::Escape { .. } | Fault::Other(_) => "ANY_FAULT",
+        Fault::Escape { .. } | Fault::Other(_) | Fault::CallDepth | Fault::Helper { .. } => "ANY_FAULT",
     }
 }
 

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What every engine for whole programs offers.
+
+use kop_ops::Code;
+use kop_semantics::{Outcome, Run};
+
+/// Something that runs whole programs.
+pub trait ProgramEngine {
+    /// The name on the command line and in reports.
+    fn name(&self) -> &'static str;
+
+    /// What it runs.
+    fn runs(&self) -> Runs;
+
+    /// Why it cannot do this run, if it cannot.
+    ///
+    /// # Errors
+    /// The reason in one line.
+    fn admits(&self, job: &Job) -> Result<(), String>;
+
+    /// Runs a program from its entry to its exit or a fault.
+    fn run(&mut self, job: &Job) -> Outcome;
+}
+
+/// What an engine for programs runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Runs {
+    /// eBPF instructions.
+    Ebpf,
+    /// Compiled code.
+    Code(kop_ops::Arch),
+}
+
+/// One run with the code for engines that run code.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// The run.
+    pub run: Run<'a>,
+    /// The code of each program of the object, in order, compiled for the slot of the run's memory; empty for engines that
+    /// run eBPF.
+    pub codes: &'a [Code],
+}
