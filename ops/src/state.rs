@@ -91,7 +91,8 @@ impl Slot {
         MAPS_BASE + self.0 as u64 * MAPS_STRIDE
     }
 
-    /// A value as reports print it: near the window `window+0x10`, near the stack's end `stack-0x8`, else hexadecimal.
+    /// A value as reports print it: near the window `window+0x10`, near the stack's end `stack-0x8`, in a program's context
+    /// `context+0x4` or map values `maps+0x40`, else hexadecimal.
     pub fn show(self, value: u64) -> String {
         let relative = |name: &str, base: u64| match value.wrapping_sub(base) as i64 {
             0 => name.to_owned(),
@@ -103,6 +104,10 @@ impl Slot {
             relative("window", self.window())
         } else if near(self.stack(), self.stack_end()) {
             relative("stack", self.stack_end())
+        } else if near(self.context(), self.context() + CONTEXT_SIZE as u64) {
+            relative("context", self.context())
+        } else if (self.maps()..=self.maps() + MAPS_SIZE as u64).contains(&value) {
+            relative("maps", self.maps())
         } else {
             format!("{value:#x}")
         }
@@ -110,7 +115,13 @@ impl Slot {
 
     /// The inverse of [`Slot::show`], which also takes decimal numbers, `-1`, and underscores in digits.
     pub fn parse(self, text: &str) -> Option<u64> {
-        for (name, base) in [("window", self.window()), ("stack", self.stack_end())] {
+        let places = [
+            ("window", self.window()),
+            ("stack", self.stack_end()),
+            ("context", self.context()),
+            ("maps", self.maps()),
+        ];
+        for (name, base) in places {
             if let Some(rest) = text.strip_prefix(name) {
                 return match rest.as_bytes().first() {
                     None => Some(base),
@@ -336,6 +347,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_places_of_programs_lie_apart() {
+        let slots: Vec<Slot> = Slot::all().collect();
+        assert!(slots[SLOTS - 1].stack_end() + 0x4_0000 <= slots[0].context());
+        assert!(slots[SLOTS - 1].context() + CONTEXT_SIZE as u64 <= slots[0].maps());
+        for pair in slots.windows(2) {
+            assert!(pair[0].maps() + MAPS_SIZE as u64 + 0x4_0000 <= pair[1].maps());
+        }
+    }
+
+    #[test]
     fn slots_lie_below_the_sanitizer_shadow_and_apart() {
         let slots: Vec<Slot> = Slot::all().collect();
         assert!(slots[SLOTS - 1].stack_end() + 0x4_0000 <= 0x7fff_0000);
@@ -347,13 +368,24 @@ mod tests {
     #[test]
     fn values_round_trip_through_text() {
         let slot = Slot::of_batch(3);
-        for value in
-            [0, 1, u64::MAX, slot.window(), slot.window() - 8, slot.window_end() + 7, slot.stack_end() - 1]
-        {
+        for value in [
+            0,
+            1,
+            u64::MAX,
+            slot.window(),
+            slot.window() - 8,
+            slot.window_end() + 7,
+            slot.stack_end() - 1,
+            slot.context() + 4,
+            slot.maps(),
+            slot.maps() + 72,
+        ] {
             assert_eq!(slot.parse(&slot.show(value)), Some(value), "{value:#x}");
         }
         assert_eq!(slot.show(slot.window() + 16), "window+0x10");
         assert_eq!(slot.show(slot.stack_end() - 8), "stack-0x8");
+        assert_eq!(slot.show(slot.context() + 4), "context+0x4");
+        assert_eq!(slot.show(slot.maps() + 64), "maps+0x40");
         assert_eq!(slot.parse("-1"), Some(u64::MAX));
         for bad in ["", "r3", "windows", "window*2", "0x", "0x1_0000_0000_0000_0000", "--1", "+1"] {
             assert_eq!(slot.parse(bad), None, "{bad}");

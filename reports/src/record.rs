@@ -201,6 +201,29 @@ pub struct Row {
     pub classes: BTreeMap<String, u64>,
 }
 
+impl Row {
+    /// The row of one divergent case, for a title.
+    pub fn of_case(name: &str, form: &str, arch: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            form: form.to_owned(),
+            arch: arch.to_owned(),
+            engines: Vec::new(),
+            payloads: 1,
+            payloads_total: 0,
+            payloads_inspected: 0,
+            states: 1,
+            observed: 0,
+            verdict: RowVerdict::Divergent,
+            untested: None,
+            variants: Vec::new(),
+            warnings: Vec::new(),
+            divergences: Vec::new(),
+            classes: BTreeMap::new(),
+        }
+    }
+}
+
 /// The native code for one set of CPU features.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {

@@ -122,28 +122,7 @@ fn diverges(
         .map_err(Failure::environment)?;
     found.case = Some(file.display().to_string());
     found.reproduce = Some(format!("kop repro {} --emit c", file.display()));
-    Ok(reports::divergence(&found, &row(case, arch), style()))
-}
-
-/// The row that the case belongs to, for a title.
-fn row(case: &Case, arch: Arch) -> Row {
-    Row {
-        name: case.kop.clone(),
-        form: case.form.name.to_string(),
-        arch: arch.name().to_owned(),
-        engines: Vec::new(),
-        payloads: 1,
-        payloads_total: 0,
-        payloads_inspected: 0,
-        states: 1,
-        observed: 0,
-        verdict: RowVerdict::Divergent,
-        untested: None,
-        variants: Vec::new(),
-        warnings: Vec::new(),
-        divergences: Vec::new(),
-        classes: Default::default(),
-    }
+    Ok(reports::divergence(&found, &Row::of_case(&case.kop, &case.form.name, arch.name()), style()))
 }
 
 /// The case, what each engine makes of it, and the verdict.

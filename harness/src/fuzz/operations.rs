@@ -2,7 +2,6 @@
 //! The oracle of the operations' targets: the campaign's, on one payload, with engines that live as long as the process.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -107,22 +106,6 @@ fn explain(rig: &mut Rig, input: &Input, finding: &Finding, directory: Option<&P
         Ok(found) => found,
         Err(error) => return format!("{} (not minimised: {error})", finding.message),
     };
-    let row = kop_reports::Row {
-        name: input.kop.name().to_owned(),
-        form: input.form.name.to_string(),
-        arch: arch.name().to_owned(),
-        engines: Vec::new(),
-        payloads: 1,
-        payloads_total: 0,
-        payloads_inspected: 0,
-        states: 1,
-        observed: 0,
-        verdict: kop_reports::RowVerdict::Divergent,
-        untested: None,
-        variants: Vec::new(),
-        warnings: Vec::new(),
-        divergences: Vec::new(),
-        classes: BTreeMap::new(),
-    };
+    let row = kop_reports::Row::of_case(input.kop.name(), &input.form.name, arch.name());
     kop_reports::divergence(&found, &row, kop_reports::Style { color: false, width: 110 })
 }
