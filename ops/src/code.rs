@@ -103,6 +103,12 @@ pub mod runtime {
     /// The bytes of the block.
     pub const SIZE: usize = 2048;
 
+    const _: () = {
+        assert!(SCRATCH + 8 * SCRATCH_WORDS <= RANGES);
+        assert!(RANGES as usize + 16 * MAX_RANGES <= HELPERS as usize);
+        assert!(HELPERS as usize + 8 * MAX_HELPERS <= SIZE);
+    };
+
     /// Values of [`FAULT_KIND`].
     pub mod fault {
         /// A load outside of all ranges.
@@ -138,13 +144,5 @@ mod tests {
             sites: Vec::new(),
         };
         assert_eq!([0, 4, 8, 9, 10].map(|at| code.insn_at(at)), [None, Some(1), Some(1), None, None]);
-    }
-
-    #[test]
-    fn the_block_holds_its_parts() {
-        use runtime::*;
-        assert!(SCRATCH + 8 * SCRATCH_WORDS <= RANGES);
-        assert!(RANGES as usize + 16 * MAX_RANGES <= HELPERS as usize);
-        assert!(HELPERS as usize + 8 * MAX_HELPERS <= SIZE);
     }
 }

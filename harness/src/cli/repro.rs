@@ -10,7 +10,7 @@ use kop_harness::emit::Reproducer;
 use kop_harness::subject::{Subject, prepare};
 use kop_harness::{Case, Finding, Rig, Scope, case, describe, replay, reports, selection};
 use kop_ops::{Arch, Catalog, Features, Form, Kop};
-use reports::{Row, RowVerdict, Side};
+use reports::{Row, Side};
 
 use super::{Failure, Outcome, print_all, style};
 
