@@ -4,8 +4,12 @@
 //! The bytes that a program can address are an [`Image`], or wherever an engine keeps them; everything else is a [`World`].
 //! Helper functions are implemented here once, over [`GuestMemory`], and every engine of user space calls them.
 
+mod image;
+
 use kop_ops::Fault;
-use kop_ops::state::{Registers, Slot};
+use kop_ops::state::Registers;
+
+pub use image::{Image, MAX_REGIONS};
 
 /// The memory that a program addresses, as helper functions reach it.
 pub trait GuestMemory {
@@ -20,21 +24,6 @@ pub trait GuestMemory {
     /// # Errors
     /// [`Fault::Memory`] when one of them is not mapped.
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault>;
-}
-
-/// The bytes that a program can address: window (with the packet), stack, context and map values of one slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// The slot.
-    pub slot: Slot,
-    /// The window's bytes, [`kop_ops::state::WINDOW_SIZE`] of them.
-    pub window: Box<[u8]>,
-    /// The stack's bytes, lowest address first, [`kop_ops::state::STACK_SIZE`] of them.
-    pub stack: Box<[u8]>,
-    /// The context's bytes from [`Slot::context`]: as many as the kind of program has, none for a raw program.
-    pub context: Box<[u8]>,
-    /// The bytes from [`Slot::maps`] to the end of the last map's values.
-    pub maps: Box<[u8]>,
 }
 
 /// Everything around a program that is not memory: what maps hold besides values, the packet's bounds, the clock, random
