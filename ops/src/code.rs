@@ -23,6 +23,8 @@ pub struct Code {
     pub features: Features,
     /// Whether it checks its memory accesses and its fuel.
     pub guarded: bool,
+    /// Whether it stores r0..r10 in the runtime block when the program exits.
+    pub observing: bool,
     /// What became of each Kop site.
     pub sites: Vec<SiteCode>,
 }
@@ -141,6 +143,7 @@ mod tests {
             helpers: Vec::new(),
             features: Features::NONE,
             guarded: false,
+            observing: false,
             sites: Vec::new(),
         };
         assert_eq!([0, 4, 8, 9, 10].map(|at| code.insn_at(at)), [None, Some(1), Some(1), None, None]);

@@ -192,6 +192,11 @@ pub enum Fault {
         /// Where control went, where the engine tells it.
         address: Option<u64>,
     },
+    /// Code came to its end, but broke a rule that its platform's ABI has for functions.
+    Frame {
+        /// What it broke: the name of a register that it did not preserve, or the like.
+        what: &'static str,
+    },
     /// The operating system or emulator stopped it for another reason, given by its number.
     Other(i32),
 }
@@ -224,6 +229,7 @@ impl Fault {
             Fault::CallDepth => "more than eight frames".to_owned(),
             Fault::Helper { id } => format!("bad call of helper {id}"),
             Fault::Escape { address } => format!("left the code{}", at(address)),
+            Fault::Frame { what } => format!("broke the ABI: {what}"),
             Fault::Other(number) => format!("stopped by {number}"),
         }
     }

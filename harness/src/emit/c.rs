@@ -175,7 +175,11 @@ fn fault_name(fault: Fault) -> &'static str {
         Fault::Trap => "TRAP",
         Fault::Divide => "DIVIDE",
         Fault::RunAway => "RAN_AWAY",
-        Fault::Escape { .. } | Fault::Other(_) | Fault::CallDepth | Fault::Helper { .. } => "ANY_FAULT",
+        Fault::Escape { .. }
+        | Fault::Frame { .. }
+        | Fault::Other(_)
+        | Fault::CallDepth
+        | Fault::Helper { .. } => "ANY_FAULT",
     }
 }
 
