@@ -5,8 +5,10 @@
 
 use std::ops::Range;
 
-use kop_ops::{Access, Arch, Fault, Feature, Features};
-use unicorn_engine::{HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, Unicorn, uc_error};
+use kop_ops::{Access, Arch, Fault, Features};
+use unicorn_engine::{
+    Arm64CpuModel, HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, Unicorn, uc_error,
+};
 
 use crate::arena::{Arena, Protection, Region};
 use crate::engine::{AccessRecord, FrameBreach};
@@ -47,11 +49,11 @@ pub struct UnicornMachine {
 /// What the emulated CPU of `arch` executes rightly.
 pub fn capabilities(arch: Arch) -> Capabilities {
     // BZHI, which is wrong for an index of 64 and more, is not among the others: the engine refuses it.
-    let features = match arch {
-        Arch::X86_64 => Features::all(Arch::X86_64),
-        Arch::Aarch64 => Features::of(&[Feature::AdvSimd, Feature::Pmull]),
-    };
-    Capabilities { features, vex_vector: false, others: &["CRC32", "SSE3", "SSSE3", "SSE4_1", "SSE4_2"] }
+    Capabilities {
+        features: Features::all(arch),
+        vex_vector: false,
+        others: &["CRC32", "SSE3", "SSSE3", "SSE4_1", "SSE4_2"],
+    }
 }
 
 impl UnicornMachine {
@@ -74,6 +76,10 @@ fn instance(arch: Arch, arena: &Arena) -> Result<Cpu, uc_error> {
         Arch::Aarch64 => (unicorn_engine::Arch::ARM64, Mode::LITTLE_ENDIAN),
     };
     let mut cpu = Unicorn::new_with_data(uc_arch, mode, Notes::default())?;
+    if arch == Arch::Aarch64 {
+        // The default model, a Cortex-A57, has no FEAT_LSE.
+        cpu.ctl_set_cpu_model(Arm64CpuModel::MAX as i32)?;
+    }
     for region in Region::all() {
         let protection = match region.protection() {
             Protection::ReadExecute => Prot::READ | Prot::EXEC,

@@ -69,11 +69,13 @@ pub enum Feature {
     AdvSimd,
     /// AArch64 FEAT_PMULL: PMULL to 1Q (ID_AA64ISAR0_EL1.AES = 2).
     Pmull,
+    /// AArch64 FEAT_LSE: LDADD, SWP, CAS and their kin (ID_AA64ISAR0_EL1.Atomic = 2).
+    Lse,
 }
 
 impl Feature {
     /// Every feature, in declaration order.
-    pub const ALL: [Feature; 8] = [
+    pub const ALL: [Feature; 9] = [
         Feature::Popcnt,
         Feature::Lzcnt,
         Feature::Bmi1,
@@ -82,6 +84,7 @@ impl Feature {
         Feature::Pclmulqdq,
         Feature::AdvSimd,
         Feature::Pmull,
+        Feature::Lse,
     ];
 
     /// The name as Linux prints it in `/proc/cpuinfo`.
@@ -95,13 +98,14 @@ impl Feature {
             Feature::Pclmulqdq => "pclmulqdq",
             Feature::AdvSimd => "asimd",
             Feature::Pmull => "pmull",
+            Feature::Lse => "atomics",
         }
     }
 
     /// The architecture that has the feature.
     pub const fn arch(self) -> Arch {
         match self {
-            Feature::AdvSimd | Feature::Pmull => Arch::Aarch64,
+            Feature::AdvSimd | Feature::Pmull | Feature::Lse => Arch::Aarch64,
             _ => Arch::X86_64,
         }
     }
@@ -219,7 +223,8 @@ mod tests {
     #[test]
     fn simd_is_separated() {
         let all = Features::all(Arch::Aarch64);
-        assert!(all.uses_simd() && all.without_simd().is_empty());
+        assert!(all.uses_simd());
+        assert_eq!(all.without_simd(), Features::of(&[Feature::Lse]));
         assert!(!Features::of(&[Feature::Popcnt]).uses_simd());
     }
 

@@ -192,7 +192,9 @@ static bool supported(const char *features)
 			found = words[known[i].word] >> known[i].bit & 1;
 		}
 #elif defined(__aarch64__)
-		static const struct { const char *name; unsigned bit; } known[] = { { "asimd", 1 }, { "pmull", 4 } };
+		static const struct { const char *name; unsigned bit; } known[] = {
+			{ "asimd", 1 }, { "pmull", 4 }, { "atomics", 8 },
+		};
 		for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 			if (!strcmp(name, known[i].name))
 				found = getauxval(AT_HWCAP) >> known[i].bit & 1;
