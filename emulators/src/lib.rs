@@ -17,6 +17,7 @@ pub mod native;
 pub mod native_engine;
 pub mod program;
 pub mod rbpf;
+pub mod spec;
 #[cfg(feature = "unicorn")]
 pub mod unicorn;
 

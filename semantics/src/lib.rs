@@ -2,8 +2,12 @@
 //! What eBPF means: its instructions, written once over a value domain; maps, helper functions and contexts; and over
 //! integers the `spec` interpreter, which behaves as the kernel does.
 
+pub mod domain;
+pub mod ebpf;
 pub mod run;
+pub mod spec;
 pub mod world;
 
+pub use domain::{Domain, Integers};
 pub use run::{Outcome, Run, Trap};
 pub use world::{GuestMemory, Image, Reply, World};

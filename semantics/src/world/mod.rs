@@ -28,7 +28,7 @@ pub trait GuestMemory {
 
 /// Everything around a program that is not memory: what maps hold besides values, the packet's bounds, the clock, random
 /// numbers, and what the program sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {}
 
 /// What a helper function answers.
