@@ -13,9 +13,15 @@ TARGET := all
 EXAMPLE := --manifest-path examples/own-operation/Cargo.toml
 EXAMPLE_TARGET := --target-dir $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
+# The programs of corpus/programs, compiled for eBPF: what tests, the benchmark and `kop run` take.
+PROGRAMS_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/programs
+PROGRAMS := $(patsubst corpus/programs/%.c,$(PROGRAMS_DIR)/%.o,$(wildcard corpus/programs/*.c))
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. \
+	-Wall -Wextra -Wno-unused-parameter
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps check test fmt clippy unit example fuzz fuzz-build fuzz-short bench clean distclean fuzz-deps
+.PHONY: help deps programs check test fmt clippy unit example fuzz fuzz-build fuzz-short bench clean distclean fuzz-deps
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +29,12 @@ help: ## Print this list
 deps: ## Install what is missing: Debian packages, then the C and C++ libraries (once, into .native)
 	@scripts/deps
 	@scripts/native-libs
+
+programs: deps $(PROGRAMS) ## Compile corpus/programs for eBPF, into target/programs
+
+$(PROGRAMS_DIR)/%.o: corpus/programs/%.c $(wildcard corpus/programs/include/*.h)
+	@mkdir -p $(@D)
+	clang $(BPF_CFLAGS) -Icorpus/programs/include -c $< -o $@
 
 check: deps ## Main job: does native code agree with its proof sequence, for every operation? (ARGS=..)
 	cargo run --locked $(PROFILE) --bin kop -- check $(ARGS)
@@ -37,7 +49,7 @@ clippy: deps ## Clippy, with warnings denied
 	cargo clippy --locked $(PROFILE) --workspace --all-targets -- -D warnings
 	cargo clippy --locked $(PROFILE) $(EXAMPLE) $(EXAMPLE_TARGET) --all-targets -- -D warnings
 
-unit: deps ## All tests, the licence check among them
+unit: deps programs ## All tests, the licence check among them
 	cargo test --locked $(PROFILE) --workspace
 
 example: deps ## The example of an operation outside the workspace
