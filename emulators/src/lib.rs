@@ -5,12 +5,12 @@
 pub mod arena;
 #[cfg(feature = "assembler")]
 pub mod assembler;
-pub mod bpf;
 pub mod engine;
 pub mod engines;
 #[cfg(feature = "native")]
 pub mod host;
 pub mod inspect;
+pub mod kernel;
 pub mod machine;
 pub mod model;
 pub mod native;

@@ -12,6 +12,11 @@ pub trait ProgramEngine {
     /// What it runs.
     fn runs(&self) -> Runs;
 
+    /// How much of an outcome it knows.
+    fn precision(&self) -> Precision {
+        Precision::Exact
+    }
+
     /// Why it cannot do this run, if it cannot.
     ///
     /// # Errors
@@ -29,6 +34,17 @@ pub enum Runs {
     Ebpf,
     /// Compiled code.
     Code(kop_ops::Arch),
+}
+
+/// How much of an [`Outcome`] an engine knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// All of it, at the addresses of the run.
+    Exact,
+    /// r0, the window of a raw program or the packet of another, and what maps hold by key. Everything else of the outcome is
+    /// as before the run. Memory lies at other addresses than those of the run, so that values which a program makes from them
+    /// differ.
+    Contents,
 }
 
 /// One run with the code for engines that run code.

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The front end of bpf(2) that asks the running kernel's verifier whether it accepts a proof sequence.
+//! Whether the running kernel's verifier accepts a proof sequence.
 //!
 //! The sequence is loaded in the middle of a socket filter whose start hands it registers that the verifier knows nothing
 //! of, and pointers that its accesses stay in bounds with; nothing is attached or run.
 
-use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
-
 use kop_ops::contract::MemoryUse;
 use kop_ops::ebpf::{AluOp, CallTarget, Insn, Reg, RegSet, Size, encode_program};
 use kop_ops::{Kop, Role, Site};
+
+use super::KernelError;
+use super::load::{SOCKET_FILTER, verdict_of};
 
 /// What the verifier knows of the registers where a proof sequence starts; r10 is the frame pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,130 +99,19 @@ impl Entry {
     }
 }
 
-/// Why the kernel did not take a program.
-#[derive(Debug, thiserror::Error)]
-pub enum BpfError {
-    /// The verifier says no.
-    #[error("the verifier refuses it: {log}")]
-    Refused {
-        /// The last lines of its log.
-        log: String,
-    },
-    /// There was no verdict.
-    #[error("bpf(2) failed: {0}")]
-    Failed(#[from] io::Error),
-}
-
-/// Whether proof sequences can be verified here.
-///
-/// # Errors
-/// The reason, and the way out.
-pub fn available() -> Result<(), String> {
-    let entry = Entry { scalars: RegSet::of(&Reg::WRITABLE), accesses: Vec::new() };
-    verify(&[Insn::mov64(Reg::R0, 0)], &entry).map_err(|error| match error {
-        BpfError::Failed(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
-            "bpf(2) is missing: a Linux kernel with CONFIG_BPF_SYSCALL has it".to_owned()
-        }
-        BpfError::Failed(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            "bpf(2) is not permitted: run as root, or with CAP_BPF and CAP_PERFMON (in a container: --privileged)".to_owned()
-        }
-        error => format!("{error}: run as root on Linux 5.16 or later"),
-    })
-}
-
 /// Asks the kernel's verifier about a proof sequence: it is loaded within a program and unloaded at once.
 ///
 /// # Errors
-/// [`BpfError::Refused`] with the end of the verifier's log, which counts from the start of that program, or
-/// [`BpfError::Failed`] when there is no verdict.
-pub fn verify(proof: &[Insn], entry: &Entry) -> Result<(), BpfError> {
+/// [`KernelError::Refused`] with the end of the verifier's log, which counts from the start of that program, or
+/// [`KernelError::Failed`] when there is no verdict.
+pub fn verify(proof: &[Insn], entry: &Entry) -> Result<(), KernelError> {
     let code = encode_program(&entry.program(proof));
-    let Err(error) = load(&code, &mut []) else {
-        return Ok(());
-    };
-    let mut log = vec![0; LOG_SIZE];
-    match load(&code, &mut log) {
-        Ok(_) => Err(error.into()),
-        Err(error) => {
-            let log = tail(&log);
-            if log.is_empty() { Err(error.into()) } else { Err(BpfError::Refused { log }) }
-        }
-    }
-}
-
-const LOG_SIZE: usize = 1 << 20;
-
-/// The last lines of a log, which say what is wrong, without its statistics.
-fn tail(log: &[u8]) -> String {
-    const LINES: usize = 4;
-    let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
-    let text = String::from_utf8_lossy(&log[..end]);
-    let lines: Vec<_> =
-        text.lines().filter(|line| !line.is_empty() && !line.starts_with("processed ")).collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
-}
-
-/// The start of `union bpf_attr` for `BPF_PROG_LOAD` (include/uapi/linux/bpf.h).
-#[repr(C)]
-struct ProgramLoad {
-    program_type: u32,
-    insn_count: u32,
-    insns: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log_buffer: u64,
-    kernel_version: u32,
-    flags: u32,
-}
-
-const BPF_PROG_LOAD: libc::c_long = 5;
-const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
-
-/// Loads an encoded program as a socket filter, with a log unless that is empty.
-fn load(code: &[u8], log: &mut [u8]) -> io::Result<OwnedFd> {
-    let attributes = ProgramLoad {
-        program_type: BPF_PROG_TYPE_SOCKET_FILTER,
-        insn_count: (code.len() / 8) as u32,
-        insns: code.as_ptr() as u64,
-        license: c"GPL".as_ptr() as u64,
-        log_level: u32::from(!log.is_empty()),
-        log_size: log.len() as u32,
-        log_buffer: if log.is_empty() { 0 } else { log.as_mut_ptr() as u64 },
-        kernel_version: 0,
-        flags: 0,
-    };
-    let result = retried(|| {
-        // SAFETY: `attributes` starts a `union bpf_attr` of which the kernel reads as many bytes as are given here; the
-        // pointers in it are to a whole program, a terminated string and a buffer of `log_size` bytes, all of which
-        // outlive the call. The kernel writes to the buffer alone.
-        unsafe {
-            libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const attributes, size_of::<ProgramLoad>())
-        }
-    })?;
-    let descriptor = RawFd::try_from(result).expect("a descriptor fits");
-    // SAFETY: the call returned a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// The result of a system call, again when a signal interrupted the verifier, which then gives up with EAGAIN.
-fn retried(mut call: impl FnMut() -> libc::c_long) -> io::Result<libc::c_long> {
-    let mut attempts = 5;
-    loop {
-        let result = call();
-        if result >= 0 {
-            return Ok(result);
-        }
-        attempts -= 1;
-        let error = io::Error::last_os_error();
-        if attempts == 0 || !matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) {
-            return Err(error);
-        }
-    }
+    verdict_of(SOCKET_FILTER, &code)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::available;
     use super::*;
     use kop_ops::ebpf::{Cond, shape};
     use kop_ops::payload::{FieldKind, Operands};
@@ -235,7 +124,7 @@ mod tests {
 
     fn refusal(proof: &[Insn], entry: &Entry) -> String {
         match verify(proof, entry) {
-            Err(BpfError::Refused { log }) => log,
+            Err(KernelError::Refused(verdict)) => verdict.tail,
             other => panic!("not refused: {other:?}"),
         }
     }
