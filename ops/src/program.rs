@@ -288,7 +288,7 @@ pub enum FlowError {
 }
 
 /// The mark in [`Flow::targets`] of an instruction that goes nowhere.
-const NOWHERE: u32 = u32::MAX;
+pub const NOWHERE: u32 = u32::MAX;
 
 impl Flow {
     /// Checks the control flow of `insns`.
@@ -358,6 +358,11 @@ impl Flow {
     /// The instruction that the jump or local call `index` goes to.
     pub fn target(&self, index: usize) -> Option<usize> {
         Some(self.targets[index]).filter(|target| *target != NOWHERE).map(|target| target as usize)
+    }
+
+    /// For each instruction what [`Flow::target`] says, or [`NOWHERE`].
+    pub fn targets(&self) -> &[u32] {
+        &self.targets
     }
 
     /// Where functions start, ascending: instruction 0 and the targets of local calls.

@@ -3,6 +3,7 @@
 //! their Intel-syntax text, and a collector with labels that turns them into position-independent bytes.
 
 mod assembler;
+mod buffer;
 mod display;
 mod encode;
 pub mod forms;
@@ -10,6 +11,7 @@ mod insn;
 mod register;
 
 pub use assembler::{AssembleError, Assembled, Assembler, BranchKind, Item, Label};
+pub use buffer::{Buffer, Skip};
 pub use encode::{EncodeError, Encoding, MAX_INSN_BYTES};
 pub use insn::{
     AluOp, Amount, Base, BmiRmvOp, BmiRvmOp, BmiVmOp, Cond, CountOp, DoubleShiftOp, Index, Insn, LockedOp,

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Instructions straight into bytes: what a compiler of whole programs writes to, without labels and without a listing.
+
+use super::encode::Encoding;
+use super::insn::{
+    AluOp, Amount, BmiRmvOp, Cond, Insn, LockedOp, Mem, Nullary, Operand, Rel, Rm, ShiftOp, UnaryOp,
+};
+use super::register::{Gpr, Size};
+
+/// Machine code that grows at its end.
+///
+/// Operands are destination first. A method panics when the instruction has no encoding: a compiler asks for those that
+/// exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+}
+
+impl Buffer {
+    /// An empty buffer with room for `capacity` bytes.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Adds an instruction.
+    ///
+    /// # Panics
+    /// When it has no encoding.
+    #[inline(always)]
+    pub fn push(&mut self, insn: Insn) {
+        self.bytes.extend_from_slice(&encoded(insn));
+    }
+
+    /// Adds bytes as they are.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Replaces the instruction at `offset` by another of the same length.
+    ///
+    /// # Panics
+    /// When it has no encoding or does not fit the buffer.
+    pub fn replace(&mut self, offset: usize, insn: Insn) {
+        let encoding = encoded(insn);
+        self.bytes[offset..offset + encoding.len()].copy_from_slice(&encoding);
+    }
+
+    /// Moves the `len` bytes at `from` to `to`, which lies before.
+    ///
+    /// # Panics
+    /// When they are not all in the buffer.
+    pub fn pull(&mut self, from: usize, to: usize, len: usize) {
+        self.bytes.copy_within(from..from + len, to);
+    }
+
+    /// Drops the bytes from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+}
+
+#[inline(always)]
+fn encoded(insn: Insn) -> Encoding {
+    match insn.encode() {
+        Ok(encoding) => encoding,
+        Err(error) => panic!("`{insn}` has no encoding: {error}"),
+    }
+}
+
+/// One method per instruction that programs are compiled to; the variants of [`Insn`] say which sizes and operands exist.
+impl Buffer {
+    /// `mov dst, src`.
+    #[inline(always)]
+    pub fn mov(&mut self, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
+        self.push(Insn::Mov { size, dst: dst.into(), src: src.into() });
+    }
+
+    /// `movabs dst, imm`.
+    #[inline(always)]
+    pub fn movabs(&mut self, dst: Gpr, imm: u64) {
+        self.push(Insn::Movabs { dst, imm });
+    }
+
+    /// `movzx dst, src`.
+    #[inline(always)]
+    pub fn movzx(&mut self, size: Size, dst: Gpr, src_size: Size, src: impl Into<Rm>) {
+        self.push(Insn::Movzx { size, dst, src_size, src: src.into() });
+    }
+
+    /// `movsx dst, src`.
+    #[inline(always)]
+    pub fn movsx(&mut self, size: Size, dst: Gpr, src_size: Size, src: impl Into<Rm>) {
+        self.push(Insn::Movsx { size, dst, src_size, src: src.into() });
+    }
+
+    /// `lea dst, [mem]`.
+    #[inline(always)]
+    pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
+        self.push(Insn::Lea { size, dst, mem });
+    }
+
+    /// `add dst, src` and its like.
+    #[inline(always)]
+    pub fn alu(&mut self, op: AluOp, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
+        self.push(Insn::Alu { op, size, dst: dst.into(), src: src.into() });
+    }
+
+    /// `test dst, src`.
+    #[inline(always)]
+    pub fn test(&mut self, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
+        self.push(Insn::Test { size, dst: dst.into(), src: src.into() });
+    }
+
+    /// `neg dst` and its like.
+    #[inline(always)]
+    pub fn unary(&mut self, op: UnaryOp, size: Size, dst: impl Into<Rm>) {
+        self.push(Insn::Unary { op, size, dst: dst.into() });
+    }
+
+    /// `imul dst, src`.
+    #[inline(always)]
+    pub fn imul(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>) {
+        self.push(Insn::Imul { size, dst, src: src.into() });
+    }
+
+    /// `imul dst, src, imm`.
+    #[inline(always)]
+    pub fn imul_imm(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, imm: i32) {
+        self.push(Insn::ImulImm { size, dst, src: src.into(), imm });
+    }
+
+    /// `shl dst, amount` and its like.
+    #[inline(always)]
+    pub fn shift(&mut self, op: ShiftOp, size: Size, dst: impl Into<Rm>, amount: impl Into<Amount>) {
+        self.push(Insn::Shift { op, size, dst: dst.into(), amount: amount.into() });
+    }
+
+    /// `shlx dst, src, control` and its like (BMI2).
+    #[inline(always)]
+    pub fn bmi_rmv(&mut self, op: BmiRmvOp, size: Size, dst: Gpr, src: impl Into<Rm>, control: Gpr) {
+        self.push(Insn::BmiRmv { op, size, dst, src: src.into(), control });
+    }
+
+    /// `bswap dst`.
+    #[inline(always)]
+    pub fn bswap(&mut self, size: Size, dst: Gpr) {
+        self.push(Insn::Bswap { size, dst });
+    }
+
+    /// `movbe dst, [src]` (MOVBE).
+    #[inline(always)]
+    pub fn movbe_load(&mut self, size: Size, dst: Gpr, src: Mem) {
+        self.push(Insn::MovbeLoad { size, dst, src });
+    }
+
+    /// `xchg dst, src`.
+    #[inline(always)]
+    pub fn xchg(&mut self, size: Size, dst: impl Into<Rm>, src: Gpr) {
+        self.push(Insn::Xchg { size, dst: dst.into(), src });
+    }
+
+    /// `lock op [dst], src`.
+    #[inline(always)]
+    pub fn locked(&mut self, op: LockedOp, size: Size, dst: Mem, src: Gpr) {
+        self.push(Insn::Locked { op, size, dst, src });
+    }
+
+    /// `push src`.
+    #[inline(always)]
+    pub fn push_operand(&mut self, src: impl Into<Operand>) {
+        self.push(Insn::Push { src: src.into() });
+    }
+
+    /// `pop dst`.
+    #[inline(always)]
+    pub fn pop(&mut self, dst: Gpr) {
+        self.push(Insn::Pop { dst: dst.into() });
+    }
+
+    /// `jmp` to the address in a register or in memory.
+    #[inline(always)]
+    pub fn jmp_rm(&mut self, target: impl Into<Rm>) {
+        self.push(Insn::JmpRm { target: target.into() });
+    }
+
+    /// `call` the address in a register or in memory.
+    #[inline(always)]
+    pub fn call_rm(&mut self, target: impl Into<Rm>) {
+        self.push(Insn::CallRm { target: target.into() });
+    }
+
+    /// `jcc` in its short form; returns where it stands, for [`Buffer::land`].
+    #[inline(always)]
+    pub fn skip(&mut self, cond: Cond) -> Skip {
+        let at = self.len();
+        self.push(Insn::JccRel { cond, rel: Rel::Short, disp: 0 });
+        Skip { at, cond: Some(cond) }
+    }
+
+    /// `jmp` in its short form; returns where it stands, for [`Buffer::land`].
+    #[inline(always)]
+    pub fn skip_always(&mut self) -> Skip {
+        let at = self.len();
+        self.push(Insn::JmpRel { rel: Rel::Short, disp: 0 });
+        Skip { at, cond: None }
+    }
+
+    /// Makes `skip` land here.
+    ///
+    /// # Panics
+    /// When that is more than 127 bytes away.
+    pub fn land(&mut self, skip: Skip) {
+        let end = skip.at + 2;
+        let disp = i32::try_from(self.len() - end).expect("a buffer is below 2 GiB");
+        self.replace(
+            skip.at,
+            match skip.cond {
+                Some(cond) => Insn::JccRel { cond, rel: Rel::Short, disp },
+                None => Insn::JmpRel { rel: Rel::Short, disp },
+            },
+        );
+    }
+
+    /// `jcc` in its short form back to `offset`.
+    ///
+    /// # Panics
+    /// When that is more than 128 bytes away.
+    pub fn back(&mut self, cond: Cond, offset: usize) {
+        let end = self.len() + 2;
+        let disp = -i32::try_from(end - offset).expect("a buffer is below 2 GiB");
+        self.push(Insn::JccRel { cond, rel: Rel::Short, disp });
+    }
+
+    /// An instruction without operands.
+    #[inline(always)]
+    pub fn nullary(&mut self, insn: Nullary) {
+        self.push(Insn::Nullary(insn));
+    }
+}
+
+/// A short forward branch whose target is not known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "it branches to the next instruction until it lands"]
+pub struct Skip {
+    at: usize,
+    cond: Option<Cond>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86_64::Assembler;
+
+    #[test]
+    fn bytes_are_those_of_the_assembler() {
+        let mut buffer = Buffer::with_capacity(64);
+        let mut assembler = Assembler::new();
+        for insn in crate::x86_64::forms::samples().iter().take(2000) {
+            buffer.push(*insn);
+            assembler.push(*insn);
+        }
+        assert_eq!(buffer.into_bytes(), assembler.finish().expect("samples encode").bytes);
+    }
+
+    #[test]
+    fn skips_land() {
+        let mut buffer = Buffer::default();
+        let skip = buffer.skip(Cond::E);
+        let start = buffer.len();
+        buffer.nullary(Nullary::Nop);
+        let always = buffer.skip_always();
+        buffer.land(skip);
+        buffer.back(Cond::Ne, start);
+        buffer.land(always);
+        assert_eq!(buffer.into_bytes(), [0x74, 3, 0x90, 0xeb, 2, 0x75, 0xfb]);
+    }
+}
