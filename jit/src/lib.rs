@@ -2,8 +2,24 @@
 //! Whole programs: files are loaded, Kop sites lowered to their proof sequences, and instructions compiled to native code
 //! for x86-64 and AArch64. Nothing here runs code.
 
+mod analysis;
+mod body;
+mod error;
+mod helpers;
+mod lower;
+mod planted;
+mod site;
+mod x86_64;
+
+pub use error::{CompileError, LowerError, SiteError};
+pub use lower::{Lowered, lower};
+pub use planted::Planted;
+
 use kop_ops::program::{MapAddresses, SiteTarget};
 use kop_ops::{Arch, Catalog, Code, Features, Program};
+
+use crate::analysis::Analysis;
+use crate::body::Body;
 
 /// How a program is compiled.
 #[derive(Clone, Debug)]
@@ -26,24 +42,65 @@ pub struct Options<'a> {
     pub addresses: &'a MapAddresses,
 }
 
-/// Why a program has no native code.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CompileError {
-    /// An instruction that cannot be compiled.
-    #[error("instruction {index}: {reason}")]
-    Unsupported {
-        /// Index of the instruction.
-        index: usize,
-        /// Why.
-        reason: String,
-    },
-}
-
 /// Compiles a program.
 ///
 /// # Errors
-/// [`CompileError`] with the instruction that cannot be compiled.
+/// [`CompileError`] with the instruction that cannot be compiled: a legacy packet load, a call of a kernel function, a
+/// 64-bit immediate that names nothing known, a Kop site whose operation is unknown or refuses its payload, a jump
+/// between functions.
 pub fn compile(program: &Program, options: &Options) -> Result<Code, CompileError> {
-    let _ = (program, options);
-    Err(CompileError::Unsupported { index: 0, reason: "nothing is compiled yet".to_owned() })
+    build::<false>(program, options, None)
+}
+
+/// Compiles a program as [`compile`] does, with a mistake.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_planted(program: &Program, options: &Options, planted: Planted) -> Result<Code, CompileError> {
+    build::<true>(program, options, Some(planted))
+}
+
+fn build<const PLANTED: bool>(
+    program: &Program,
+    options: &Options,
+    planted: Option<Planted>,
+) -> Result<Code, CompileError> {
+    let body = Body::new(program, options)?;
+    let analysis = Analysis::new(&body)?;
+    match options.arch {
+        Arch::X86_64 => x86_64::compile::<PLANTED>(&body, &analysis, options, planted),
+        Arch::Aarch64 => Err(CompileError::unsupported(0, "there is no back end for aarch64 yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use kop_ops::Flow;
+    use kop_ops::ebpf::parse_program;
+
+    use super::*;
+
+    /// A program from its text.
+    pub(crate) fn program(text: &str) -> Program {
+        let flow = Flow::new(parse_program(text).expect("the text parses")).expect("it is a program");
+        Program { name: "test".to_owned(), kind: kop_ops::ProgramKind::Raw, flow }
+    }
+
+    /// Options for x86-64 without features.
+    pub(crate) fn options(guarded: bool) -> Options<'static> {
+        static CATALOG: LazyLock<Catalog<'static>> = LazyLock::new(Catalog::einsn);
+        static ADDRESSES: LazyLock<MapAddresses> = LazyLock::new(MapAddresses::default);
+        Options {
+            arch: Arch::X86_64,
+            features: Features::NONE,
+            guarded,
+            observe: false,
+            catalog: &CATALOG,
+            operations: &[],
+            emits: true,
+            addresses: &ADDRESSES,
+        }
+    }
 }

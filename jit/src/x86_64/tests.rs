@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What programs become, read back by an independent disassembler. Expected listings follow from the manual and from the
+//! rules in the modules' documentation.
+
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use kop_ops::{Code, Feature, Features};
+
+use crate::tests::{options, program};
+use crate::{CompileError, Options, compile};
+
+fn code(text: &str, options: &Options) -> Code {
+    compile(&program(text), options).expect("it compiles")
+}
+
+/// The instructions of `code`, branches relative to its start.
+fn listing(code: &Code) -> Vec<String> {
+    let mut formatter = IntelFormatter::new();
+    formatter.options_mut().set_first_operand_char_index(0);
+    formatter.options_mut().set_space_after_operand_separator(true);
+    formatter.options_mut().set_branch_leading_zeros(false);
+    let decoder = Decoder::with_ip(64, &code.bytes, 0, DecoderOptions::NONE);
+    decoder
+        .into_iter()
+        .map(|insn| {
+            let mut text = String::new();
+            formatter.format(&insn, &mut text);
+            text
+        })
+        .collect()
+}
+
+/// The code of `text` without the prologue, which loads what comes in, and the final `ret`.
+fn body(text: &str, options: &Options) -> Vec<String> {
+    let code = code(&format!("{text}\nexit"), options);
+    let start = code.marks.iter().find(|mark| mark.index == 0).expect("instruction 0 has code").offset;
+    let mut code = Code { bytes: code.bytes[start as usize..].to_vec(), ..code };
+    assert_eq!(code.bytes.pop(), Some(0xc3));
+    listing(&code)
+}
+
+fn assert_bodies(table: &[(&str, &str)], options: &Options) {
+    for (text, expected) in table {
+        let expected: Vec<&str> = expected.split("; ").filter(|line| !line.is_empty()).collect();
+        assert_eq!(body(text, options), expected, "{text}");
+    }
+}
+
+#[test]
+fn immediates_take_the_fewest_bytes() {
+    let table = [
+        ("r0 = 0", "xor eax, eax"),
+        ("r1 = 5", "mov edi, 5"),
+        ("r1 = -5", "mov rdi, 0FFFFFFFFFFFFFFFBh"),
+        ("w1 = -5", "mov edi, 0FFFFFFFBh"),
+        ("r1 = 0xffffffff ll", "mov edi, 0FFFFFFFFh"),
+        ("r1 = 0x123456789 ll", "mov rdi, 123456789h"),
+        ("r2 += 0", ""),
+        ("w2 += 0", "mov esi, esi"),
+        ("r2 += 1", "inc rsi"),
+        ("r2 += 128", "sub rsi, 0FFFFFFFFFFFFFF80h"),
+        ("r2 &= 255", "movzx esi, sil"),
+        ("r2 &= 0x7fffffff", "and esi, 7FFFFFFFh"),
+        ("r2 &= -2", "and rsi, 0FFFFFFFFFFFFFFFEh"),
+        ("r2 *= 8", "shl rsi, 3"),
+        ("r2 *= 5", "lea rsi, [rsi+rsi*4]"),
+        ("r2 *= -7", "imul rsi, 0FFFFFFFFFFFFFFF9h"),
+        ("r2 ^= r2", "xor esi, esi"),
+    ];
+    assert_bodies(&table, &options(false));
+}
+
+#[test]
+fn moves_and_shifts_become_one_with_what_follows() {
+    let table = [
+        ("r1 = r2\nr1 += 14", "lea rdi, [rsi+0Eh]"),
+        ("r1 = r2\nr1 += r3", "lea rdi, [rsi+rdx]"),
+        ("r1 = r2\nr1 += r1", "lea rdi, [rsi+rsi]"),
+        ("r1 = r2\nr1 &= 255", "movzx edi, sil"),
+        ("r1 = r2\nw1 += 14", "mov rdi, rsi; add edi, 0Eh"),
+        ("r1 <<= 32\nr1 >>= 32", "mov edi, edi"),
+        ("r1 <<= 32\nr1 s>>= 32", "movsxd rdi, edi"),
+        ("r1 <<= 32\nr1 >>= 31", "shl rdi, 20h; shr rdi, 1Fh"),
+        ("r1 = *(u16 *)(r2 + 4)\nr1 = be16 r1", "movzx edi, word ptr [rsi+4]; rol di, 8"),
+        ("r1 = *(u32 *)(r2 + 4)\nr1 = be32 r1", "mov edi, [rsi+4]; bswap edi"),
+    ];
+    assert_bodies(&table, &options(false));
+    let apart = "r1 = r2\nr1 += 14\nif r1 < 100 goto -2";
+    assert_bodies(&[(apart, "mov rdi, rsi; add rdi, 0Eh; cmp rdi, 64h; jb short 3")], &options(false));
+}
+
+#[test]
+fn shifts_by_a_register_go_through_cl_or_bmi2() {
+    let table = [
+        ("r2 <<= r1", "mov ecx, edi; shl rsi, cl"),
+        ("r2 <<= r1\nr4 = 1", "mov r10, rcx; mov ecx, edi; shl rsi, cl; mov rcx, r10; mov ecx, 1"),
+        ("r4 >>= r1", "mov r10, rcx; mov ecx, edi; shr r10, cl; mov rcx, r10"),
+        ("w4 s>>= w4", "sar ecx, cl"),
+        ("w2 s>>= w4", "sar esi, cl"),
+        ("r2 <<= 64", ""),
+        ("w2 <<= 33", "shl esi, 1"),
+    ];
+    assert_bodies(&table, &options(false));
+    let bmi2 = Options { features: Features::of(&[Feature::Bmi2, Feature::Movbe]), ..options(false) };
+    let table = [
+        ("r2 <<= r1", "shlx rsi, rsi, rdi"),
+        ("r2 = r3\nr2 >>= r1", "shrx rsi, rdx, rdi"),
+        ("r1 = *(u32 *)(r2 + 4)\nr1 = be32 r1", "movbe edi, [rsi+4]"),
+    ];
+    assert_bodies(&table, &bmi2);
+    assert_eq!(code("r2 <<= r1\nexit", &bmi2).features, Features::of(&[Feature::Bmi2]));
+}
+
+#[test]
+fn division_keeps_what_it_does_not_yield() {
+    let table = [
+        ("r2 /= 16", "shr rsi, 4"),
+        ("r2 %= 16", "and esi, 0Fh"),
+        ("r2 s/= -1", "neg rsi"),
+        ("w2 %= 0", "mov esi, esi"),
+        ("r2 /= 0", "xor esi, esi"),
+        (
+            "w6 /= 10",
+            "mov r11d, 0Ah; mov r10, rax; mov eax, ebx; xor edx, edx; div r11d; mov ebx, eax; mov rax, r10",
+        ),
+    ];
+    let table = table.map(|(text, expected)| (text, expected));
+    for (text, expected) in &table[..5] {
+        assert_bodies(&[(*text, *expected)], &options(false));
+    }
+    let wide = body(table[5].0, &options(false)).join("; ");
+    assert!(wide.starts_with(table[5].1), "{wide}");
+}
+
+#[test]
+fn atomics_are_locked() {
+    let table = [
+        ("lock *(u64 *)(r1 + 8) += r2", "lock add [rdi+8], rsi"),
+        ("r2 = atomic_fetch_add((u32 *)(r1 + 8), r2)", "lock xadd [rdi+8], esi"),
+        ("r0 = cmpxchg_64(r1 + 8, r0, r2)", "lock cmpxchg [rdi+8], rsi"),
+    ];
+    for (text, expected) in table {
+        let Ok(insns) = kop_ops::ebpf::parse_program(text) else {
+            panic!("{text} does not parse");
+        };
+        assert_eq!(insns.len(), 1);
+        assert_bodies(&[(text, expected)], &options(false));
+    }
+}
+
+#[test]
+fn a_prologue_saves_only_what_is_used() {
+    assert_eq!(listing(&code("r0 = 1\nexit", &options(false))), ["mov eax, 1", "ret"]);
+    let saved = "r6 = r1\nr0 = *(u8 *)(r10 - 1)\nexit";
+    let expected = [
+        "push rbx",
+        "push rbp",
+        "mov rbp, [rdi+50h]",
+        "mov rdi, [rdi+8]",
+        "mov rbx, rdi",
+        "movzx eax, byte ptr [rbp-1]",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+    ];
+    assert_eq!(listing(&code(saved, &options(false))), expected);
+}
+
+#[test]
+fn branches_are_short_up_to_their_reach() {
+    // `w1 = w1` is two bytes long, so that distances are even; `mov r13, r13` is three.
+    let forward = |count: usize, more: &str| {
+        let text = format!(
+            "if r1 == 0 goto +{}\n{}{more}r0 = 0\nexit",
+            count + more.lines().count(),
+            "w1 = w1\n".repeat(count)
+        );
+        let code = code(&text, &options(false));
+        let at = code.marks.iter().find(|mark| mark.index == 0).expect("it has code").offset as usize;
+        (code.bytes[at + 3], code.bytes[at + 4])
+    };
+    assert_eq!(forward(62, "r7 = r6\n"), (0x74, 127));
+    assert_eq!(forward(64, ""), (0x0f, 0x84));
+    let backward = |count: usize, more: &str| {
+        let length = count + more.lines().count();
+        let text =
+            format!("{}{more}if r1 == 0 goto -{}\nr0 = 0\nexit", "w1 = w1\n".repeat(count), length + 1);
+        let code = code(&text, &options(false));
+        let jump =
+            code.marks.iter().find(|mark| mark.index == length as u32).expect("it has code").offset as usize;
+        (code.bytes[jump + 3], code.bytes[jump + 4])
+    };
+    assert_eq!(backward(60, "r7 = r6\n"), (0x74, 0x80));
+    assert_eq!(backward(62, ""), (0x0f, 0x84));
+}
+
+#[test]
+fn what_cannot_be_compiled_is_named() {
+    let reason = |text: &str| match compile(&program(text), &options(false)) {
+        Err(CompileError::Unsupported { index, reason }) => (index, reason),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(reason("r0 = 0\ncall kfunc 5\nexit").0, 1);
+    let (index, text) = reason("r0 = *(u8 *)skb[4]\nexit");
+    assert_eq!((index, text.contains("legacy")), (0, true));
+    assert!(reason("call pc+1\nexit\nr0 = 0\ngoto -3").1.contains("another function"));
+    assert!(reason("call pc+1\nr0 = 0\nr1 = 1\nexit").1.contains("runs into the next function"));
+}
