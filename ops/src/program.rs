@@ -62,6 +62,65 @@ pub enum MapKind {
     RingBuf,
 }
 
+impl MapKind {
+    /// Every kind.
+    pub const ALL: [MapKind; 12] = [
+        MapKind::Hash,
+        MapKind::Array,
+        MapKind::ProgramArray,
+        MapKind::PerfEventArray,
+        MapKind::PercpuHash,
+        MapKind::PercpuArray,
+        MapKind::LruHash,
+        MapKind::LpmTrie,
+        MapKind::DevMap,
+        MapKind::CpuMap,
+        MapKind::XskMap,
+        MapKind::RingBuf,
+    ];
+
+    /// Its number in `enum bpf_map_type`.
+    pub const fn number(self) -> u32 {
+        match self {
+            MapKind::Hash => 1,
+            MapKind::Array => 2,
+            MapKind::ProgramArray => 3,
+            MapKind::PerfEventArray => 4,
+            MapKind::PercpuHash => 5,
+            MapKind::PercpuArray => 6,
+            MapKind::LruHash => 9,
+            MapKind::LpmTrie => 11,
+            MapKind::DevMap => 14,
+            MapKind::CpuMap => 16,
+            MapKind::XskMap => 17,
+            MapKind::RingBuf => 27,
+        }
+    }
+
+    /// The kind with this number in `enum bpf_map_type`, if it is one of ours.
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    /// Its name in text: the kernel's in lower case, as bpftool prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MapKind::Hash => "hash",
+            MapKind::Array => "array",
+            MapKind::ProgramArray => "prog_array",
+            MapKind::PerfEventArray => "perf_event_array",
+            MapKind::PercpuHash => "percpu_hash",
+            MapKind::PercpuArray => "percpu_array",
+            MapKind::LruHash => "lru_hash",
+            MapKind::LpmTrie => "lpm_trie",
+            MapKind::DevMap => "devmap",
+            MapKind::CpuMap => "cpumap",
+            MapKind::XskMap => "xskmap",
+            MapKind::RingBuf => "ringbuf",
+        }
+    }
+}
+
 /// What a map is declared as.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MapSpec {
@@ -145,6 +204,7 @@ pub const MAX_SLOTS: usize = 1_000_000;
 pub struct MapAddresses {
     slot: Slot,
     values: Vec<u64>,
+    size: u64,
 }
 
 /// Why maps do not fit.
@@ -166,17 +226,26 @@ impl MapAddresses {
     /// [`MapsTooLarge`] with the first that does not fit.
     pub fn new(maps: &[MapSpec], slot: Slot) -> Result<Self, MapsTooLarge> {
         let mut next = slot.maps();
+        let mut size = 0;
         let mut values = Vec::with_capacity(maps.len());
         for map in maps {
-            let bytes = map.value_stride() * u64::from(map.max_entries);
+            let bytes = map.memory_size();
             let room = slot.maps() + MAPS_SIZE as u64 - next;
             if bytes > room {
                 return Err(MapsTooLarge { name: map.name.clone(), bytes });
             }
             values.push(next);
+            if bytes > 0 {
+                size = next + bytes - slot.maps();
+            }
             next = (next + bytes + MAP_GAP).next_multiple_of(MAP_GAP).min(slot.maps() + MAPS_SIZE as u64);
         }
-        Ok(Self { slot, values })
+        Ok(Self { slot, values, size })
+    }
+
+    /// The bytes from [`Slot::maps`] to the end of the last map's values.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The slot.
@@ -221,6 +290,18 @@ impl MapSpec {
     /// The bytes from one value to the next: values are aligned to eight bytes, as the kernel's are.
     pub fn value_stride(&self) -> u64 {
         u64::from(self.value_size).next_multiple_of(8)
+    }
+
+    /// The bytes that its values take. A map that replaces values instead of overwriting them has room for one more, as
+    /// the kernel's has for each CPU; a ring buffer has its data.
+    pub fn memory_size(&self) -> u64 {
+        let entries = u64::from(self.max_entries);
+        match self.kind {
+            MapKind::RingBuf => entries,
+            MapKind::ProgramArray | MapKind::PerfEventArray => 0,
+            MapKind::Hash | MapKind::LruHash | MapKind::LpmTrie => self.value_stride() * (entries + 1),
+            _ => self.value_stride() * entries,
+        }
     }
 }
 
@@ -461,6 +542,7 @@ mod tests {
         assert!(addresses.values(1) >= Some(slot.maps() + 160 + MAP_GAP));
         assert_eq!(addresses.index_of_handle(addresses.handle(1)), Some(1));
         assert_eq!(addresses.resolve(MAP_INDEX, 2), None);
+        assert_eq!(addresses.size(), addresses.values(1).expect("a map") - slot.maps() + 16);
         assert!(MapAddresses::new(&[map(u32::MAX)], slot).is_err());
     }
 }

@@ -10,4 +10,4 @@ pub mod world;
 
 pub use domain::{Domain, Integers};
 pub use run::{Outcome, Run, Trap};
-pub use world::{GuestMemory, Image, Reply, World};
+pub use world::{GuestMemory, Image, Input, Reply, SetupError, World};
