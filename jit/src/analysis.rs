@@ -58,12 +58,10 @@ pub(crate) struct Analysis {
     pub functions: Vec<Function>,
     /// Every register that some instruction names.
     pub used: RegSet,
-    /// Whether some function reads r10.
+    /// Whether r10 matters: some function reads it, or another program may go on with it.
     pub frames: bool,
     /// Whether the program calls helper functions or tail calls.
     pub calls_outside: bool,
-    /// Whether a local call goes to instruction 0.
-    pub main_is_called: bool,
     /// For each instruction whether a jump or local call goes to it.
     pub is_target: Vec<bool>,
 }
@@ -79,21 +77,18 @@ impl Analysis {
         let mut functions = Vec::with_capacity(body.functions.len());
         let mut scratch = Scratch { assigned: vec![RegSet::ALL; count], is_target: vec![false; count] };
         let mut callees = RegSet::EMPTY;
-        let mut main_is_called = false;
         // The program comes last: it needs to know what the functions that it calls take from it.
         for (number, &start) in body.functions.iter().enumerate().rev() {
             let end = body.functions.get(number + 1).map_or(count, |&next| next as usize);
-            let (function, calls_main) = scratch.look(body, start as usize, end, callees)?;
+            let function = scratch.look(body, start as usize, end, callees)?;
             callees = callees.union(function.live_in);
-            main_is_called |= calls_main;
             functions.push(function);
         }
         functions.reverse();
         Ok(Self {
             used: functions.iter().fold(RegSet::EMPTY, |set, f| set.union(f.reads).union(f.writes)),
-            frames: functions.iter().any(|function| function.reads.has(Reg::R10)),
+            frames: functions.iter().any(|function| function.reads.has(Reg::R10) || function.tail_calls),
             calls_outside: functions.iter().any(|function| function.calls_outside),
-            main_is_called,
             is_target: scratch.is_target,
             functions,
         })
@@ -108,17 +103,15 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Looks at one function; `callees` are the registers that functions after it take. Also tells whether it calls
-    /// instruction 0.
+    /// Looks at one function; `callees` are the registers that functions after it take.
     fn look(
         &mut self,
         body: &Body,
         start: usize,
         end: usize,
         callees: RegSet,
-    ) -> Result<(Function, bool), CompileError> {
+    ) -> Result<Function, CompileError> {
         let mut function = Function { start, end, ..Function::default() };
-        let mut calls_main = false;
         let mut assigned = RegSet::EMPTY;
         let mut exposed_by_loops = false;
         for index in start..end {
@@ -135,7 +128,6 @@ impl Scratch {
                 Insn::Call { target: CallTarget::Local(_) } => {
                     function.calls_local = true;
                     self.is_target[body.target(index)] = true;
-                    calls_main |= body.target(index) == 0;
                     // What a function before this one takes is not known yet.
                     let takes = if body.target(index) <= index { RegSet::ALL } else { callees };
                     (takes.minus(assigned), CALLER_SAVED, CALLER_SAVED)
@@ -175,7 +167,7 @@ impl Scratch {
         if exposed_by_loops {
             function.live_in = function.live_in.union(function.reads);
         }
-        Ok((function, calls_main))
+        Ok(function)
     }
 }
 
@@ -209,6 +201,12 @@ mod tests {
         let called = "r1 = 1\ncall pc+1\nexit\nr0 = r8\nr0 += r1\nexit";
         let found = functions(called);
         assert_eq!((found[0].live_in, found[1].live_in), (set(&[8]), set(&[1, 8])));
+    }
+
+    #[test]
+    fn a_program_that_calls_itself_has_a_copy_as_a_function() {
+        let found = functions("r0 = r6\ncall pc-2\nexit");
+        assert_eq!(found.iter().map(|f| (f.start, f.end)).collect::<Vec<_>>(), [(0, 3), (3, 6)]);
     }
 
     #[test]

@@ -33,6 +33,14 @@ pub(crate) struct Body<'a> {
 impl<'a> Body<'a> {
     /// Decides what becomes of each Kop site of `program`.
     pub fn new(program: &'a Program, options: &Options) -> Result<Self, CompileError> {
+        let mut body = Self::with_sites(program, options)?;
+        if (0..body.insns.len()).any(|index| body.calls_main(index)) {
+            body.separate_main();
+        }
+        Ok(body)
+    }
+
+    fn with_sites(program: &'a Program, options: &Options) -> Result<Self, CompileError> {
         let flow = &program.flow;
         let plain = Body {
             insns: flow.insns().into(),
@@ -80,6 +88,36 @@ impl<'a> Body<'a> {
             natives,
             sites: outcomes,
         })
+    }
+
+    fn calls_main(&self, index: usize) -> bool {
+        self.targets[index] == 0 && self.insns[index].is_call()
+    }
+
+    /// The program's own instructions are called as a function, too. That function becomes a copy behind all others, since
+    /// the way into a program and out of it differs from a function's.
+    fn separate_main(&mut self) {
+        let copy = self.insns.len();
+        let end = self.functions.get(1).map_or(copy, |&next| next as usize);
+        let targets = self.targets.to_mut();
+        for index in 0..copy {
+            if targets[index] == 0 && self.insns[index].is_call() {
+                targets[index] = copy as u32;
+            }
+        }
+        for index in 0..end {
+            let target = targets[index];
+            let moves = target < end as u32 && !self.insns[index].is_call();
+            targets.push(if moves { target + copy as u32 } else { target });
+        }
+        let insns = self.insns.to_mut();
+        insns.extend_from_within(..end);
+        self.functions.to_mut().push(copy as u32);
+        let origins = self.origins.get_or_insert_with(|| (0..copy as u32).collect());
+        origins.extend_from_within(..end);
+        let natives = self.natives.iter().filter(|(at, _)| (*at as usize) < end);
+        let copied: Vec<_> = natives.map(|(at, native)| (at + copy as u32, native.clone())).collect();
+        self.natives.extend(copied);
     }
 
     /// The index in the program of the instruction `index`.

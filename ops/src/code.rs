@@ -98,7 +98,7 @@ pub mod runtime {
     ///
     /// The slot of `bpf_tail_call` returns 0 when the call fails, else the address of the entry to go on with, which
     /// code jumps to with its own frame taken down and the block's address in rdi or x0; the engine has put the context into
-    /// r1 and the caller's r10 into r10 of [`REGISTERS`].
+    /// r1 and the caller's r10, which it finds in rbp or x25, into r10 of [`REGISTERS`].
     pub const HELPERS: i32 = 640;
     /// The most slots of helper functions.
     pub const MAX_HELPERS: usize = 160;

@@ -3,10 +3,9 @@
 //! the System V ABI has the first five arguments, r0 where it returns.
 
 use kop_ops::code::runtime;
-use kop_ops::ebpf::{CallTarget, Reg};
+use kop_ops::ebpf::CallTarget;
 use kop_ops::x86_64::{AluOp, BranchKind, Cond, Gpr, Mem, Size};
 
-use super::frame::register_slot;
 use super::guard::StubKind;
 use super::{Compiler, RUNTIME, gpr};
 use crate::analysis::TAIL_CALL;
@@ -71,9 +70,6 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
 
     /// Goes on with another program in place of this function, or after the call where that fails.
     fn tail_call(&mut self, index: usize, slot: Mem) {
-        if self.frame.moves_frame {
-            self.code.mov(Size::B8, Mem::at(RUNTIME, register_slot(Reg::R10)), Gpr::Rbp);
-        }
         self.code.call_rm(slot);
         self.check_helper(index);
         self.code.test(Size::B8, Gpr::Rax, Gpr::Rax);

@@ -61,7 +61,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// The prologue of a function.
     pub(super) fn enter(&mut self, number: usize, function: &Function) {
         self.frame = Frame::default();
-        if number == 0 && !self.analysis.main_is_called {
+        if number == 0 {
             self.enter_program(function);
         } else {
             self.enter_called(function);
@@ -70,24 +70,6 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         if self.options.guarded {
             self.pay(function.start, function.end - function.start);
         }
-    }
-
-    /// Instruction 0 is called like any other function: the entry is a function of its own, which calls it.
-    pub(super) fn caller_of_main(&mut self) {
-        let main = self.analysis.functions[0];
-        self.frame = Frame::default();
-        self.mark_plain();
-        self.enter_program(&main);
-        self.reserve(true, false);
-        if self.has_frames() {
-            // The function moves rbp down like everyone's callee.
-            self.code.alu(AluOp::Add, Size::B8, Gpr::Rbp, FRAME_SIZE as i32);
-        }
-        self.branch(BranchKind::Call, self.body.insns.len() as u32);
-        if self.has_frames() {
-            self.code.alu(AluOp::Sub, Size::B8, Gpr::Rbp, FRAME_SIZE as i32);
-        }
-        self.exit();
     }
 
     fn enter_program(&mut self, main: &Function) {

@@ -104,9 +104,6 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
 
     /// Writes the whole program.
     fn program(&mut self) -> Result<(), CompileError> {
-        if self.analysis.main_is_called {
-            self.caller_of_main();
-        }
         for (number, function) in self.analysis.functions.iter().enumerate() {
             self.function(number, function)?;
         }
