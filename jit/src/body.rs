@@ -100,9 +100,9 @@ impl<'a> Body<'a> {
         let copy = self.insns.len();
         let end = self.functions.get(1).map_or(copy, |&next| next as usize);
         let targets = self.targets.to_mut();
-        for index in 0..copy {
-            if targets[index] == 0 && self.insns[index].is_call() {
-                targets[index] = copy as u32;
+        for (target, insn) in targets.iter_mut().zip(self.insns.iter()) {
+            if *target == 0 && insn.is_call() {
+                *target = copy as u32;
             }
         }
         for index in 0..end {
