@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 
-use kop_ops::state::{SLOTS, STACK_SIZE, Slot, WINDOW_SIZE};
+use kop_ops::state::{CONTEXT_SIZE, MAPS_SIZE, SLOTS, STACK_SIZE, Slot, WINDOW_SIZE};
 
 /// A part of the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,14 @@ pub enum Region {
     Window(Slot),
     /// The eBPF stack of a slot.
     Stack(Slot),
+    /// The code of whole programs; executable, not writable, for the code that runs.
+    Programs,
+    /// The runtime block of a whole program.
+    Runtime,
+    /// The context of a slot.
+    Context(Slot),
+    /// The map values of a slot.
+    Maps(Slot),
 }
 
 /// What code that runs may do with a region.
@@ -38,13 +46,16 @@ pub enum Protection {
 
 const MIB: usize = 1 << 20;
 const KIB: usize = 1 << 10;
+const PAGE: usize = 4 * KIB;
 
 impl Region {
     /// Every region.
     pub fn all() -> impl Iterator<Item = Region> {
-        [Region::Code, Region::Rows, Region::Control, Region::NativeStack]
+        let of_slot =
+            |slot| [Region::Window(slot), Region::Stack(slot), Region::Context(slot), Region::Maps(slot)];
+        [Region::Code, Region::Rows, Region::Control, Region::NativeStack, Region::Programs, Region::Runtime]
             .into_iter()
-            .chain(Slot::all().flat_map(|slot| [Region::Window(slot), Region::Stack(slot)]))
+            .chain(Slot::all().flat_map(of_slot))
     }
 
     /// The address of its first byte for the code that runs; all regions lie below 0x7fff0000, so that x86-64 code reaches
@@ -57,6 +68,10 @@ impl Region {
             Region::NativeStack => 0x5800_0000,
             Region::Window(slot) => slot.window(),
             Region::Stack(slot) => slot.stack(),
+            Region::Programs => 0x4100_0000,
+            Region::Runtime => 0x5400_0000,
+            Region::Context(slot) => slot.context(),
+            Region::Maps(slot) => slot.maps(),
         }
     }
 
@@ -68,6 +83,10 @@ impl Region {
             Region::Control | Region::NativeStack => 64 * KIB,
             Region::Window(_) => WINDOW_SIZE,
             Region::Stack(_) => STACK_SIZE,
+            Region::Programs => 32 * MIB,
+            Region::Runtime => PAGE,
+            Region::Context(_) => CONTEXT_SIZE,
+            Region::Maps(_) => MAPS_SIZE,
         }
     }
 
@@ -80,20 +99,28 @@ impl Region {
             Region::NativeStack => 12 * MIB + 64 * KIB,
             Region::Window(slot) => SLOTS_OFFSET + slot.index() * (WINDOW_SIZE + STACK_SIZE),
             Region::Stack(slot) => SLOTS_OFFSET + slot.index() * (WINDOW_SIZE + STACK_SIZE) + WINDOW_SIZE,
+            Region::Context(slot) => CONTEXTS_OFFSET + slot.index() * CONTEXT_SIZE,
+            Region::Runtime => CONTEXTS_OFFSET + SLOTS * CONTEXT_SIZE,
+            Region::Programs => PROGRAMS_OFFSET,
+            Region::Maps(slot) => MAPS_OFFSET + slot.index() * MAPS_SIZE,
         }
     }
 
     /// What code that runs may do with it.
     pub const fn protection(self) -> Protection {
         match self {
-            Region::Code => Protection::ReadExecute,
+            Region::Code | Region::Programs => Protection::ReadExecute,
             _ => Protection::ReadWrite,
         }
     }
 }
 
 const SLOTS_OFFSET: usize = 12 * MIB + 128 * KIB;
-const FILE_SIZE: usize = SLOTS_OFFSET + SLOTS * (WINDOW_SIZE + STACK_SIZE);
+const CONTEXTS_OFFSET: usize = SLOTS_OFFSET + SLOTS * (WINDOW_SIZE + STACK_SIZE);
+const PROGRAMS_OFFSET: usize = 13 * MIB;
+const MAPS_OFFSET: usize = PROGRAMS_OFFSET + 32 * MIB;
+/// Most of it is never touched, and takes no memory.
+const FILE_SIZE: usize = MAPS_OFFSET + SLOTS * MAPS_SIZE;
 
 /// A shared memory file with all regions, mapped read-write into this process at an address of the kernel's choice.
 pub struct Arena {

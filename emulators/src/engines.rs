@@ -76,7 +76,8 @@ pub fn find(name: &str) -> Option<&'static EngineKind> {
     ENGINES.iter().find(|engine| engine.name == name)
 }
 
-const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+/// The architecture of the engine `host`.
+pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
 
 #[cfg(feature = "unicorn")]
 fn unicorn_x86_64() -> Result<Box<dyn Engine>, String> {
@@ -107,11 +108,19 @@ fn unicorn_aarch64() -> Result<Box<dyn Engine>, String> {
 #[cfg(feature = "native")]
 fn host() -> Result<Box<dyn Engine>, String> {
     use crate::native::x86_64::X86_64;
-    use crate::native_engine::{Capabilities, NativeEngine};
+    use crate::native_engine::NativeEngine;
     let machine = crate::host::HostMachine::new().map_err(|error| error.to_string())?;
-    let capabilities =
-        Capabilities { features: host_features(), vex_vector: host_has_avx(), others: host_others() };
-    Ok(Box::new(NativeEngine::<_, X86_64>::new("host", machine, capabilities)))
+    Ok(Box::new(NativeEngine::<_, X86_64>::new("host", machine, host_capabilities())))
+}
+
+/// What this CPU can execute.
+#[cfg(feature = "native")]
+pub fn host_capabilities() -> crate::native_engine::Capabilities {
+    crate::native_engine::Capabilities {
+        features: host_features(),
+        vex_vector: host_has_avx(),
+        others: host_others(),
+    }
 }
 
 #[cfg(not(feature = "native"))]

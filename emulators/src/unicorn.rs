@@ -3,6 +3,8 @@
 //!
 //! Two instances share the arena: one runs chunks at full speed, the other has hooks on every instruction and access.
 
+mod program;
+
 use std::ops::Range;
 
 use kop_ops::{Access, Arch, Fault, Features};
@@ -15,6 +17,7 @@ use crate::engine::{AccessRecord, FrameBreach};
 use crate::machine::{Machine, Stop, Watch};
 use crate::native::{PROBE_CODES, STACK_POINTER};
 use crate::native_engine::Capabilities;
+pub use program::ProgramMachine;
 
 /// How long a run may take, in microseconds.
 const TIMEOUT_US: u64 = 1_000_000;
@@ -33,6 +36,8 @@ struct Notes {
     pending: Vec<AccessRecord>,
     accesses: Vec<AccessRecord>,
     breaches: Vec<FrameBreach>,
+    /// How many blocks of instructions may still run, where they are counted.
+    blocks: u64,
 }
 
 type Cpu = Unicorn<'static, Notes>;
@@ -162,7 +167,11 @@ fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, timeout: u64, count: 
     notes.bad_access = None;
     notes.interrupt = None;
     let result = cpu.emu_start(entry, exit, timeout, count);
-    let pc = cpu.pc_read().ok();
+    let mut pc = cpu.pc_read().ok();
+    if (arch, cpu.get_data().interrupt) == (Arch::X86_64, Some(BREAKPOINT)) {
+        // It is told by the address behind it, which has one byte.
+        pc = pc.map(|pc| pc.wrapping_sub(1));
+    }
     let fault = match (result, cpu.get_data().bad_access, cpu.get_data().interrupt) {
         (Ok(()), None, None) if pc == Some(exit) => return Ok(()),
         (_, Some((access, address)), _) => Fault::Memory { access, address: Some(address) },
@@ -173,6 +182,9 @@ fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, timeout: u64, count: 
     };
     Err(Stop { fault, at: pc })
 }
+
+/// The vector of `int3` (Intel SDM vol. 3, table 7-1).
+const BREAKPOINT: u32 = 3;
 
 fn ran_on(cpu: &Cpu, pc: Option<u64>, count: usize) -> Fault {
     let timed_out = cpu.query(Query::TIMEOUT).is_ok_and(|timed_out| timed_out != 0);

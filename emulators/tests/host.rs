@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kop_emulators::arena::Region;
+use kop_emulators::arena::{Protection, Region};
 use kop_emulators::host::{HostMachine, control};
 use kop_emulators::machine::{Machine, Stop};
 use kop_ops::state::Slot;
@@ -61,7 +61,8 @@ fn it_is_available() {
 #[test]
 fn code_sees_the_arena_and_the_arena_sees_what_code_wrote() {
     let mut machine = machine();
-    let regions: Vec<Region> = Region::all().filter(|&region| region != Region::Code).collect();
+    let written = |region: &Region| region.protection() == Protection::ReadWrite;
+    let regions: Vec<Region> = Region::all().filter(written).collect();
     for (value, &region) in (1u64..).zip(&regions) {
         let end = if region == Region::Control { control::FREE } else { region.size() };
         machine.arena_mut().bytes_mut(region)[end - 8..end].copy_from_slice(&value.to_le_bytes());

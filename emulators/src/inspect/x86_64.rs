@@ -48,6 +48,10 @@ fn inspect_with(factory: &mut InstructionInfoFactory, bytes: &[u8]) -> Result<Pr
     Ok(profile)
 }
 
+pub(super) fn names_bzhi(bytes: &[u8]) -> bool {
+    decoder(bytes, 0).into_iter().any(|insn| insn.mnemonic() == Mnemonic::Bzhi)
+}
+
 fn decoder(bytes: &[u8], offset: usize) -> Decoder<'_> {
     let mut decoder = Decoder::with_ip(64, bytes, 0, DecoderOptions::NONE);
     decoder.set_position(offset).expect("the offset is within the bytes");

@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What every engine for whole programs offers.
+//! What every engine for whole programs offers, the list of them, and those that run compiled code.
+
+pub mod aarch64;
+pub mod block;
+pub mod driver;
+pub mod engines;
+mod garbage;
+mod memory;
+pub mod native;
+pub mod x86_64;
+
+pub use block::RuntimeBlock;
+pub use engines::{PROGRAM_ENGINES, ProgramEngineKind};
 
 use kop_ops::Code;
 use kop_semantics::{Outcome, Run};
