@@ -66,6 +66,8 @@ struct Request<'a> {
     code: Vec<u8>,
     license: CString,
     descriptors: Vec<u32>,
+    /// The maps that the descriptors are of, which live as long.
+    _maps: Vec<Rc<Map>>,
     kind: ProgramKind,
     name: &'a str,
 }
@@ -84,7 +86,8 @@ impl<'a> Request<'a> {
         let license = license(&object.license)?;
         let own = maps.iter().map(|map| map.number());
         let descriptors = own.chain(around.maps.iter().map(Map::number)).collect();
-        Ok(Self { prepared, code, license, descriptors, kind: program.kind, name: &program.name })
+        let _maps = maps.to_vec();
+        Ok(Self { prepared, code, license, descriptors, _maps, kind: program.kind, name: &program.name })
     }
 
     fn load(&self, log: &mut [u8]) -> io::Result<LoadedProgram> {
@@ -194,6 +197,10 @@ impl Verifier {
             self.maps.clear();
         }
         let map = Rc::new(map::create(spec)?);
+        if spec.kind == MapKind::ProgramArray {
+            // It belongs to the first kind of program that is loaded with it.
+            return Ok(map);
+        }
         let declared = Declared { map: &map, spec };
         if declared.is_constant() {
             declared.fill()?;
