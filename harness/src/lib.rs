@@ -13,6 +13,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod minimise;
 pub mod planted;
+pub mod program;
 pub mod replay;
 pub mod rig;
 pub mod selection;

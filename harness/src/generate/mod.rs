@@ -4,10 +4,12 @@
 
 mod fuzz;
 mod payload;
+mod program;
 mod state;
 
 pub use fuzz::{ByteChoices, FuzzInput};
 pub use payload::{
     Planned, alias_pattern, field_values, invalid_payload, is_boundary, plan, random_operands,
 };
+pub use program::{ProgramPlan, RESULT_MAP, tally};
 pub use state::{StateClasses, StatePlan};
