@@ -2,6 +2,7 @@
 //! The A64 assembler: instructions as values that encode themselves, print themselves and refuse what does not fit.
 
 pub mod assembler;
+mod buffer;
 mod display;
 pub mod encode;
 pub mod forms;
@@ -9,6 +10,7 @@ pub mod insn;
 pub mod register;
 
 pub use assembler::{AssembleError, Assembled, Assembler, Item, Label};
+pub use buffer::{Buffer, Skip};
 pub use encode::{Bitmask, EncodeError, encode_bitmask, mov_imm};
 pub use insn::{
     AddSub, AtomicOp, BarrierScope, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand, CondSelectOp,
