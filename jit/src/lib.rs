@@ -2,6 +2,7 @@
 //! Whole programs: files are loaded, Kop sites lowered to their proof sequences, and instructions compiled to native code
 //! for x86-64 and AArch64. Nothing here runs code.
 
+mod aarch64;
 mod analysis;
 mod body;
 mod error;
@@ -69,7 +70,7 @@ fn build<const PLANTED: bool>(
     let analysis = Analysis::new(&body)?;
     match options.arch {
         Arch::X86_64 => x86_64::compile::<PLANTED>(&body, &analysis, options, planted),
-        Arch::Aarch64 => Err(CompileError::unsupported(0, "there is no back end for aarch64 yet")),
+        Arch::Aarch64 => aarch64::compile::<PLANTED>(&body, &analysis, options, planted),
     }
 }
 

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The AArch64 back end: eBPF registers live where the Linux JIT has them, x9 to x15 are scratch within an instruction,
+//! and x26 holds the address of the runtime block where it is needed.
+
+mod alu;
+mod atomic;
+mod branch;
+mod call;
+mod divide;
+mod frame;
+mod guard;
+mod imm;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use kop_ops::aarch64::{Buffer, Gpr, Size, Width};
+use kop_ops::code::Mark;
+use kop_ops::ebpf::{self, Insn, Reg};
+use kop_ops::{Arch, Code, Feature, Features, registers};
+
+use crate::analysis::{Analysis, Function};
+use crate::body::Body;
+use crate::error::CompileError;
+use crate::planted::Planted;
+use crate::{Options, helpers::Helpers};
+
+use branch::{Branch, Place};
+use frame::Frame;
+use guard::Stub;
+
+/// Holds the address of the runtime block.
+const RUNTIME: Gpr = Gpr::X26;
+
+/// Scratch for a value that has no register of its own.
+const SCRATCH: Gpr = Gpr::X10;
+
+/// Compiles a program.
+pub(crate) fn compile<const PLANTED: bool>(
+    body: &Body,
+    analysis: &Analysis,
+    options: &Options,
+    planted: Option<Planted>,
+) -> Result<Code, CompileError> {
+    let count = body.insns.len();
+    let mut compiler = Compiler::<PLANTED> {
+        body,
+        analysis,
+        options,
+        planted,
+        code: Buffer::with_capacity(count * 6 + 256),
+        places: vec![Place::UNBOUND; count + analysis.functions.len()],
+        branches: Vec::with_capacity(count / 4 + 16),
+        plain: Vec::with_capacity(analysis.functions.len() + 1),
+        stubs: Vec::new(),
+        checks: [None; 8],
+        helpers: Helpers::default(),
+        frame: Frame::default(),
+        features: Features::NONE,
+    };
+    compiler.program()?;
+    Ok(compiler.finish())
+}
+
+/// The state of a compilation. It is generic over whether it may be asked for a mistake.
+struct Compiler<'a, const PLANTED: bool> {
+    body: &'a Body<'a>,
+    analysis: &'a Analysis,
+    options: &'a Options<'a>,
+    planted: Option<Planted>,
+    code: Buffer,
+    /// Where instructions stand, by index; behind them where functions start, and other places that branches go to.
+    places: Vec<Place>,
+    /// Every branch to a place, by ascending offset.
+    branches: Vec<Branch>,
+    /// Where code that belongs to no instruction starts.
+    plain: Vec<Place>,
+    /// Ends of checks, to be written behind the program.
+    stubs: Vec<Stub>,
+    /// The places of the range checks that are called, by [`guard::check_number`].
+    checks: [Option<u32>; 8],
+    helpers: Helpers,
+    /// The frame of the function that is being written.
+    frame: Frame,
+    /// The CPU features that the code needs.
+    features: Features,
+}
+
+impl<const PLANTED: bool> Compiler<'_, PLANTED> {
+    /// Whether this mistake is to be made.
+    #[inline(always)]
+    fn planted(&self, mistake: Planted) -> bool {
+        PLANTED && self.planted == Some(mistake)
+    }
+
+    /// Whether the CPU has `feature`, which the code then needs.
+    fn feature(&mut self, feature: Feature) -> bool {
+        let has = self.options.features.has(feature);
+        if has {
+            self.features = self.features.union(Features::of(&[feature]));
+        }
+        has
+    }
+
+    /// Writes the whole program.
+    fn program(&mut self) -> Result<(), CompileError> {
+        for (number, function) in self.analysis.functions.iter().enumerate() {
+            self.function(number, function)?;
+        }
+        self.shared_ends();
+        Ok(())
+    }
+
+    fn function(&mut self, number: usize, function: &Function) -> Result<(), CompileError> {
+        let entry = self.body.insns.len() + number;
+        self.bind(entry);
+        self.mark_plain();
+        self.enter(number, function);
+        let mut index = function.start;
+        while index < function.end {
+            self.bind(index);
+            let done = index + self.insn(index)?;
+            for fused in index + 1..done {
+                self.bind(fused);
+            }
+            index = done;
+        }
+        Ok(())
+    }
+
+    /// Writes the instruction `index`, and those after it that become one with it; returns how many.
+    fn insn(&mut self, index: usize) -> Result<usize, CompileError> {
+        match self.body.insns[index] {
+            Insn::Alu { op, width, dst, src } => return Ok(self.alu(index, op, width, dst, src)),
+            Insn::Neg { width, dst } => self.negate(width_of(width), gpr(dst), gpr(dst)),
+            Insn::End { kind, bits, dst } => self.byte_order(kind, bits, gpr(dst)),
+            Insn::LoadImm64 { dst, kind, imm } => self.load_imm64(index, dst, kind, imm)?,
+            Insn::Load { size, signed, dst, base, off } => self.load(index, size, signed, dst, base, off),
+            Insn::Store { size, base, off, src } => self.store(index, size, base, off, src),
+            Insn::Atomic { op, size, base, off, src } => self.atomic(index, op, size, base, off, src),
+            Insn::Jump { cond, width, dst, src, .. } => self.jump(index, cond, width, dst, src),
+            Insn::Ja { .. } | Insn::Gotol { .. } => self.jump_always(index),
+            Insn::MayGoto { .. } => self.may_goto(index),
+            Insn::Sidecar { .. } => {
+                let native = self.body.native(index).expect("a site without native code is no site any more");
+                self.code.push_bytes(&native.bytes);
+                return Ok(2);
+            }
+            Insn::Call { target } => self.call(index, target)?,
+            Insn::Exit => self.exit(),
+            Insn::LoadAbs { .. } | Insn::LoadInd { .. } => {
+                let insn = self.body.insns[index];
+                let reason =
+                    format!("`{insn}`: legacy packet loads are not compiled; load from the packet instead");
+                return Err(CompileError::unsupported(self.body.origin(index) as usize, reason));
+            }
+        }
+        Ok(1)
+    }
+
+    /// The instruction after `index`, where it can become one with it: nothing jumps to it.
+    fn next(&self, index: usize) -> Option<Insn> {
+        let next = index + 1;
+        let apart = *self.analysis.is_target.get(next)? && !self.planted(Planted::FusedTarget);
+        (!apart).then(|| self.body.insns[next])
+    }
+
+    /// The code with everything known about it.
+    fn finish(mut self) -> Code {
+        self.settle_branches();
+        Code {
+            arch: Arch::Aarch64,
+            entry: 0,
+            marks: self.marks(),
+            features: self.features.union(self.native_features()),
+            helpers: self.helpers.into_ids(),
+            guarded: self.options.guarded,
+            observing: self.options.observe,
+            sites: self.body.sites.clone(),
+            bytes: self.code.into_bytes(),
+        }
+    }
+
+    /// The features that emits may have made use of: all that they were offered.
+    fn native_features(&self) -> Features {
+        if self.body.has_natives() { self.options.features } else { Features::NONE }
+    }
+
+    /// Where every instruction starts; [`Compiler::settle_branches`] has moved the places by then.
+    fn marks(&self) -> Vec<Mark> {
+        let mut marks = Vec::with_capacity(self.body.insns.len() + self.plain.len());
+        let mut plain = self.plain.iter().peekable();
+        for index in 0..self.body.insns.len() {
+            let offset = self.places[index].offset;
+            while let Some(place) = plain.next_if(|place| place.offset <= offset) {
+                marks.push(Mark { offset: place.offset, index: Mark::NONE });
+            }
+            marks.push(Mark { offset, index: self.body.origin(index) });
+        }
+        marks.extend(plain.map(|place| Mark { offset: place.offset, index: Mark::NONE }));
+        marks
+    }
+}
+
+/// The native register of an eBPF register.
+const fn gpr(register: Reg) -> Gpr {
+    registers::aarch64(register)
+}
+
+/// The native width of a width.
+fn width_of(width: ebpf::Width) -> Width {
+    match width {
+        ebpf::Width::W32 => Width::W,
+        ebpf::Width::W64 => Width::X,
+    }
+}
+
+/// The native size of an access.
+fn size_of(bytes: ebpf::Size) -> Size {
+    match bytes {
+        ebpf::Size::B1 => Size::B1,
+        ebpf::Size::B2 => Size::B2,
+        ebpf::Size::B4 => Size::B4,
+        ebpf::Size::B8 => Size::B8,
+    }
+}
