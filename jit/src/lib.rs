@@ -7,12 +7,14 @@ mod analysis;
 mod body;
 mod error;
 mod helpers;
+pub mod load;
 mod lower;
 mod planted;
 mod site;
 mod x86_64;
 
 pub use error::{CompileError, LowerError, SiteError};
+pub use load::{LoadError, LoadOptions, load};
 pub use lower::{Lowered, lower};
 pub use planted::Planted;
 
