@@ -4,6 +4,8 @@
 mod kernel {
     pub mod support;
 
+    mod image;
     mod instructions;
+    mod proofs;
     mod verdicts;
 }

@@ -73,6 +73,12 @@ pub enum ImageError {
     },
 }
 
+/// What the code of an XDP program takes as its context, for a packet at these addresses (the start of `struct xdp_buff`,
+/// include/net/xdp.h). What lies behind is zero: fields of the context that come from the device are not there.
+pub fn xdp_buff(hard_start: u64, meta: u64, data: u64, end: u64) -> [u64; 8] {
+    [data, end, meta, hard_start, 0, 0, 0, 0]
+}
+
 impl Loaded {
     /// The native code that the kernel made of the program.
     ///

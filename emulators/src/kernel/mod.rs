@@ -25,7 +25,7 @@ use std::io;
 use kop_ops::ebpf::{Insn, Reg, encode_program};
 
 pub use engine::{KernelEngine, NAME};
-pub use image::{ImageError, KernelImage, Reference};
+pub use image::{ImageError, KernelImage, Reference, xdp_buff};
 pub use load::{Ended, Loaded, Verifier};
 pub use map::Entries;
 pub use sys::{TestResult, TestRun};

@@ -113,9 +113,8 @@ pub fn verify(proof: &[Insn], entry: &Entry) -> Result<(), KernelError> {
 mod tests {
     use super::super::available;
     use super::*;
-    use kop_ops::ebpf::{Cond, shape};
-    use kop_ops::payload::{FieldKind, Operands};
-    use kop_ops::{Access, Catalog, Features, Form, Layout};
+    use kop_ops::Access;
+    use kop_ops::ebpf::Cond;
 
     /// Whether the test cannot be done here, which it then says.
     fn skipped() -> bool {
@@ -188,100 +187,6 @@ mod tests {
             (0, 1, false),
         ] {
             assert_eq!(entry(offset, size).fits(), fits, "{offset} {size}");
-        }
-    }
-
-    /// Every aliasing pattern of the register operands, over different registers, with the boundary values of the others;
-    /// at most `most` of them.
-    fn samples(layout: &Layout, most: u64) -> Vec<Operands> {
-        let patterns = partitions(layout.fields().iter().filter(|field| field.is_register()).count());
-        let values: Vec<Vec<i64>> = layout
-            .fields()
-            .iter()
-            .map(|field| match field.kind {
-                FieldKind::Register(_) => Vec::new(),
-                _ => boundaries(field.range()),
-            })
-            .collect();
-        let total: usize = values.iter().filter(|values| !values.is_empty()).map(Vec::len).product();
-        let total = patterns.len() as u64 * REGISTERS * STEPS.len() as u64 * total as u64;
-        // A prime that does not divide the total walks through all before it comes to the same again.
-        (0..total.min(most)).map(|i| sample(&patterns, &values, i * 7919 % total)).collect()
-    }
-
-    const REGISTERS: u64 = 11;
-    const STEPS: [u64; 3] = [1, 3, 4];
-
-    /// The sample with the number `index`: fields without values are registers.
-    fn sample(patterns: &[Vec<u64>], values: &[Vec<i64>], mut index: u64) -> Operands {
-        let mut digit = |base: u64| {
-            let digit = index % base;
-            index /= base;
-            digit
-        };
-        let mut groups = patterns[digit(patterns.len() as u64) as usize].iter();
-        let (first, step) = (digit(REGISTERS), STEPS[digit(STEPS.len() as u64) as usize]);
-        let mut operand = |values: &Vec<i64>| match values.len() as u64 {
-            0 => ((first + groups.next().expect("a group for each register") * step) % REGISTERS) as i64,
-            n => values[digit(n) as usize],
-        };
-        Operands::new(&values.iter().map(&mut operand).collect::<Vec<_>>())
-    }
-
-    fn boundaries((min, max): (i64, i64)) -> Vec<i64> {
-        let mut values: Vec<i64> =
-            [min, min + 1, -1, 0, 1, 7, 8, 31, 32, 33, 63, max - 1, max, (min + max) / 2]
-                .into_iter()
-                .filter(|value| (min..=max).contains(value))
-                .collect();
-        values.sort_unstable();
-        values.dedup();
-        values
-    }
-
-    /// All ways to divide `n` things into groups, as the group of each.
-    fn partitions(n: usize) -> Vec<Vec<u64>> {
-        let mut partitions = vec![Vec::new()];
-        for _ in 0..n {
-            partitions = partitions
-                .into_iter()
-                .flat_map(|partition| {
-                    let groups = partition.iter().max().map_or(0, |group| group + 1);
-                    (0..=groups).map(move |group| [&partition[..], &[group]].concat())
-                })
-                .collect();
-        }
-        partitions
-    }
-
-    fn admitted(kop: &dyn Kop, form: &Form, most: u64) -> Vec<u64> {
-        samples(&form.layout, most)
-            .iter()
-            .filter_map(|operands| form.layout.encode(operands).ok())
-            .filter(|payload| kop.instantiate(form, *payload).is_ok())
-            .collect()
-    }
-
-    #[test]
-    fn every_proof_sequence_has_the_shape_and_is_accepted() {
-        let skipped = skipped();
-        for (kop, form) in Catalog::einsn().forms() {
-            let payloads = admitted(kop, form, 2000);
-            let mut verified = 0;
-            for payload in &payloads {
-                let proof = kop.instantiate(form, *payload).expect("it is admitted");
-                let site = Site::decode(form, *payload, Features::NONE).expect("it is admitted");
-                let about = format!("{} {} {}", kop.name(), form.name, form.layout.show(&site.operands));
-                shape::check(&proof, kop.limits(form).max_insn_cnt.into())
-                    .unwrap_or_else(|e| panic!("{about}: {e}"));
-                let entry = Entry::of_site(kop, &site);
-                if !skipped && entry.fits() {
-                    verify(&proof, &entry).unwrap_or_else(|error| panic!("{about}: {error}"));
-                    verified += 1;
-                }
-            }
-            println!("{} {}: {verified} of {} verified", kop.name(), form.name, payloads.len());
-            assert!(payloads.len() >= 50 && (skipped || verified >= 50), "{} {}", kop.name(), form.name);
         }
     }
 }
