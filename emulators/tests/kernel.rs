@@ -7,5 +7,6 @@ mod kernel {
     mod image;
     mod instructions;
     mod proofs;
+    mod scenarios;
     mod verdicts;
 }

@@ -9,5 +9,5 @@ pub mod spec;
 pub mod world;
 
 pub use domain::{Domain, Integers};
-pub use run::{Outcome, Run, Trap};
+pub use run::{Contents, Outcome, Run, Trap};
 pub use world::{GuestMemory, Image, Input, Reply, SetupError, World};

@@ -3,9 +3,9 @@
 
 use kop_ops::ebpf::RegSet;
 use kop_ops::state::Registers;
-use kop_ops::{Fault, Object};
+use kop_ops::{Fault, Object, ProgramKind};
 
-use crate::world::{Image, World};
+use crate::world::{Image, MapContents, World};
 
 /// One run: an object without Kop sites (they are lowered to their proof sequences), where it starts, and all that it
 /// finds.
@@ -39,6 +39,39 @@ pub struct Outcome {
     pub world: World,
     /// Memory after.
     pub image: Image,
+}
+
+/// What of an [`Outcome`] does not depend on where memory lies: all that an engine with addresses of its own, such as the
+/// kernel, can be compared by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// r0.
+    pub r0: u64,
+    /// The packet from its metadata on; all of the window for a raw program.
+    pub data: Vec<u8>,
+    /// How many bytes of metadata are at its start.
+    pub metadata: u64,
+    /// What each map holds, ascending by key.
+    pub maps: Vec<MapContents>,
+}
+
+impl Outcome {
+    /// What does not depend on where memory lies, after a run without a trap. It means the same on every engine where the
+    /// program makes no values from addresses.
+    pub fn contents(&self) -> Option<Contents> {
+        let r0 = self.end.ok()?;
+        let packet = self.world.packet();
+        let (data, metadata) = match self.world.kind() {
+            ProgramKind::Raw => (self.image.window.to_vec(), 0),
+            ProgramKind::Xdp | ProgramKind::Tc => {
+                let metadata = packet.data - packet.meta;
+                (self.image.slice(packet.meta, (packet.length() + metadata) as usize)?.to_vec(), metadata)
+            }
+        };
+        let mut maps = self.world.contents(&self.image).ok()?;
+        maps.iter_mut().for_each(|map| map.entries.sort_unstable());
+        Some(Contents { r0, data, metadata, maps })
+    }
 }
 
 /// What stopped a run, and where.

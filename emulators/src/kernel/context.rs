@@ -4,21 +4,17 @@
 use std::ops::Range;
 
 use kop_ops::ProgramKind;
-use kop_semantics::Image;
-
-/// The bytes of `struct xdp_md`.
-const XDP_MD: usize = 24;
-/// The bytes of `struct __sk_buff`.
-const SK_BUFF: usize = 192;
+use kop_semantics::world::context::{SK_BUFF_SIZE, XDP_MD_SIZE};
+use kop_semantics::world::{Image, MAX_PACKET, MIN_PACKET, Packet, World};
 
 /// The fewest and the most bytes of a packet: an Ethernet header, and what the kernel has room for in a page.
-const PACKET: Range<usize> = 14..3521;
+const PACKET: Range<u64> = MIN_PACKET as u64..MAX_PACKET as u64 + 1;
 
-/// Fields of `struct xdp_md`.
+/// Fields of `struct xdp_md`. In a test run `data` is where the packet starts and `data_end` where it ends, counted from
+/// its metadata.
 mod xdp_md {
     pub const DATA: usize = 0;
     pub const DATA_END: usize = 4;
-    pub const DATA_META: usize = 8;
     pub const INGRESS_IFINDEX: usize = 12;
     pub const RX_QUEUE_INDEX: usize = 16;
     pub const EGRESS_IFINDEX: usize = 20;
@@ -28,46 +24,9 @@ mod xdp_md {
 mod sk_buff {
     use std::ops::Range;
 
-    pub const DATA: usize = 76;
-    pub const DATA_END: usize = 80;
-    pub const DATA_META: usize = 140;
     /// What a test run takes from the caller and gives back: mark, priority and ingress_ifindex, cb, tstamp and wire_len,
     /// gso_segs, gso_size, hwtstamp.
     pub const GIVEN: [Range<usize>; 7] = [8..12, 32..40, 48..68, 152..164, 164..168, 176..180, 184..192];
-}
-
-/// Where the packet lies in the window: offsets of its metadata, its first byte and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub meta: usize,
-    pub data: usize,
-    pub end: usize,
-}
-
-impl Place {
-    /// As the context says. Bounds that are none are those of an empty packet.
-    pub fn of(kind: ProgramKind, image: &Image) -> Self {
-        let at = |field: usize| {
-            let offset = u64::from(word(&image.context, field)).wrapping_sub(image.slot.window());
-            usize::try_from(offset).ok().filter(|offset| *offset <= image.window.len())
-        };
-        let (data, end, meta) = match kind {
-            ProgramKind::Xdp => (at(xdp_md::DATA), at(xdp_md::DATA_END), at(xdp_md::DATA_META)),
-            ProgramKind::Tc => (at(sk_buff::DATA), at(sk_buff::DATA_END), at(sk_buff::DATA_META)),
-            ProgramKind::Raw => (None, None, None),
-        };
-        let place = match (data, end) {
-            (Some(data), Some(end)) if data <= end => Self { meta: meta.unwrap_or(data), data, end },
-            _ => Self { meta: 0, data: 0, end: 0 },
-        };
-        // A packet without metadata may say so by a position that is none.
-        Self { meta: if place.meta <= place.data { place.meta } else { place.data }, ..place }
-    }
-
-    /// Metadata and packet.
-    pub fn bytes(self) -> Range<usize> {
-        self.meta..self.end
-    }
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -75,9 +34,8 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 }
 
 /// Why the kernel cannot present a program with this packet and context, if it cannot.
-pub(super) fn admits(kind: ProgramKind, image: &Image) -> Result<(), String> {
-    let place = Place::of(kind, image);
-    let length = place.end - place.data;
+pub(super) fn admits(kind: ProgramKind, world: &World, image: &Image) -> Result<(), String> {
+    let length = world.packet().length();
     if !PACKET.contains(&length) {
         return Err(format!(
             "a packet of {length} bytes: the kernel takes {} to {}",
@@ -107,21 +65,20 @@ pub(super) fn admits(kind: ProgramKind, image: &Image) -> Result<(), String> {
 const LOOPBACK: u32 = 1;
 
 /// The context to give the kernel for a run on `image`.
-pub(super) fn given(kind: ProgramKind, image: &Image) -> Vec<u8> {
-    let place = Place::of(kind, image);
+pub(super) fn given(kind: ProgramKind, packet: Packet, image: &Image) -> Vec<u8> {
     match kind {
         ProgramKind::Raw => Vec::new(),
         ProgramKind::Xdp => {
-            // The positions count from the metadata here; the rest is what a run has without being told.
-            let mut context = vec![0; XDP_MD];
-            let data = (place.data - place.meta) as u32;
-            let end = (place.end - place.meta) as u32;
+            // The rest is what a run has without being told.
+            let mut context = vec![0; XDP_MD_SIZE];
+            let data = (packet.data - packet.meta) as u32;
+            let end = (packet.end - packet.meta) as u32;
             context[xdp_md::DATA..][..4].copy_from_slice(&data.to_le_bytes());
             context[xdp_md::DATA_END..][..4].copy_from_slice(&end.to_le_bytes());
             context
         }
         ProgramKind::Tc => {
-            let mut context = vec![0; SK_BUFF];
+            let mut context = vec![0; SK_BUFF_SIZE];
             for field in sk_buff::GIVEN {
                 let bytes = image.context.get(field.clone()).unwrap_or_default();
                 context[field.start..field.start + bytes.len()].copy_from_slice(bytes);
@@ -129,6 +86,11 @@ pub(super) fn given(kind: ProgramKind, image: &Image) -> Vec<u8> {
             context
         }
     }
+}
+
+/// The bytes of metadata before the packet after a run, as the kernel says.
+pub(super) fn metadata(kind: ProgramKind, given: &[u8]) -> usize {
+    if kind == ProgramKind::Xdp { word(given, xdp_md::DATA) as usize } else { 0 }
 }
 
 /// Puts what the kernel says of the context after a run into `image`.

@@ -5,11 +5,14 @@ use std::cell::RefCell;
 use std::io;
 
 use kop_ops::ebpf::{CallTarget, Insn, Reg, RegSet};
-use kop_ops::{Fault, ProgramKind};
+use kop_ops::{Fault, MapKind, Object, ProgramKind};
+use kop_semantics::world::SetupError;
+use kop_semantics::world::helpers::{self, Helper};
 use kop_semantics::{Outcome, Run, Trap};
 
-use super::context::{self, Place};
+use super::context;
 use super::load::{Ended, Loaded};
+use super::map::{self, Entries};
 use super::sys::TestRun;
 use super::{KernelError, available};
 use crate::program::{Job, Precision, ProgramEngine, Runs};
@@ -45,7 +48,13 @@ impl KernelEngine {
             ProgramKind::Xdp | ProgramKind::Tc => 0,
         };
         let mut loaded = self.loaded.borrow_mut();
-        if !loaded.as_ref().is_some_and(|(loaded, of)| *of == length && loaded.is_of(run.object, run.entry)) {
+        // Nobody reads a ring buffer: what earlier runs put there would stay.
+        let fresh = run.object.maps.iter().any(|map| map.kind == MapKind::RingBuf);
+        if fresh
+            || !loaded
+                .as_ref()
+                .is_some_and(|(loaded, of)| *of == length && loaded.is_of(run.object, run.entry))
+        {
             *loaded = None;
             *loaded = Some((Loaded::new(run.object, run.entry, length, true)?, length));
         }
@@ -68,23 +77,14 @@ impl ProgramEngine for KernelEngine {
 
     fn admits(&self, job: &Job) -> Result<(), String> {
         let run = &job.run;
-        let program = &run.object.programs[run.entry];
-        match program.kind {
-            ProgramKind::Raw if run.registers[Reg::R1.index()] != run.image.slot.window() => {
-                return Err("the verifier has to know that r1 is the window, and here it is not".to_owned());
-            }
-            ProgramKind::Raw => {}
-            ProgramKind::Xdp | ProgramKind::Tc => context::admits(program.kind, run.image)?,
+        let kind = run.object.programs[run.entry].kind;
+        if kind != ProgramKind::Raw {
+            context::admits(kind, run.world, run.image)?;
+        } else if run.registers[Reg::R1.index()] != run.image.slot.window() {
+            return Err("the verifier has to know that r1 is the window, and here it is not".to_owned());
         }
-        if !run.object.maps.is_empty() {
-            return Err("maps: what they hold is not put into the kernel here".to_owned());
-        }
-        let programs = run.object.programs.iter().flat_map(|program| program.flow.insns());
-        for insn in programs {
-            if let Insn::Call { target: CallTarget::Helper(id) } = insn {
-                return Err(format!("helper {id} is not compared with the kernel"));
-            }
-        }
+        compared(run.object)?;
+        constants(run)?;
         self.load(run).map_err(|error| error.to_string())
     }
 
@@ -109,22 +109,116 @@ impl ProgramEngine for KernelEngine {
     }
 }
 
+/// Refuses programs whose results depend on more than what a run says.
+fn compared(object: &Object) -> Result<(), String> {
+    let calls =
+        object.programs.iter().flat_map(|program| program.flow.insns()).filter_map(|insn| match insn {
+            Insn::Call { target: CallTarget::Helper(id) } => Some(*id),
+            _ => None,
+        });
+    for id in calls {
+        let reason = match id {
+            CLONE_REDIRECT => "would send packets to a device of this machine",
+            PERF_EVENT_OUTPUT => "depends on who reads the events, which is nobody here",
+            UPDATE if object.maps.iter().any(|map| map.kind == MapKind::LruHash) => {
+                "can make the kernel drop any element of an LRU map: it chooses by batches for each CPU"
+            }
+            _ if Helper::find(id).is_some_and(|helper| !helper.comparable) => {
+                "gives another result in each run"
+            }
+            _ => continue,
+        };
+        return Err(format!("helper {} (id {id}) {reason}", helpers::name(id)));
+    }
+    Ok(())
+}
+
+const UPDATE: i32 = 2;
+const CLONE_REDIRECT: i32 = 13;
+const PERF_EVENT_OUTPUT: i32 = 25;
+
+/// Refuses contents of maps that cannot be put into the kernel: constants that differ from what the object declares, and
+/// references to devices, CPUs and sockets of this machine.
+fn constants(run: &Run) -> Result<(), String> {
+    for (index, (contents, spec)) in contents(run)?.iter().zip(run.object.maps.iter()).enumerate() {
+        let read_only = map::is_constant(spec);
+        if !read_only && map::holds_bytes(spec.kind) {
+            continue;
+        }
+        let mut declared = spec.initial.clone();
+        declared.sort_unstable();
+        if spec.kind != MapKind::ProgramArray && !read_only && !contents.is_empty() {
+            return Err(format!("map `{}` refers to what this machine may not have", spec.name));
+        }
+        let differs = if read_only {
+            let zero = vec![0; spec.value_size as usize];
+            contents.iter().any(|entry| entry.1 != zero && declared.binary_search(entry).is_err())
+        } else {
+            *contents != declared
+        };
+        if differs {
+            return Err(format!("map {index}, `{}`, is not what its object declares", spec.name));
+        }
+    }
+    Ok(())
+}
+
+/// What each map holds before the run, ascending by key.
+fn contents(run: &Run) -> Result<Vec<Entries>, String> {
+    let contents = run.world.contents(run.image);
+    let contents = contents.map_err(|fault| format!("the run's memory lacks maps: {fault}"))?;
+    Ok(contents
+        .into_iter()
+        .map(|map| {
+            let mut entries = map.entries;
+            entries.sort_unstable();
+            entries
+        })
+        .collect())
+}
+
 /// Runs what is loaded and puts what the kernel tells into `outcome`.
 fn execute(loaded: &Loaded, run: &Run, outcome: &mut Outcome) -> Result<u64, KernelError> {
-    let kind = run.object.programs[run.entry].kind;
-    if kind == ProgramKind::Raw {
-        loaded.set_window(&run.image.window)?;
-        let Ended { r0, .. } = loaded.run(&TestRun { packet: &NO_PACKET, context: &[], repeat: 1 })?;
-        outcome.image.window.copy_from_slice(&loaded.window()?);
-        return Ok(r0);
+    for (index, entries) in contents(run).map_err(KernelError::Unsupported)?.iter().enumerate() {
+        loaded.set_entries(index, entries)?;
     }
-    let place = Place::of(kind, run.image);
-    let packet = run.image.window[place.bytes()].to_vec();
-    let given = context::given(kind, run.image);
-    let Ended { r0, result, .. } = loaded.run(&TestRun { packet: &packet, context: &given, repeat: 1 })?;
-    outcome.image.window[place.bytes()].copy_from_slice(&result.packet);
-    context::taken_back(kind, &result.context, &mut outcome.image);
-    Ok(r0)
+    let kind = run.object.programs[run.entry].kind;
+    let ended = if kind == ProgramKind::Raw {
+        loaded.set_window(&run.image.window)?;
+        let ended = loaded.run(&TestRun { packet: &NO_PACKET, context: &[], repeat: 1 })?;
+        outcome.image.window.copy_from_slice(&loaded.window()?);
+        ended
+    } else {
+        execute_on_packet(loaded, kind, run, outcome)?
+    };
+    for index in 0..run.object.maps.len() {
+        if let Some(entries) = loaded.entries(index, ended.cpu)? {
+            put(outcome.world.set_contents(&mut outcome.image, index, &entries))?;
+        }
+    }
+    Ok(ended.r0)
+}
+
+fn execute_on_packet(
+    loaded: &Loaded,
+    kind: ProgramKind,
+    run: &Run,
+    outcome: &mut Outcome,
+) -> Result<Ended, KernelError> {
+    let packet = run.world.packet();
+    let bytes = run.image.slice(packet.meta, (packet.end - packet.meta) as usize);
+    let bytes =
+        bytes.ok_or_else(|| KernelError::Unsupported("the packet is not in the window".to_owned()))?;
+    let context = context::given(kind, packet, run.image);
+    let ended = loaded.run(&TestRun { packet: bytes, context: &context, repeat: 1 })?;
+    context::taken_back(kind, &ended.result.context, &mut outcome.image);
+    let metadata = context::metadata(kind, &ended.result.context);
+    put(outcome.world.set_packet(&mut outcome.image, metadata, &ended.result.packet))?;
+    Ok(ended)
+}
+
+fn put(result: Result<(), SetupError>) -> Result<(), KernelError> {
+    result.map_err(|error| KernelError::Unsupported(format!("what the kernel gives does not fit: {error}")))
 }
 
 /// A run that did not come about: the verifier accepted the program, so that no program is at fault.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Objects in the kernel: maps and programs, loaded, run and read back.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
@@ -220,6 +221,8 @@ pub struct Loaded {
     around: Surroundings,
     programs: Vec<Option<LoadedProgram>>,
     pinned: bool,
+    /// What each map was last seen or made to hold, until the next run.
+    known: RefCell<Vec<Option<Entries>>>,
 }
 
 /// What a run ended with.
@@ -262,6 +265,7 @@ impl Loaded {
             around,
             programs,
             pinned: depends_on_cpu(object),
+            known: RefCell::new(vec![None; object.maps.len()]),
         };
         loaded.fill_program_arrays()?;
         Ok(loaded)
@@ -320,7 +324,8 @@ impl Loaded {
         Ok(bytes)
     }
 
-    /// Makes the map `index` hold `entries` alone; nothing happens to constants and to maps whose values are not bytes.
+    /// Makes the map `index` hold `entries` alone, ascending by key; nothing happens to constants and to maps whose values are
+    /// not bytes.
     ///
     /// # Errors
     /// [`KernelError`] with what bpf(2) reports.
@@ -329,16 +334,29 @@ impl Loaded {
         if declared.is_constant() || !map::holds_bytes(declared.spec.kind) {
             return Ok(());
         }
-        declared.reset(entries)
+        let known = &mut self.known.borrow_mut()[index];
+        if known.as_ref() != Some(entries) {
+            declared.reset(known.take().as_ref(), entries)?;
+            *known = Some(entries.clone());
+        }
+        Ok(())
     }
 
-    /// What the map `index` holds, as `cpu` sees it; `None` when its values are not bytes.
+    /// What the map `index` holds, as `cpu` sees it, ascending by key; `None` when its values are not bytes.
     ///
     /// # Errors
     /// [`KernelError::Failed`] with what bpf(2) reports.
     pub fn entries(&self, index: usize, cpu: usize) -> Result<Option<Entries>, KernelError> {
         let declared = self.declared(index);
-        map::holds_bytes(declared.spec.kind).then(|| declared.entries(cpu)).transpose()
+        if !map::holds_bytes(declared.spec.kind) {
+            return Ok(None);
+        }
+        let entries = declared.entries(cpu)?;
+        // What one CPU sees is not what a map with values for each holds.
+        if !map::is_per_cpu(declared.spec.kind) {
+            self.known.borrow_mut()[index] = Some(entries.clone());
+        }
+        Ok(Some(entries))
     }
 
     /// Runs the program.
@@ -346,6 +364,7 @@ impl Loaded {
     /// # Errors
     /// [`KernelError::Failed`] with what bpf(2) reports, which is EINVAL for packets and contexts that it does not take.
     pub fn run(&self, test: &TestRun) -> Result<Ended, KernelError> {
+        self.known.borrow_mut().fill(None);
         let pinned = self.pinned.then(Pinned::new).transpose().map_err(failed("stay on one CPU"))?;
         let result = self.program().run(test).map_err(failed("run the program"))?;
         let cpu = pinned.map_or(0, |pinned| pinned.cpu);

@@ -49,6 +49,11 @@ pub(super) fn holds_bytes(kind: MapKind) -> bool {
     }
 }
 
+/// Whether programs only read it.
+pub(super) fn is_constant(spec: &MapSpec) -> bool {
+    spec.flags & READ_ONLY != 0
+}
+
 /// Whether each CPU has its own values.
 pub(super) fn is_per_cpu(kind: MapKind) -> bool {
     matches!(kind, MapKind::PercpuHash | MapKind::PercpuArray)
@@ -94,7 +99,7 @@ impl Declared<'_> {
         for (key, value) in &self.spec.initial {
             self.put(key, value)?;
         }
-        if self.spec.flags & READ_ONLY != 0 {
+        if self.is_constant() {
             self.map.freeze().map_err(self.failed("freeze"))?;
         }
         Ok(())
@@ -102,17 +107,24 @@ impl Declared<'_> {
 
     /// Whether its contents are fixed.
     pub fn is_constant(&self) -> bool {
-        self.spec.flags & READ_ONLY != 0
+        is_constant(self.spec)
     }
 
-    /// Makes it hold `entries` and nothing else; indices of an array that are not among them hold zeroes.
-    pub fn reset(&self, entries: &Entries) -> Result<(), KernelError> {
+    /// Makes it hold `entries` and nothing else, after `known` where that is known; indices of an array that are not among
+    /// them hold zeroes. Both are ascending by key.
+    pub fn reset(&self, known: Option<&Entries>, entries: &Entries) -> Result<(), KernelError> {
+        let holds = |all: Option<&Entries>, entry: &(Vec<u8>, Vec<u8>)| {
+            all.is_some_and(|all| all.binary_search(entry).is_ok())
+        };
         if is_array(self.spec.kind) {
             let zeroes = vec![0; self.spec.value_size as usize];
             for index in 0..self.spec.max_entries {
-                let key = index.to_ne_bytes();
-                let value = entries.iter().find(|(other, _)| *other == key).map(|(_, value)| value);
-                self.put(&key, value.unwrap_or(&zeroes))?;
+                let key = index.to_ne_bytes().to_vec();
+                let found = entries.binary_search_by(|(other, _)| other.cmp(&key));
+                let entry = (key, found.map_or_else(|_| zeroes.clone(), |at| entries[at].1.clone()));
+                if !holds(known, &entry) {
+                    self.put(&entry.0, &entry.1)?;
+                }
             }
             return Ok(());
         }

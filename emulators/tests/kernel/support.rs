@@ -6,7 +6,8 @@ use kop_emulators::program::{Job, ProgramEngine};
 use kop_emulators::spec::SpecEngine;
 use kop_ops::ebpf::{Insn, parse_program};
 use kop_ops::{Flow, Object, Program, ProgramKind, Slot};
-use kop_semantics::{Image, Outcome, Run, World};
+use kop_semantics::world::Input;
+use kop_semantics::{Contents, Run, World};
 
 /// Whether a test cannot be done here, which it then says.
 pub fn skipped() -> bool {
@@ -40,34 +41,45 @@ impl Pair {
         Self { kernel: KernelEngine::new().expect("it was asked for before") }
     }
 
-    /// Runs a raw program whose window starts with `data`, on both, and compares r0 and the window. Yields `spec`'s.
+    /// Runs a raw program whose window starts with `data`, on both, and compares r0 and the window.
     ///
     /// # Panics
     /// When the kernel refuses the program or gives something else.
-    pub fn compare(&mut self, object: &Object, data: &[u8]) -> Outcome {
-        let slot = Slot::default();
-        let mut image = Image::zeroed(slot, 0, 0);
-        image.window[..data.len()].copy_from_slice(data);
-        let mut registers = [0; 11];
-        (registers[1], registers[2], registers[10]) = (slot.window(), data.len() as u64, slot.stack_end());
-        let (world, fuel) = (World::default(), 1 << 20);
+    pub fn compare(&mut self, object: &Object, data: &[u8]) {
+        self.compare_with(object, &Input { packet: data.to_vec(), ..Input::default() })
+            .unwrap_or_else(|reason| panic!("{reason}\n{}", listing(object)));
+    }
+
+    /// Runs the first program of `object` with `input` on both, compares what can be compared, and yields it; or why the kernel
+    /// does not run it.
+    ///
+    /// # Panics
+    /// When the kernel gives something else than `spec`.
+    pub fn compare_with(&mut self, object: &Object, input: &Input) -> Result<Contents, String> {
+        let (world, image) = World::new(object, 0, Slot::default(), input).expect("the input is sound");
+        let registers = world.registers();
+        let fuel = 1 << 20;
         let run = Run { object, entry: 0, world: &world, image: &image, registers: &registers, fuel };
         let job = Job { run, codes: &[] };
         let about = || listing(object);
-        self.kernel.admits(&job).unwrap_or_else(|reason| panic!("{reason}\n{}", about()));
+        self.kernel.admits(&job)?;
         let (theirs, ours) = (self.kernel.run(&job), SpecEngine.run(&job));
         assert_eq!(theirs.end, ours.end, "kernel and spec: r0\n{}", about());
-        let differs = theirs.image.window.iter().zip(&ours.image.window).position(|(a, b)| a != b);
-        if let Some(at) = differs {
-            let near = |outcome: &Outcome| outcome.image.window[at & !7..][..8].to_vec();
+        let both = (theirs.contents(), ours.contents());
+        let (Some(theirs), Some(ours)) = both else { panic!("not both have contents\n{}", about()) };
+        if let Some(at) = theirs.data.iter().zip(&ours.data).position(|(a, b)| a != b) {
+            let near =
+                |contents: &Contents| contents.data[at & !7..].iter().take(8).copied().collect::<Vec<_>>();
             panic!(
-                "window+{:#x}: kernel {:x?}, spec {:x?}\n{}",
+                "data at {:#x}: kernel {:x?}, spec {:x?}\n{}",
                 at & !7,
                 near(&theirs),
                 near(&ours),
                 about()
             );
         }
-        ours
+        assert_eq!(theirs.maps, ours.maps, "kernel and spec: maps\n{}", about());
+        assert_eq!(theirs, ours, "kernel and spec\n{}", about());
+        Ok(ours)
     }
 }

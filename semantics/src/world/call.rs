@@ -168,7 +168,7 @@ impl World {
     }
 
     /// Tells a program's context where its packet is now.
-    fn tell_context(&self, memory: &mut dyn GuestMemory) -> Result<(), Fault> {
+    pub(super) fn tell_context(&self, memory: &mut dyn GuestMemory) -> Result<(), Fault> {
         let context = self.addresses.slot().context();
         for (offset, value) in self.packet.words(self.kind) {
             memory.write(context + offset as u64, &value.to_le_bytes())?;

@@ -192,6 +192,50 @@ impl World {
         Ok(())
     }
 
+    /// Makes map `index` hold `entries` and nothing else, as user space would; elements of an array that are not among them
+    /// are zero. For engines that keep maps elsewhere.
+    ///
+    /// # Errors
+    /// [`SetupError::Contents`] with the first entry that the map does not take.
+    ///
+    /// # Panics
+    /// When there is no such map.
+    pub fn set_contents(
+        &mut self,
+        image: &mut Image,
+        index: usize,
+        entries: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<(), SetupError> {
+        let spec = &self.specs[index];
+        self.tables[index] = Table::new(spec);
+        let first = self.value_address(index, 0);
+        if let Some(values) = image.slice_mut(first, spec.memory_size() as usize) {
+            values.fill(0);
+        }
+        for (number, (key, value)) in entries.iter().enumerate() {
+            self.put(image, index, number, key, value)?;
+        }
+        Ok(())
+    }
+
+    /// Puts another packet in the place of this one, `bytes` with `metadata` bytes of metadata at its start. For engines that
+    /// keep it elsewhere.
+    ///
+    /// # Errors
+    /// [`SetupError::Packet`] when it does not fit the window.
+    pub fn set_packet(&mut self, image: &mut Image, metadata: usize, bytes: &[u8]) -> Result<(), SetupError> {
+        let length = bytes.len().saturating_sub(metadata);
+        let data = Packet::new(self.kind, image.slot, length).data;
+        let meta = data - (metadata as u64).min(data - image.slot.window());
+        let place = image.slice_mut(meta, bytes.len());
+        place
+            .ok_or(SetupError::Packet { length, kind: self.kind, least: MIN_PACKET, most: MAX_PACKET })?
+            .copy_from_slice(bytes);
+        (self.packet.data, self.packet.end, self.packet.meta) = (data, data + length as u64, meta);
+        self.tell_context(image).expect("a program with a packet has a context");
+        Ok(())
+    }
+
     fn put(
         &mut self,
         image: &mut Image,

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Maps, helper functions and contexts: the kernel gives what `spec` gives.
+
+use kop_ops::{MapKind, MapSpec, Object, Program, ProgramKind};
+use kop_semantics::world::Input;
+use kop_semantics::world::scenarios::{RESULTS, SCENARIOS};
+
+use super::support::{Pair, parsed, skipped};
+
+/// Scenarios that the engine refuses, and what its reason says.
+const REFUSED: [(&str, &str); 2] = [("lru hash: flags", "LRU"), ("small answers", "get_hash_recalc")];
+
+#[test]
+fn scenarios_end_in_the_kernel_as_on_spec() {
+    if skipped() {
+        return;
+    }
+    let mut pair = Pair::new();
+    let mut failures = Vec::new();
+    for scenario in SCENARIOS {
+        let object = scenario.object();
+        let input = Input { packet: scenario.packet.to_vec(), ..Input::default() };
+        let refused = REFUSED.iter().find(|(name, _)| *name == scenario.name);
+        match (pair.compare_with(&object, &input), refused) {
+            (Err(reason), Some((name, part))) if reason.contains(part) => println!("{name}: {reason}"),
+            (Err(reason), _) => failures.push(format!("{}: {reason}", scenario.name)),
+            (Ok(_), Some(_)) => failures.push(format!("{}: it is not refused any more", scenario.name)),
+            (Ok(contents), None) => {
+                let results = &contents.maps[RESULTS].entries[0].1;
+                let results: Vec<i64> = results
+                    .chunks_exact(8)
+                    .map(|word| i64::from_le_bytes(word.try_into().expect("eight bytes")))
+                    .collect();
+                let expected: Vec<i64> = scenario.steps.iter().map(|(_, result)| *result).collect();
+                assert_eq!(results, expected, "{}", scenario.name);
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn program(kind: ProgramKind, text: &str) -> Program {
+    parsed(kind, text).programs.remove(0)
+}
+
+fn map(kind: MapKind, value_size: u32, max_entries: u32, initial: &[(u32, &[u8])]) -> MapSpec {
+    let initial = initial.iter().map(|(key, value)| (key.to_le_bytes().to_vec(), value.to_vec())).collect();
+    MapSpec { name: format!("{kind:?}"), kind, key_size: 4, value_size, max_entries, flags: 0, initial }
+}
+
+fn object(programs: Vec<Program>, maps: Vec<MapSpec>) -> Object {
+    Object { programs, maps: maps.into(), license: "GPL".to_owned(), ..Object::default() }
+}
+
+/// Runs on several packets and fills, and yields the last r0.
+fn compare(pair: &mut Pair, object: &Object, input: &Input) -> u64 {
+    let mut r0 = 0;
+    for seed in 0..4_u8 {
+        let packet = (0..100_u8).map(|i| i.wrapping_mul(13).wrapping_add(seed)).collect();
+        let contents = pair.compare_with(object, &Input { packet, ..input.clone() });
+        r0 = contents.unwrap_or_else(|reason| panic!("{reason}\n{}", super::support::listing(object))).r0;
+    }
+    r0
+}
+
+#[test]
+fn tail_calls_reach_other_programs() {
+    if skipped() {
+        return;
+    }
+    let caller = "r6 = 5\nr2 = map_by_idx(0) ll\nr3 = 2\ncall 12\nr0 = 1\nexit";
+    let callee = |data: i16, end: i16| {
+        format!("r0 = *(u32 *)(r1 + {end})\nr1 = *(u32 *)(r1 + {data})\nr0 -= r1\nr0 *= 7\nexit")
+    };
+    // It calls itself until the kernel has enough, and counts.
+    let again = "r6 = r1\nr7 = map_val_by_idx(1) ll\nr1 = 1\nlock *(u64 *)(r7 + 0) += r1\nr1 = r6\n\
+                 r2 = map_by_idx(0) ll\nr3 = 1\ncall 12\nr0 = 3\nexit";
+    for (kind, data, end) in [(ProgramKind::Xdp, 0, 4), (ProgramKind::Tc, 76, 80)] {
+        let programs = [caller, again, &callee(data, end)].map(|text| program(kind, text)).to_vec();
+        let element = |index: u32| (index, index.to_le_bytes());
+        let elements = [element(1), element(2)];
+        let initial: Vec<(u32, &[u8])> =
+            elements.iter().map(|(index, value)| (*index, value.as_slice())).collect();
+        let maps = vec![map(MapKind::ProgramArray, 4, 4, &initial), map(MapKind::Array, 8, 1, &[])];
+        let mut pair = Pair::new();
+        let from_first = object(programs.clone(), maps.clone());
+        assert_eq!(compare(&mut pair, &from_first, &Input::default()), 700);
+        let mut swapped = programs;
+        swapped[0] = swapped[1].clone();
+        let contents = pair.compare_with(&object(swapped, maps), &Input::default()).expect("it is admitted");
+        assert_eq!((contents.r0, &contents.maps[1].entries[0].1[..]), (3, &34_u64.to_le_bytes()[..]));
+    }
+}
+
+#[test]
+fn packets_are_read_and_written() {
+    if skipped() {
+        return;
+    }
+    let mut pair = Pair::new();
+    let body = |data: i16, end: i16| {
+        format!(
+            "r2 = *(u32 *)(r1 + {data})\nr3 = *(u32 *)(r1 + {end})\nr4 = r2\nr4 += 40\nr0 = 0\nif r4 > r3 goto end\n\
+             r0 = *(u64 *)(r2 + 17)\nr5 = *(s8 *)(r2 + 39)\nr0 ^= r5\n*(u64 *)(r2 + 30) = r0\n\
+             *(u16 *)(r2 + 3) = 0x1234\nr0 = bswap64 r0\nend: exit"
+        )
+    };
+    for (kind, data, end) in [(ProgramKind::Xdp, 0, 4), (ProgramKind::Tc, 76, 80)] {
+        compare(&mut pair, &parsed(kind, &body(data, end)), &Input::default());
+    }
+    // Metadata in front of the packet, then the packet's end.
+    let metadata = "r6 = r1\nr2 = -8\ncall 54\nr1 = r6\nr2 = -7\ncall 65\nr2 = *(u32 *)(r6 + 8)\n\
+                    r3 = *(u32 *)(r6 + 0)\nr4 = r2\nr4 += 8\nr0 = 1\nif r4 > r3 goto end\n\
+                    *(u64 *)(r2 + 0) = 0x7654321\nr0 = 2\nend: exit";
+    assert_eq!(compare(&mut pair, &parsed(ProgramKind::Xdp, metadata), &Input::default()), 2);
+}
+
+#[test]
+fn contexts_hold_what_the_kernel_puts_there() {
+    if skipped() {
+        return;
+    }
+    let mut pair = Pair::new();
+    let sum = |fields: &[i16]| {
+        let loads = fields.iter().map(|field| format!("r2 = *(u32 *)(r1 + {field})\nr0 *= 31\nr0 += r2\n"));
+        format!("r0 = 0\n{}exit", loads.collect::<String>())
+    };
+    compare(&mut pair, &parsed(ProgramKind::Xdp, &sum(&[12, 16])), &Input::default());
+    let fields = [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60, 64, 68, 72, 160, 164, 176];
+    let mut input = Input::default();
+    let tc = parsed(ProgramKind::Tc, &sum(&fields));
+    compare(&mut pair, &tc, &input);
+    (input.fields.mark, input.fields.priority, input.fields.cb) = (0x1234_5678, 7, [1, 2, 3, 4, 5]);
+    (input.fields.gso_segs, input.fields.gso_size) = (3, 1000);
+    compare(&mut pair, &tc, &input);
+    let writes = "r2 = 9\n*(u32 *)(r1 + 8) = r2\n*(u32 *)(r1 + 32) = r2\n*(u32 *)(r1 + 52) = r2\n\
+                  r0 = *(u32 *)(r1 + 8)\nr3 = *(u32 *)(r1 + 52)\nr0 += r3\nexit";
+    assert_eq!(compare(&mut pair, &parsed(ProgramKind::Tc, writes), &input), 18);
+}
+
+#[test]
+fn maps_hold_what_they_are_given() {
+    if skipped() {
+        return;
+    }
+    let mut pair = Pair::new();
+    // Adds to the value of a key that is there, else inserts it; and reads constants.
+    let text = "*(u32 *)(r10 - 4) = 7\nr1 = map_by_idx(0) ll\nr2 = r10\nr2 += -4\ncall 1\nif r0 == 0 goto new\n\
+                r1 = *(u64 *)(r0 + 0)\nr1 += 5\n*(u64 *)(r0 + 0) = r1\ngoto end\n\
+                new: *(u64 *)(r10 - 16) = 77\nr1 = map_by_idx(0) ll\nr2 = r10\nr2 += -4\nr3 = r10\nr3 += -16\nr4 = 0\n\
+                call 2\nend: r1 = map_val_by_idx(1, 4) ll\nr0 = *(u32 *)(r1 + 0)\nexit";
+    let mut constants = map(MapKind::Array, 8, 1, &[(0, &[1, 2, 3, 4, 5, 6, 7, 8])]);
+    constants.flags = 1 << 7;
+    for kind in [MapKind::Hash, MapKind::Array, MapKind::PercpuHash, MapKind::PercpuArray] {
+        for value in [None, Some(3_u64)] {
+            let bytes = value.map(u64::to_le_bytes);
+            let initial: Vec<(u32, &[u8])> = bytes.iter().map(|bytes| (7, bytes.as_slice())).collect();
+            let maps = vec![map(kind, 8, 16, &initial), constants.clone()];
+            let object = object(vec![program(ProgramKind::Tc, text)], maps);
+            compare(&mut pair, &object, &Input::default());
+            let key = |key: u32| key.to_le_bytes().to_vec();
+            let more = vec![(0, key(7), vec![1; 8]), (0, key(9), vec![2; 8])];
+            let r0 = compare(&mut pair, &object, &Input { maps: more, ..Input::default() });
+            assert_eq!(r0, 0x0807_0605, "{kind:?}");
+        }
+    }
+}
