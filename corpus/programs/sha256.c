@@ -75,16 +75,22 @@ FUNCTION u32 compress(u32 *state, u32 *schedule)
 
 SECTION("xdp") int sha256(struct xdp_md *ctx)
 {
-	u32 state[8] = {
-		0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-	};
 	u32 schedule[16];
+	u32 state[8];
 
 	if (!input(ctx, schedule, sizeof(schedule)))
 		return 0;
 	UNROLLED
 	for (int i = 0; i < 16; i++)
 		schedule[i] = swap32(schedule[i]);
+	state[0] = 0x6a09e667;
+	state[1] = 0xbb67ae85;
+	state[2] = 0x3c6ef372;
+	state[3] = 0xa54ff53a;
+	state[4] = 0x510e527f;
+	state[5] = 0x9b05688c;
+	state[6] = 0x1f83d9ab;
+	state[7] = 0x5be0cd19;
 	compress(state, schedule);
 	__builtin_memset(schedule, 0, sizeof(schedule));
 	schedule[0] = 0x80000000;

@@ -18,6 +18,8 @@ pub mod native_engine;
 pub mod program;
 pub mod rbpf;
 pub mod spec;
+#[cfg(feature = "native")]
+pub mod stopwatch;
 #[cfg(feature = "unicorn")]
 pub mod unicorn;
 

@@ -5,9 +5,11 @@
 //! from an array, runs it, and stores the result. The loop addresses its arrays through r10, which the proof finds
 //! pointing to its stack again.
 
+mod jit;
 mod lint;
 mod notes;
 
+pub use jit::RbpfJit;
 pub use lint::{Rule, lint};
 
 use std::sync::{Mutex, OnceLock, PoisonError};

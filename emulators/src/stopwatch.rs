@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Times native code in the child process of the host engine: functions are placed once and called many times in a loop of
+//! a few instructions, so that entering the child, some microseconds, is lost in a sample of milliseconds.
+//!
+//! It is for benchmarks: nothing is checked after a run but what it returns.
+
+use std::time::{Duration, Instant};
+
+use kop_ops::x86_64::{Assembler, Cond, Gpr, Mem, Size};
+
+use crate::arena::{Arena, Region};
+use crate::host::HostMachine;
+use crate::machine::{Machine, Stop};
+use crate::native::STACK_POINTER;
+
+/// A process to call functions in.
+pub struct Stopwatch {
+    machine: HostMachine,
+    exit: u64,
+    free: u64,
+    entering: Duration,
+}
+
+/// Calls that were timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timed {
+    /// The time of all calls, less what it usually takes to enter the child.
+    pub time: Duration,
+    /// What the last call returned.
+    pub result: u64,
+}
+
+/// Where the loop finds what it calls, and leaves what that returned: the last words of the rows, which are else unused.
+mod control {
+    use crate::arena::Region;
+
+    const END: u64 = Region::Rows.address() + Region::Rows.size() as u64;
+    pub const SAVED: u64 = END - 8;
+    pub const FUNCTION: u64 = END - 16;
+    pub const ARGUMENT: u64 = END - 24;
+    pub const CALLS: u64 = END - 32;
+    pub const RESULT: u64 = END - 40;
+}
+
+/// How many entries are timed to know what one takes: the median counts.
+const ENTRIES: usize = 101;
+
+/// Functions start at multiples of this, the size of a cache line.
+const ALIGNMENT: u64 = 64;
+
+impl Stopwatch {
+    /// A stopwatch with a child of its own.
+    ///
+    /// # Errors
+    /// Why code cannot run on this CPU, in one line.
+    pub fn new() -> Result<Self, String> {
+        let machine = HostMachine::new().map_err(|error| error.to_string())?;
+        let mut stopwatch = Self { machine, exit: 0, free: Region::Code.address(), entering: Duration::ZERO };
+        let (bytes, exit) = driver();
+        let place = stopwatch.place(&bytes).expect("the region is empty");
+        stopwatch.exit = place + exit as u64;
+        let mut empty = Assembler::new();
+        empty.ret();
+        let empty = empty.finish().expect("a return has an encoding").bytes;
+        let empty = stopwatch.place(&empty).expect("the region has room");
+        let mut times = Vec::with_capacity(ENTRIES);
+        for _ in 0..ENTRIES {
+            let timed = stopwatch.run(empty, 0, 1).map_err(|stop| stop.fault.to_string())?;
+            times.push(timed.time);
+        }
+        times.sort_unstable();
+        stopwatch.entering = times[ENTRIES / 2];
+        Ok(stopwatch)
+    }
+
+    /// The memory that functions find at the addresses of its regions. Bytes from the start of [`Region::Rows`] on are free
+    /// for arguments, up to its last page.
+    pub fn arena_mut(&mut self) -> &mut Arena {
+        self.machine.arena_mut()
+    }
+
+    /// Puts code where nothing has run and returns its address; `None` when there is no room left.
+    pub fn place(&mut self, code: &[u8]) -> Option<u64> {
+        let region = Region::Code;
+        let at = (self.free - region.address()) as usize;
+        self.machine.arena_mut().bytes_mut(region).get_mut(at..at + code.len())?.copy_from_slice(code);
+        let place = self.free;
+        self.free = (place + code.len() as u64).next_multiple_of(ALIGNMENT);
+        Some(place)
+    }
+
+    /// Calls the function at `address` `calls` times, at least once, with `argument` as its first argument (rdi) and its third (rdx). The
+    /// function keeps what the System V ABI says.
+    ///
+    /// # Errors
+    /// The [`Stop`] that ended the loop early; calls may take about a second together.
+    pub fn run(&mut self, address: u64, argument: u64, calls: u32) -> Result<Timed, Stop> {
+        let calls = u64::from(calls.max(1));
+        for (word, value) in
+            [(control::FUNCTION, address), (control::ARGUMENT, argument), (control::CALLS, calls)]
+        {
+            self.word(word).copy_from_slice(&value.to_le_bytes());
+        }
+        let start = Instant::now();
+        self.machine.run(Region::Code.address(), self.exit)?;
+        let time = start.elapsed().saturating_sub(self.entering);
+        let result =
+            u64::from_le_bytes(self.word(control::RESULT).try_into().expect("a word is eight bytes"));
+        Ok(Timed { time, result })
+    }
+
+    fn word(&mut self, address: u64) -> &mut [u8] {
+        let offset = (address - Region::Rows.address()) as usize;
+        &mut self.machine.arena_mut().bytes_mut(Region::Rows)[offset..offset + 8]
+    }
+}
+
+/// The loop, and the offset of its end.
+fn driver() -> (Vec<u8>, usize) {
+    let word = |address: u64| Mem::absolute(i32::try_from(address).expect("regions lie in the lowest 2 GiB"));
+    let mut a = Assembler::new();
+    let again = a.label();
+    a.mov(Size::B8, word(control::SAVED), Gpr::Rsp);
+    a.mov(Size::B8, Gpr::Rsp, STACK_POINTER as i32);
+    a.cld();
+    a.mov(Size::B8, Gpr::Rbx, word(control::CALLS));
+    a.bind(again);
+    a.mov(Size::B8, Gpr::Rdi, word(control::ARGUMENT));
+    a.mov(Size::B8, Gpr::Rdx, Gpr::Rdi);
+    a.call_rm(word(control::FUNCTION));
+    a.dec(Size::B8, Gpr::Rbx);
+    a.jcc(Cond::Ne, again);
+    a.mov(Size::B8, word(control::RESULT), Gpr::Rax);
+    a.mov(Size::B8, Gpr::Rsp, word(control::SAVED));
+    a.ret();
+    let code = a.finish().expect("every operand is a constant that fits");
+    let exit = code.bytes.len() - 1;
+    (code.bytes, exit)
+}
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    /// A function that adds 1 to the word that its argument points to and returns it.
+    fn counter() -> Vec<u8> {
+        let mut a = Assembler::new();
+        let counter = Mem::at(Gpr::Rdi, 0);
+        a.inc(Size::B8, counter);
+        a.mov(Size::B8, Gpr::Rax, counter);
+        a.ret();
+        a.finish().expect("operands that fit").bytes
+    }
+
+    #[test]
+    fn functions_are_called_as_often_as_asked() {
+        let mut stopwatch = Stopwatch::new().expect("children run here");
+        let function = stopwatch.place(&counter()).expect("there is room");
+        let again = stopwatch.place(&counter()).expect("there is room");
+        assert_ne!(function, again);
+        let argument = Region::Rows.address() + 64;
+        assert_eq!(stopwatch.run(function, argument, 1).map(|timed| timed.result), Ok(1));
+        assert_eq!(stopwatch.run(again, argument, 1000).map(|timed| timed.result), Ok(1001));
+    }
+
+    #[test]
+    fn a_function_that_faults_is_told_of() {
+        let mut stopwatch = Stopwatch::new().expect("children run here");
+        let function = stopwatch.place(&counter()).expect("there is room");
+        let stop = stopwatch.run(function, 0, 1).expect_err("nothing is mapped there");
+        assert_eq!(stop.at, Some(function));
+        assert!(stopwatch.place(&[0; Region::Code.size()]).is_none());
+    }
+}
