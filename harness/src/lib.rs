@@ -6,6 +6,7 @@
 
 pub mod case;
 pub mod check;
+pub mod conformance;
 pub mod describe;
 pub mod emit;
 pub mod finding;
@@ -13,6 +14,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod minimise;
 pub mod planted;
+pub mod plugin;
 pub mod program;
 pub mod replay;
 pub mod rig;
