@@ -20,7 +20,7 @@ pub(super) struct Place {
 
 impl Place {
     /// Not known yet.
-    pub const UNBOUND: Place = Place { offset: u32::MAX, branches: u32::MAX };
+    pub const UNBOUND: Place = Place { offset: 0, branches: 0 };
 }
 
 /// A branch in its long form.
@@ -156,15 +156,8 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// Chooses the length of every branch, moves the code together, and puts places where they are then.
     pub(super) fn settle_branches(&mut self) {
         let saved = self.shorten();
-        let shift = |place: Place| Place {
-            offset: place.offset - saved[place.branches as usize],
-            branches: place.branches,
-        };
-        for place in self.places.iter_mut().filter(|place| **place != Place::UNBOUND) {
-            *place = shift(*place);
-        }
-        for place in &mut self.plain {
-            *place = shift(*place);
+        for place in self.places.iter_mut().chain(&mut self.plain) {
+            place.offset -= saved[place.branches as usize];
         }
         let (mut from, mut to) = (0, 0);
         for branch in &self.branches {

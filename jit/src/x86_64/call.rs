@@ -9,15 +9,18 @@ use kop_ops::x86_64::{AluOp, BranchKind, Cond, Gpr, Mem, Size};
 use super::guard::StubKind;
 use super::{Compiler, RUNTIME, gpr};
 use crate::analysis::TAIL_CALL;
-use crate::error::CompileError;
 
 impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// A call.
-    pub(super) fn call(&mut self, index: usize, target: CallTarget) -> Result<(), CompileError> {
+    pub(super) fn call(&mut self, index: usize, target: CallTarget) {
         match target {
             CallTarget::Local(_) => self.call_local(index),
             CallTarget::Helper(id) => {
-                let slot = self.helper(index, id)?;
+                let Some(displacement) = self.helpers.displacement(id) else {
+                    return self
+                        .fail(index, "more different helper functions are called than there is room for");
+                };
+                let slot = Mem::at(RUNTIME, displacement);
                 if id == TAIL_CALL {
                     self.tail_call(index, slot);
                 } else {
@@ -30,22 +33,9 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
                 self.code.call_rm(Mem::at(RUNTIME, runtime::GATE));
                 self.check_helper(index);
             }
-            CallTarget::Kfunc { .. } => {
-                let insn = self.body.insns[index];
-                let reason = format!("`{insn}`: kernel functions exist in the kernel alone");
-                return Err(CompileError::unsupported(self.body.origin(index) as usize, reason));
-            }
+            CallTarget::Kfunc { .. } => self.fail(index, "kernel functions exist in the kernel alone"),
             CallTarget::Kop { .. } => unreachable!("a Kop call stands behind its sidecar"),
         }
-        Ok(())
-    }
-
-    fn helper(&mut self, index: usize, id: i32) -> Result<Mem, CompileError> {
-        let displacement = self.helpers.displacement(id).ok_or_else(|| {
-            let reason = format!("calls more than {} different helper functions", runtime::MAX_HELPERS);
-            CompileError::unsupported(self.body.origin(index) as usize, reason)
-        })?;
-        Ok(Mem::at(RUNTIME, displacement))
     }
 
     fn call_local(&mut self, index: usize) {

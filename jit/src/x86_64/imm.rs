@@ -5,7 +5,6 @@ use kop_ops::ebpf::Reg;
 use kop_ops::x86_64::{AluOp, Gpr, Size};
 
 use super::{Compiler, gpr};
-use crate::error::CompileError;
 use crate::planted::Planted;
 
 impl<const PLANTED: bool> Compiler<'_, PLANTED> {
@@ -23,21 +22,11 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     }
 
     /// The two-slot load of an immediate or of a map's address.
-    pub(super) fn load_imm64(
-        &mut self,
-        index: usize,
-        dst: Reg,
-        kind: u8,
-        imm: u64,
-    ) -> Result<(), CompileError> {
-        let value = self.options.addresses.resolve(kind, imm).ok_or_else(|| {
-            let insn = self.body.insns[index];
-            let reason =
-                format!("`{insn}`: there is no such map, or its kind {kind} of address is not known here");
-            CompileError::unsupported(self.body.origin(index) as usize, reason)
-        })?;
+    pub(super) fn load_imm64(&mut self, index: usize, dst: Reg, kind: u8, imm: u64) {
+        let Some(value) = self.options.addresses.resolve(kind, imm) else {
+            return self.fail(index, "there is no such map, or this kind of address is not known here");
+        };
         let truncated = self.planted(Planted::WideImmediateTruncated);
         self.load_imm(gpr(dst), if truncated { value & 0xffff_ffff } else { value });
-        Ok(())
     }
 }

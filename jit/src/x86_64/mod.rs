@@ -55,9 +55,13 @@ pub(crate) fn compile<const PLANTED: bool>(
         used: if options.observe { RegSet::ALL } else { analysis.used },
         frame: Frame::default(),
         features: Features::NONE,
+        failed: None,
     };
-    compiler.program()?;
-    Ok(compiler.finish())
+    compiler.program();
+    match compiler.failed {
+        Some(error) => Err(error),
+        None => Ok(compiler.finish()),
+    }
 }
 
 /// The state of a compilation. It is generic over whether it may be asked for a mistake.
@@ -71,7 +75,7 @@ struct Compiler<'a, const PLANTED: bool> {
     places: Vec<Place>,
     /// Every branch to a place, by ascending offset.
     branches: Vec<Branch>,
-    /// Where code that belongs to no instruction starts.
+    /// Where code that belongs to no instruction starts: the prologue of each function, then what is behind them all.
     plain: Vec<Place>,
     /// Ends of checks, to be written behind the program.
     stubs: Vec<Stub>,
@@ -84,6 +88,8 @@ struct Compiler<'a, const PLANTED: bool> {
     frame: Frame,
     /// The CPU features that the code needs.
     features: Features,
+    /// The first instruction that cannot be compiled.
+    failed: Option<CompileError>,
 }
 
 impl<const PLANTED: bool> Compiler<'_, PLANTED> {
@@ -103,15 +109,14 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     }
 
     /// Writes the whole program.
-    fn program(&mut self) -> Result<(), CompileError> {
+    fn program(&mut self) {
         for (number, function) in self.analysis.functions.iter().enumerate() {
-            self.function(number, function)?;
+            self.function(number, function);
         }
         self.shared_ends();
-        Ok(())
     }
 
-    fn function(&mut self, number: usize, function: &Function) -> Result<(), CompileError> {
+    fn function(&mut self, number: usize, function: &Function) {
         let entry = self.body.insns.len() + number;
         self.bind(entry);
         self.mark_plain();
@@ -119,24 +124,23 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         let mut index = function.start;
         while index < function.end {
             self.bind(index);
-            let done = index + self.insn(index)?;
+            let done = index + self.insn(index);
             for fused in index + 1..done {
                 self.bind(fused);
             }
             index = done;
         }
-        Ok(())
     }
 
     /// Writes the instruction `index`, and those after it that become one with it; returns how many.
-    fn insn(&mut self, index: usize) -> Result<usize, CompileError> {
+    fn insn(&mut self, index: usize) -> usize {
         match self.body.insns[index] {
-            Insn::Alu { op, width, dst, src } => return Ok(self.alu(index, op, width, dst, src)),
+            Insn::Alu { op, width, dst, src } => return self.alu(index, op, width, dst, src),
             Insn::Neg { width, dst } => self.negate(width, dst),
             Insn::End { kind, bits, dst } => self.byte_order(kind, bits, gpr(dst)),
-            Insn::LoadImm64 { dst, kind, imm } => self.load_imm64(index, dst, kind, imm)?,
+            Insn::LoadImm64 { dst, kind, imm } => self.load_imm64(index, dst, kind, imm),
             Insn::Load { size, signed, dst, base, off } => {
-                return Ok(self.load(index, size, signed, dst, base, off));
+                return self.load(index, size, signed, dst, base, off);
             }
             Insn::Store { size, base, off, src } => self.store(index, size, base, off, src),
             Insn::Atomic { op, size, base, off, src } => self.atomic(index, op, size, base, off, src),
@@ -146,18 +150,23 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             Insn::Sidecar { .. } => {
                 let native = self.body.native(index).expect("a site without native code is no site any more");
                 self.code.push_bytes(&native.bytes);
-                return Ok(2);
+                return 2;
             }
-            Insn::Call { target } => self.call(index, target)?,
+            Insn::Call { target } => self.call(index, target),
             Insn::Exit => self.exit(),
             Insn::LoadAbs { .. } | Insn::LoadInd { .. } => {
-                let insn = self.body.insns[index];
-                let reason =
-                    format!("`{insn}`: legacy packet loads are not compiled; load from the packet instead");
-                return Err(CompileError::unsupported(self.body.origin(index) as usize, reason));
+                self.fail(index, "legacy packet loads are not compiled; load from the packet instead");
             }
         }
-        Ok(1)
+        1
+    }
+
+    /// The instruction `index` cannot be compiled.
+    #[cold]
+    fn fail(&mut self, index: usize, reason: &str) {
+        let reason = format!("`{}`: {reason}", self.body.insns[index]);
+        let error = CompileError::unsupported(self.body.origin(index) as usize, reason);
+        self.failed.get_or_insert(error);
     }
 
     /// The instruction after `index`, where it can become one with it: nothing jumps to it.
@@ -190,16 +199,16 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
 
     /// Where every instruction starts; [`Compiler::settle_branches`] has moved the places by then.
     fn marks(&self) -> Vec<Mark> {
+        let none = |place: &Place| Mark { offset: place.offset, index: Mark::NONE };
         let mut marks = Vec::with_capacity(self.body.insns.len() + self.plain.len());
-        let mut plain = self.plain.iter().peekable();
-        for index in 0..self.body.insns.len() {
-            let offset = self.places[index].offset;
-            while let Some(place) = plain.next_if(|place| place.offset <= offset) {
-                marks.push(Mark { offset: place.offset, index: Mark::NONE });
-            }
-            marks.push(Mark { offset, index: self.body.origin(index) });
+        for (function, entry) in self.analysis.functions.iter().zip(&self.plain) {
+            marks.push(none(entry));
+            let places = self.places[function.start..function.end].iter().zip(function.start..);
+            marks.extend(
+                places.map(|(place, index)| Mark { offset: place.offset, index: self.body.origin(index) }),
+            );
         }
-        marks.extend(plain.map(|place| Mark { offset: place.offset, index: Mark::NONE }));
+        marks.extend(self.plain[self.analysis.functions.len()..].iter().map(none));
         marks
     }
 }

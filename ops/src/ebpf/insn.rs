@@ -149,6 +149,7 @@ impl Operand {
     }
 
     /// The set of the operand's register, empty for an immediate.
+    #[inline]
     pub const fn registers(self) -> RegSet {
         match self {
             Operand::Reg(register) => RegSet::of(&[register]),
@@ -597,6 +598,7 @@ impl Insn {
     ///
     /// A call reads all five argument registers, since its signature is not known here. What a Kop's call reads is
     /// up to the operation and its payload; here it is every register.
+    #[inline(always)]
     pub const fn reads(&self) -> RegSet {
         match *self {
             Insn::Alu { op, src, .. } if op.is_move() => src.registers(),
@@ -627,6 +629,7 @@ impl Insn {
     ///
     /// Calls and legacy packet loads write r0 and clobber r1-r5 (RFC 9669 section 2.2). What a Kop's call writes is up to
     /// the operation and its payload; here it is every register but r10.
+    #[inline(always)]
     pub const fn writes(&self) -> RegSet {
         match *self {
             Insn::Alu { dst, .. }
@@ -659,11 +662,13 @@ impl Insn {
     }
 
     /// Whether execution never goes on with the next instruction in order: an exit or an unconditional jump.
+    #[inline]
     pub const fn is_terminator(&self) -> bool {
         matches!(self, Insn::Exit | Insn::Ja { .. } | Insn::Gotol { .. })
     }
 
     /// Whether the instruction is a call of any kind.
+    #[inline]
     pub const fn is_call(&self) -> bool {
         matches!(self, Insn::Call { .. })
     }

@@ -94,6 +94,7 @@ impl RegSet {
     pub const ALL: RegSet = RegSet::of(&Reg::ALL);
 
     /// The set of `registers`.
+    #[inline]
     pub const fn of(registers: &[Reg]) -> Self {
         let mut bits = 0;
         let mut i = 0;
@@ -105,11 +106,13 @@ impl RegSet {
     }
 
     /// Whether `register` is in the set.
+    #[inline]
     pub const fn has(self, register: Reg) -> bool {
         self.0 & (1 << register as u16) != 0
     }
 
     /// Adds `register`; returns whether it was missing.
+    #[inline]
     pub const fn insert(&mut self, register: Reg) -> bool {
         let missing = !self.has(register);
         self.0 |= 1 << register as u16;
@@ -117,6 +120,7 @@ impl RegSet {
     }
 
     /// Takes `register` out; returns whether it was in the set.
+    #[inline]
     pub const fn remove(&mut self, register: Reg) -> bool {
         let present = self.has(register);
         self.0 &= !(1 << register as u16);
@@ -124,16 +128,19 @@ impl RegSet {
     }
 
     /// The registers in either set.
+    #[inline]
     pub const fn union(self, other: RegSet) -> Self {
         RegSet(self.0 | other.0)
     }
 
     /// The registers of this set that are not in `other`.
+    #[inline]
     pub const fn minus(self, other: RegSet) -> Self {
         RegSet(self.0 & !other.0)
     }
 
     /// The registers in both sets.
+    #[inline]
     pub const fn intersect(self, other: RegSet) -> Self {
         RegSet(self.0 & other.0)
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Instructions straight into bytes: what a compiler of whole programs writes to, without labels and without a listing.
 
-use super::encode::Encoding;
+use super::encode::{self, EncodeError, Packed};
 use super::insn::{
     AluOp, Amount, BmiRmvOp, Cond, Insn, LockedOp, Mem, Nullary, Operand, Rel, Rm, ShiftOp, UnaryOp,
 };
@@ -11,29 +11,36 @@ use super::register::{Gpr, Size};
 ///
 /// Operands are destination first. A method panics when the instruction has no encoding: a compiler asks for those that
 /// exist.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Buffer {
+    /// The code, and room behind it.
     bytes: Vec<u8>,
+    len: usize,
 }
+
+/// How much room there is kept at the end, so that an instruction is stored without looking at its length.
+const SLACK: usize = 16;
 
 impl Buffer {
     /// An empty buffer with room for `capacity` bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { bytes: Vec::with_capacity(capacity) }
+        Self { bytes: vec![0; capacity + SLACK], len: 0 }
     }
 
     /// How many bytes there are.
+    #[inline(always)]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len == 0
     }
 
     /// The bytes.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.len);
         self.bytes
     }
 
@@ -41,14 +48,38 @@ impl Buffer {
     ///
     /// # Panics
     /// When it has no encoding.
-    #[inline(always)]
     pub fn push(&mut self, insn: Insn) {
-        self.bytes.extend_from_slice(&encoded(insn));
+        self.put(insn.pack());
+    }
+
+    #[inline]
+    fn put(&mut self, packed: Result<Packed, EncodeError>) {
+        let packed = match packed {
+            Ok(packed) => packed,
+            Err(error) => refuse(&error),
+        };
+        if self.bytes.len() < self.len + SLACK {
+            self.grow();
+        }
+        let out = self.bytes[self.len..].first_chunk_mut().expect("there is room for an instruction");
+        packed.store(out);
+        self.len += packed.len();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        self.bytes.resize(self.bytes.len() * 2 + 16 * SLACK, 0);
     }
 
     /// Adds bytes as they are.
     pub fn push_bytes(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        let end = self.len + bytes.len();
+        while self.bytes.len() < end + SLACK {
+            self.grow();
+        }
+        self.bytes[self.len..end].copy_from_slice(bytes);
+        self.len = end;
     }
 
     /// Replaces the instruction at `offset` by another of the same length.
@@ -56,8 +87,10 @@ impl Buffer {
     /// # Panics
     /// When it has no encoding or does not fit the buffer.
     pub fn replace(&mut self, offset: usize, insn: Insn) {
-        let encoding = encoded(insn);
-        self.bytes[offset..offset + encoding.len()].copy_from_slice(&encoding);
+        let (mut new, packed) = ([0; 16], insn.pack().unwrap_or_else(|error| refuse(&error)));
+        packed.store(&mut new);
+        assert!(offset + packed.len() <= self.len, "what is replaced is in the buffer");
+        self.bytes[offset..offset + packed.len()].copy_from_slice(&new[..packed.len()]);
     }
 
     /// Moves the `len` bytes at `from` to `to`, which lies before.
@@ -70,16 +103,14 @@ impl Buffer {
 
     /// Drops the bytes from `len` on.
     pub fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
+        self.len = self.len.min(len);
     }
 }
 
-#[inline(always)]
-fn encoded(insn: Insn) -> Encoding {
-    match insn.encode() {
-        Ok(encoding) => encoding,
-        Err(error) => panic!("`{insn}` has no encoding: {error}"),
-    }
+#[cold]
+#[inline(never)]
+fn refuse(error: &EncodeError) -> ! {
+    panic!("the instruction has no encoding: {error}")
 }
 
 /// One method per instruction that programs are compiled to; the variants of [`Insn`] say which sizes and operands exist.
@@ -87,7 +118,7 @@ impl Buffer {
     /// `mov dst, src`.
     #[inline(always)]
     pub fn mov(&mut self, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
-        self.push(Insn::Mov { size, dst: dst.into(), src: src.into() });
+        self.put(encode::mov(size, dst.into(), src.into()));
     }
 
     /// `movabs dst, imm`.
@@ -99,55 +130,55 @@ impl Buffer {
     /// `movzx dst, src`.
     #[inline(always)]
     pub fn movzx(&mut self, size: Size, dst: Gpr, src_size: Size, src: impl Into<Rm>) {
-        self.push(Insn::Movzx { size, dst, src_size, src: src.into() });
+        self.put(encode::movzx(size, dst, src_size, src.into()));
     }
 
     /// `movsx dst, src`.
     #[inline(always)]
     pub fn movsx(&mut self, size: Size, dst: Gpr, src_size: Size, src: impl Into<Rm>) {
-        self.push(Insn::Movsx { size, dst, src_size, src: src.into() });
+        self.put(encode::movsx(size, dst, src_size, src.into()));
     }
 
     /// `lea dst, [mem]`.
     #[inline(always)]
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
-        self.push(Insn::Lea { size, dst, mem });
+        self.put(encode::lea(size, dst, mem));
     }
 
     /// `add dst, src` and its like.
     #[inline(always)]
     pub fn alu(&mut self, op: AluOp, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
-        self.push(Insn::Alu { op, size, dst: dst.into(), src: src.into() });
+        self.put(encode::alu(op, size, dst.into(), src.into()));
     }
 
     /// `test dst, src`.
     #[inline(always)]
     pub fn test(&mut self, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
-        self.push(Insn::Test { size, dst: dst.into(), src: src.into() });
+        self.put(encode::test(size, dst.into(), src.into()));
     }
 
     /// `neg dst` and its like.
     #[inline(always)]
     pub fn unary(&mut self, op: UnaryOp, size: Size, dst: impl Into<Rm>) {
-        self.push(Insn::Unary { op, size, dst: dst.into() });
+        self.put(encode::unary(op, size, dst.into()));
     }
 
     /// `imul dst, src`.
     #[inline(always)]
     pub fn imul(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>) {
-        self.push(Insn::Imul { size, dst, src: src.into() });
+        self.put(encode::imul(size, dst, src.into()));
     }
 
     /// `imul dst, src, imm`.
     #[inline(always)]
     pub fn imul_imm(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, imm: i32) {
-        self.push(Insn::ImulImm { size, dst, src: src.into(), imm });
+        self.put(encode::imul_imm(size, dst, src.into(), imm));
     }
 
     /// `shl dst, amount` and its like.
     #[inline(always)]
     pub fn shift(&mut self, op: ShiftOp, size: Size, dst: impl Into<Rm>, amount: impl Into<Amount>) {
-        self.push(Insn::Shift { op, size, dst: dst.into(), amount: amount.into() });
+        self.put(encode::shift(op, size, dst.into(), amount.into()));
     }
 
     /// `shlx dst, src, control` and its like (BMI2).
@@ -177,7 +208,7 @@ impl Buffer {
     /// `lock op [dst], src`.
     #[inline(always)]
     pub fn locked(&mut self, op: LockedOp, size: Size, dst: Mem, src: Gpr) {
-        self.push(Insn::Locked { op, size, dst, src });
+        self.put(encode::locked(op, size, dst, src));
     }
 
     /// `push src`.

@@ -19,20 +19,62 @@ pub struct Encoding {
     len: u8,
 }
 
-impl Encoding {
-    fn put(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.bytes[usize::from(self.len)] = byte;
-            self.len += 1;
-        }
-    }
-}
-
 impl std::ops::Deref for Encoding {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// The bytes of one instruction in two words, the first byte lowest: everything up to the SIB byte, of which there are at
+/// most eight, and displacement and immediate behind it. A compiler of whole programs spends its time here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Packed {
+    head: u64,
+    tail: u64,
+    head_len: u32,
+    tail_len: u32,
+}
+
+impl Packed {
+    /// Adds a byte up to the SIB byte.
+    #[inline(always)]
+    fn put(&mut self, byte: u8) {
+        self.head |= u64::from(byte).wrapping_shl(8 * self.head_len);
+        self.head_len += 1;
+    }
+
+    /// Adds the low `len` bytes of `value`, whose other bytes are zero, behind all others.
+    #[inline(always)]
+    fn put_behind(&mut self, value: u64, len: u32) {
+        self.tail |= value.wrapping_shl(8 * self.tail_len);
+        self.tail_len += len;
+    }
+
+    /// How many bytes there are, 1 to [`MAX_INSN_BYTES`].
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        (self.head_len + self.tail_len) as usize
+    }
+
+    /// Stores the bytes at the start of `out`; what is behind them there is lost.
+    #[inline(always)]
+    pub fn store(&self, out: &mut [u8; 16]) {
+        out[..8].copy_from_slice(&self.head.to_le_bytes());
+        let at = self.head_len as usize;
+        out[at..at + 8].copy_from_slice(&self.tail.to_le_bytes());
+    }
+}
+
+impl From<Packed> for Encoding {
+    fn from(packed: Packed) -> Self {
+        let mut out = [0; 16];
+        packed.store(&mut out);
+        let len = packed.len();
+        let mut bytes = [0; MAX_INSN_BYTES];
+        bytes[..len].copy_from_slice(&out[..len]);
+        Encoding { bytes, len: len as u8 }
     }
 }
 
@@ -71,22 +113,21 @@ impl Insn {
     /// When the operand size does not exist, when an immediate, amount or displacement is out of range, and when the
     /// operands do not go together.
     pub fn encode(&self) -> Result<Encoding, EncodeError> {
+        self.pack().map(Encoding::from)
+    }
+
+    /// As [`Insn::encode`].
+    pub(super) fn pack(&self) -> Result<Packed, EncodeError> {
         match *self {
             Insn::Mov { size, dst, src } => mov(size, dst, src),
             Insn::Movabs { dst, imm } => Ok(movabs(dst, imm)),
-            Insn::Movzx { size, dst, src_size, src } => extend(0xb6, size, dst, src_size, src),
-            Insn::Movsx { size, dst, src_size, src } => extend(0xbe, size, dst, src_size, src),
-            Insn::Lea { size, dst, mem } => {
-                word_or_larger(size)?;
-                Form::sized(size, 0x8d).modrm(gpr(dst), E::Mem(mem), Imm::None)
-            }
+            Insn::Movzx { size, dst, src_size, src } => movzx(size, dst, src_size, src),
+            Insn::Movsx { size, dst, src_size, src } => movsx(size, dst, src_size, src),
+            Insn::Lea { size, dst, mem } => lea(size, dst, mem),
             Insn::Alu { op, size, dst, src } => alu(op, size, dst, src),
             Insn::Test { size, dst, src } => test(size, dst, src),
             Insn::Unary { op, size, dst } => unary(op, size, dst),
-            Insn::Imul { size, dst, src } => {
-                word_or_larger(size)?;
-                Form::sized(size, 0xaf).escape(Map::Of).modrm(gpr(dst), size.of(src), Imm::None)
-            }
+            Insn::Imul { size, dst, src } => imul(size, dst, src),
             Insn::ImulImm { size, dst, src, imm } => imul_imm(size, dst, src, imm),
             Insn::Shift { op, size, dst, amount } => shift(op, size, dst, amount),
             Insn::DoubleShift { op, size, dst, src, amount } => double_shift(op, size, dst, src, amount),
@@ -174,12 +215,15 @@ enum Map {
 }
 
 impl Map {
-    fn escape(self) -> &'static [u8] {
+    #[inline(always)]
+    fn put(self, out: &mut Packed) {
+        if self != Map::One {
+            out.put(0x0f);
+        }
         match self {
-            Map::One => &[],
-            Map::Of => &[0x0f],
-            Map::Of38 => &[0x0f, 0x38],
-            Map::Of3a => &[0x0f, 0x3a],
+            Map::One | Map::Of => {}
+            Map::Of38 => out.put(0x38),
+            Map::Of3a => out.put(0x3a),
         }
     }
 }
@@ -193,15 +237,18 @@ struct Field {
 }
 
 impl Field {
+    #[inline(always)]
     fn plain(code: u8) -> Self {
         Field { code, byte_needs_rex: false }
     }
 }
 
+#[inline(always)]
 fn gpr(reg: Gpr) -> Field {
     Field::plain(reg.code())
 }
 
+#[inline(always)]
 fn xmm(reg: Xmm) -> Field {
     Field::plain(reg.code())
 }
@@ -214,6 +261,7 @@ enum E {
 }
 
 impl From<XmmRm> for E {
+    #[inline(always)]
     fn from(rm: XmmRm) -> Self {
         match rm {
             XmmRm::Xmm(reg) => E::Reg(xmm(reg)),
@@ -224,10 +272,12 @@ impl From<XmmRm> for E {
 
 impl Size {
     /// The register as a field of this size.
+    #[inline(always)]
     fn field(self, reg: Gpr) -> Field {
         Field { code: reg.code(), byte_needs_rex: self == Size::B1 && reg.byte_needs_rex() }
     }
 
+    #[inline(always)]
     fn of(self, rm: Rm) -> E {
         match rm {
             Rm::Reg(reg) => E::Reg(self.field(reg)),
@@ -246,11 +296,13 @@ enum Imm {
 }
 
 impl Imm {
+    #[inline(always)]
     fn of_u8(value: u8) -> Self {
         Imm::B(value.cast_signed())
     }
 
     /// The immediate of an operand of `size`: at most four bytes, sign-extended for eight.
+    #[inline(always)]
     fn of_size(size: Size, value: i32) -> Result<Self, EncodeError> {
         match size {
             Size::B1 => {
@@ -264,16 +316,18 @@ impl Imm {
     }
 
     /// Whether one byte is enough, sign-extended.
+    #[inline(always)]
     fn short(value: i32) -> Option<Self> {
         i8::try_from(value).ok().map(Imm::B)
     }
 
-    fn put(self, out: &mut Encoding) {
+    #[inline(always)]
+    fn put(self, out: &mut Packed) {
         match self {
             Imm::None => {}
-            Imm::B(imm) => out.put(&imm.to_le_bytes()),
-            Imm::W(imm) => out.put(&imm.to_le_bytes()),
-            Imm::D(imm) => out.put(&imm.to_le_bytes()),
+            Imm::B(imm) => out.put_behind(imm.cast_unsigned().into(), 1),
+            Imm::W(imm) => out.put_behind(imm.cast_unsigned().into(), 2),
+            Imm::D(imm) => out.put_behind(imm.cast_unsigned().into(), 4),
         }
     }
 }
@@ -292,34 +346,41 @@ struct Form {
 
 impl Form {
     /// An opcode whose operand size is fixed.
+    #[inline(always)]
     fn plain(opcode: u8) -> Self {
         Form { operand_size: false, prefix: None, rex_w: false, map: Map::One, opcode }
     }
 
     /// An opcode with the prefix that `size` asks for; the opcode is taken as it is.
+    #[inline(always)]
     fn sized(size: Size, opcode: u8) -> Self {
         Form { operand_size: size == Size::B2, rex_w: size == Size::B8, ..Form::plain(opcode) }
     }
 
     /// An opcode with the mandatory prefix 66H.
+    #[inline(always)]
     fn simd(opcode: u8) -> Self {
         Form { operand_size: true, ..Form::plain(opcode) }
     }
 
+    #[inline(always)]
     fn prefix(self, prefix: u8) -> Self {
         Form { prefix: Some(prefix), ..self }
     }
 
+    #[inline(always)]
     fn escape(self, map: Map) -> Self {
         Form { map, ..self }
     }
 
+    #[inline(always)]
     fn wide(self, size: Size) -> Self {
         Form { rex_w: size == Size::B8, ..self }
     }
 
     /// The instruction with a ModRM byte.
-    fn modrm(self, reg: Field, rm: E, imm: Imm) -> Result<Encoding, EncodeError> {
+    #[inline(always)]
+    fn modrm(self, reg: Field, rm: E, imm: Imm) -> Result<Packed, EncodeError> {
         let address = Address::of(rm)?;
         let byte = reg.byte_needs_rex || matches!(rm, E::Reg(Field { byte_needs_rex: true, .. }));
         let mut out = self.head(reg.code >> 3, address.x, address.b, byte, self.opcode);
@@ -329,36 +390,42 @@ impl Form {
     }
 
     /// The instruction with the register added to its opcode.
-    fn plus(self, reg: Gpr, imm: Imm) -> Encoding {
+    #[inline(always)]
+    fn plus(self, reg: Gpr, imm: Imm) -> Packed {
         self.plus_field(gpr(reg), imm)
     }
 
-    fn plus_field(self, reg: Field, imm: Imm) -> Encoding {
+    #[inline(always)]
+    fn plus_field(self, reg: Field, imm: Imm) -> Packed {
         let mut out = self.head(0, 0, reg.code >> 3, reg.byte_needs_rex, self.opcode + (reg.code & 7));
         imm.put(&mut out);
         out
     }
 
     /// The instruction without register operands.
-    fn bare(self, imm: Imm) -> Encoding {
+    #[inline(always)]
+    fn bare(self, imm: Imm) -> Packed {
         let mut out = self.head(0, 0, 0, false, self.opcode);
         imm.put(&mut out);
         out
     }
 
     /// Everything up to the opcode; a REX prefix when a bit of it is set or `rex` asks for it (SDM vol. 2, 2.2.1).
-    fn head(self, r: u8, x: u8, b: u8, rex: bool, opcode: u8) -> Encoding {
-        let mut out = Encoding::default();
+    #[inline(always)]
+    fn head(self, r: u8, x: u8, b: u8, rex: bool, opcode: u8) -> Packed {
+        let mut out = Packed::default();
         if self.operand_size {
-            out.put(&[0x66]);
+            out.put(0x66);
         }
-        out.put(self.prefix.as_slice());
+        if let Some(prefix) = self.prefix {
+            out.put(prefix);
+        }
         let bits = u8::from(self.rex_w) << 3 | r << 2 | x << 1 | b;
         if bits != 0 || rex {
-            out.put(&[0x40 | bits]);
+            out.put(0x40 | bits);
         }
-        out.put(self.map.escape());
-        out.put(&[opcode]);
+        self.map.put(&mut out);
+        out.put(opcode);
         out
     }
 }
@@ -381,6 +448,7 @@ struct Vex {
 }
 
 impl Vex {
+    #[inline(always)]
     fn bmi_rmv(op: BmiRmvOp) -> Self {
         let (pp, opcode) = match op {
             BmiRmvOp::Bextr => (Pp::None, 0xf7),
@@ -392,6 +460,7 @@ impl Vex {
         Vex { pp, map: Map::Of38, opcode }
     }
 
+    #[inline(always)]
     fn bmi_rvm(op: BmiRvmOp) -> Self {
         let (pp, opcode) = match op {
             BmiRvmOp::Andn => (Pp::None, 0xf2),
@@ -402,7 +471,8 @@ impl Vex {
         Vex { pp, map: Map::Of38, opcode }
     }
 
-    fn modrm(self, size: Size, reg: Field, vvvv: Field, rm: E, imm: Imm) -> Result<Encoding, EncodeError> {
+    #[inline(always)]
+    fn modrm(self, size: Size, reg: Field, vvvv: Field, rm: E, imm: Imm) -> Result<Packed, EncodeError> {
         doubleword_or_larger(size)?;
         let address = Address::of(rm)?;
         let inverted = !(reg.code >> 3 << 2 | address.x << 1 | address.b) << 5;
@@ -413,8 +483,11 @@ impl Vex {
             Map::Of3a => 3,
         };
         let w = u8::from(size == Size::B8);
-        let mut out = Encoding::default();
-        out.put(&[0xc4, inverted | map, w << 7 | (!vvvv.code & 15) << 3 | self.pp as u8, self.opcode]);
+        let mut out = Packed::default();
+        out.put(0xc4);
+        out.put(inverted | map);
+        out.put(w << 7 | (!vvvv.code & 15) << 3 | self.pp as u8);
+        out.put(self.opcode);
         address.put(reg.code, &mut out);
         imm.put(&mut out);
         Ok(out)
@@ -433,6 +506,7 @@ struct Address {
 }
 
 impl Address {
+    #[inline(always)]
     fn of(rm: E) -> Result<Self, EncodeError> {
         match rm {
             E::Reg(reg) => {
@@ -456,6 +530,7 @@ impl Address {
         }
     }
 
+    #[inline(always)]
     fn based(base: Gpr, index: Option<Index>, disp: i32) -> Self {
         let low = base.code() & 7;
         let (mode, disp) = match disp {
@@ -471,24 +546,30 @@ impl Address {
         Address { modrm: mode | 0b100, sib: Some(index | low), disp, x, b }
     }
 
-    fn put(&self, reg: u8, out: &mut Encoding) {
-        out.put(&[self.modrm | (reg & 7) << 3]);
-        out.put(self.sib.as_slice());
+    #[inline(always)]
+    fn put(&self, reg: u8, out: &mut Packed) {
+        out.put(self.modrm | (reg & 7) << 3);
+        if let Some(sib) = self.sib {
+            out.put(sib);
+        }
         self.disp.put(out);
     }
 }
 
 /// The SIB byte without its base, and REX.X; no index is written as `rsp`.
+#[inline(always)]
 fn index_bits(index: Option<Index>) -> (u8, u8) {
     let Index { reg, scale } = index.unwrap_or(Index { reg: Gpr::Rsp, scale: Scale::S1 });
     ((scale as u8) << 6 | (reg.code() & 7) << 3, reg.code() >> 3)
 }
 
 /// An opcode whose lowest bit tells larger operands from bytes.
+#[inline(always)]
 fn byte_or(size: Size, opcode: u8) -> u8 {
     opcode | u8::from(size != Size::B1)
 }
 
+#[inline(always)]
 fn word_or_larger(size: Size) -> Result<(), EncodeError> {
     match size {
         Size::B1 => Err(EncodeError::OperandSize { bytes: 1, allowed: "2, 4 and 8 bytes" }),
@@ -496,6 +577,7 @@ fn word_or_larger(size: Size) -> Result<(), EncodeError> {
     }
 }
 
+#[inline(always)]
 fn doubleword_or_larger(size: Size) -> Result<(), EncodeError> {
     match size {
         Size::B1 | Size::B2 => {
@@ -505,14 +587,17 @@ fn doubleword_or_larger(size: Size) -> Result<(), EncodeError> {
     }
 }
 
+#[inline(always)]
 fn immediate(value: i32, min: i64, max: i64) -> EncodeError {
     EncodeError::Range { what: "immediate", value: value.into(), min, max }
 }
 
+#[inline(always)]
 fn two_memory_operands() -> EncodeError {
     EncodeError::Operands("both operands are memory")
 }
 
+#[inline(always)]
 fn below(what: &'static str, value: u8, limit: u8) -> Result<u8, EncodeError> {
     if value < limit {
         Ok(value)
@@ -521,13 +606,15 @@ fn below(what: &'static str, value: u8, limit: u8) -> Result<u8, EncodeError> {
     }
 }
 
+#[inline(always)]
 fn short(disp: i32) -> Result<Imm, EncodeError> {
     let error = EncodeError::Range { what: "short displacement", value: disp.into(), min: -128, max: 127 };
     Imm::short(disp).ok_or(error)
 }
 
 /// An instruction of operands `E, G` (`opcode`) or `G, E` (`opcode + 2`).
-fn eg_or_ge(size: Size, opcode: u8, dst: Rm, src: Rm) -> Result<Encoding, EncodeError> {
+#[inline(always)]
+fn eg_or_ge(size: Size, opcode: u8, dst: Rm, src: Rm) -> Result<Packed, EncodeError> {
     let form = Form::sized(size, byte_or(size, opcode));
     match (dst, src) {
         (_, Rm::Reg(src)) => form.modrm(size.field(src), size.of(dst), Imm::None),
@@ -538,7 +625,7 @@ fn eg_or_ge(size: Size, opcode: u8, dst: Rm, src: Rm) -> Result<Encoding, Encode
     }
 }
 
-fn mov(size: Size, dst: Rm, src: Operand) -> Result<Encoding, EncodeError> {
+pub(super) fn mov(size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeError> {
     match (dst, src) {
         (_, Operand::Reg(src)) => eg_or_ge(size, 0x88, dst, Rm::Reg(src)),
         (_, Operand::Mem(src)) => eg_or_ge(size, 0x88, dst, Rm::Mem(src)),
@@ -553,14 +640,22 @@ fn mov(size: Size, dst: Rm, src: Operand) -> Result<Encoding, EncodeError> {
     }
 }
 
-fn movabs(dst: Gpr, imm: u64) -> Encoding {
+fn movabs(dst: Gpr, imm: u64) -> Packed {
     let mut out = Form::sized(Size::B8, 0xb8).plus(dst, Imm::None);
-    out.put(&imm.to_le_bytes());
+    out.put_behind(imm, 8);
     out
 }
 
+pub(super) fn movzx(size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Packed, EncodeError> {
+    extend(0xb6, size, dst, src_size, src)
+}
+
+pub(super) fn movsx(size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Packed, EncodeError> {
+    extend(0xbe, size, dst, src_size, src)
+}
+
 /// `movzx`, `movsx` and `movsxd`; `opcode` is that of a byte source.
-fn extend(opcode: u8, size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Encoding, EncodeError> {
+fn extend(opcode: u8, size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Packed, EncodeError> {
     let signed = opcode == 0xbe;
     let form = match src_size {
         Size::B1 => Form::sized(size, opcode).escape(Map::Of),
@@ -578,7 +673,7 @@ fn extend(opcode: u8, size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<E
     form.modrm(gpr(dst), src_size.of(src), Imm::None)
 }
 
-fn alu(op: AluOp, size: Size, dst: Rm, src: Operand) -> Result<Encoding, EncodeError> {
+pub(super) fn alu(op: AluOp, size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeError> {
     let base = (op as u8) << 3;
     let imm = match src {
         Operand::Reg(src) => return eg_or_ge(size, base, dst, Rm::Reg(src)),
@@ -595,7 +690,7 @@ fn alu(op: AluOp, size: Size, dst: Rm, src: Operand) -> Result<Encoding, EncodeE
     }
 }
 
-fn test(size: Size, dst: Rm, src: Operand) -> Result<Encoding, EncodeError> {
+pub(super) fn test(size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeError> {
     match (dst, src) {
         (_, Operand::Reg(src)) => {
             Form::sized(size, byte_or(size, 0x84)).modrm(size.field(src), size.of(dst), Imm::None)
@@ -611,7 +706,7 @@ fn test(size: Size, dst: Rm, src: Operand) -> Result<Encoding, EncodeError> {
     }
 }
 
-fn unary(op: UnaryOp, size: Size, dst: Rm) -> Result<Encoding, EncodeError> {
+pub(super) fn unary(op: UnaryOp, size: Size, dst: Rm) -> Result<Packed, EncodeError> {
     let (opcode, extension) = match op {
         UnaryOp::Inc => (0xfe, 0),
         UnaryOp::Dec => (0xfe, 1),
@@ -625,7 +720,17 @@ fn unary(op: UnaryOp, size: Size, dst: Rm) -> Result<Encoding, EncodeError> {
     Form::sized(size, byte_or(size, opcode)).modrm(Field::plain(extension), size.of(dst), Imm::None)
 }
 
-fn imul_imm(size: Size, dst: Gpr, src: Rm, imm: i32) -> Result<Encoding, EncodeError> {
+pub(super) fn lea(size: Size, dst: Gpr, mem: Mem) -> Result<Packed, EncodeError> {
+    word_or_larger(size)?;
+    Form::sized(size, 0x8d).modrm(gpr(dst), E::Mem(mem), Imm::None)
+}
+
+pub(super) fn imul(size: Size, dst: Gpr, src: Rm) -> Result<Packed, EncodeError> {
+    word_or_larger(size)?;
+    Form::sized(size, 0xaf).escape(Map::Of).modrm(gpr(dst), size.of(src), Imm::None)
+}
+
+pub(super) fn imul_imm(size: Size, dst: Gpr, src: Rm, imm: i32) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     let (opcode, imm) = match Imm::short(imm) {
         Some(short) => (0x6b, short),
@@ -639,7 +744,7 @@ fn amount_of(size: Size, bits: u8) -> Result<u8, EncodeError> {
     below("shift amount", bits, if size == Size::B8 { 64 } else { 32 })
 }
 
-fn shift(op: ShiftOp, size: Size, dst: Rm, amount: Amount) -> Result<Encoding, EncodeError> {
+pub(super) fn shift(op: ShiftOp, size: Size, dst: Rm, amount: Amount) -> Result<Packed, EncodeError> {
     let (opcode, imm) = match amount {
         Amount::Cl => (0xd2, Imm::None),
         Amount::Imm(1) => (0xd0, Imm::None),
@@ -663,7 +768,7 @@ fn double_shift(
     dst: Rm,
     src: Gpr,
     amount: Amount,
-) -> Result<Encoding, EncodeError> {
+) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     let opcode = match op {
         DoubleShiftOp::Shld => 0xa4,
@@ -676,7 +781,7 @@ fn double_shift(
     Form::sized(size, opcode).escape(Map::Of).modrm(gpr(src), size.of(dst), imm)
 }
 
-fn bmi_vm(op: BmiVmOp, size: Size, dst: Gpr, src: Rm) -> Result<Encoding, EncodeError> {
+fn bmi_vm(op: BmiVmOp, size: Size, dst: Gpr, src: Rm) -> Result<Packed, EncodeError> {
     let extension = match op {
         BmiVmOp::Blsr => 1,
         BmiVmOp::Blsmsk => 2,
@@ -686,14 +791,14 @@ fn bmi_vm(op: BmiVmOp, size: Size, dst: Gpr, src: Rm) -> Result<Encoding, Encode
     vex.modrm(size, Field::plain(extension), gpr(dst), size.of(src), Imm::None)
 }
 
-fn rorx(size: Size, dst: Gpr, src: Rm, amount: u8) -> Result<Encoding, EncodeError> {
+fn rorx(size: Size, dst: Gpr, src: Rm, amount: u8) -> Result<Packed, EncodeError> {
     doubleword_or_larger(size)?;
     let amount = amount_of(size, amount)?;
     let vex = Vex { pp: Pp::Pf2, map: Map::Of3a, opcode: 0xf0 };
     vex.modrm(size, gpr(dst), Field::plain(0), size.of(src), Imm::of_u8(amount))
 }
 
-fn count(op: CountOp, size: Size, dst: Gpr, src: Rm) -> Result<Encoding, EncodeError> {
+fn count(op: CountOp, size: Size, dst: Gpr, src: Rm) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     let form = |opcode| Form::sized(size, opcode).escape(Map::Of);
     let form = match op {
@@ -706,12 +811,12 @@ fn count(op: CountOp, size: Size, dst: Gpr, src: Rm) -> Result<Encoding, EncodeE
     form.modrm(gpr(dst), size.of(src), Imm::None)
 }
 
-fn movbe(opcode: u8, size: Size, reg: Gpr, mem: Mem) -> Result<Encoding, EncodeError> {
+fn movbe(opcode: u8, size: Size, reg: Gpr, mem: Mem) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     Form::sized(size, opcode).escape(Map::Of38).modrm(gpr(reg), E::Mem(mem), Imm::None)
 }
 
-fn xchg(size: Size, dst: Rm, src: Gpr) -> Result<Encoding, EncodeError> {
+fn xchg(size: Size, dst: Rm, src: Gpr) -> Result<Packed, EncodeError> {
     let other = match (dst, src) {
         // The one-byte form of `xchg eax, eax` is `nop`, which does not clear the upper half.
         (Rm::Reg(Gpr::Rax), Gpr::Rax) if size == Size::B4 => None,
@@ -724,7 +829,7 @@ fn xchg(size: Size, dst: Rm, src: Gpr) -> Result<Encoding, EncodeError> {
     }
 }
 
-fn locked(op: LockedOp, size: Size, dst: Mem, src: Gpr) -> Result<Encoding, EncodeError> {
+pub(super) fn locked(op: LockedOp, size: Size, dst: Mem, src: Gpr) -> Result<Packed, EncodeError> {
     let (map, opcode) = match op {
         LockedOp::Add => (Map::One, 0x00),
         LockedOp::Or => (Map::One, 0x08),
@@ -739,7 +844,7 @@ fn locked(op: LockedOp, size: Size, dst: Mem, src: Gpr) -> Result<Encoding, Enco
     form.modrm(size.field(src), E::Mem(dst), Imm::None)
 }
 
-fn push(src: Operand) -> Result<Encoding, EncodeError> {
+fn push(src: Operand) -> Result<Packed, EncodeError> {
     match src {
         Operand::Reg(reg) => Ok(Form::plain(0x50).plus(reg, Imm::None)),
         Operand::Mem(mem) => Form::plain(0xff).modrm(Field::plain(6), E::Mem(mem), Imm::None),
@@ -750,7 +855,7 @@ fn push(src: Operand) -> Result<Encoding, EncodeError> {
     }
 }
 
-fn string(op: StringOp, size: Size, rep: bool) -> Encoding {
+fn string(op: StringOp, size: Size, rep: bool) -> Packed {
     let opcode = match op {
         StringOp::Movs => 0xa4,
         StringOp::Stos => 0xaa,
@@ -761,7 +866,7 @@ fn string(op: StringOp, size: Size, rep: bool) -> Encoding {
     form.bare(Imm::None)
 }
 
-fn fixed(nullary: Nullary) -> Encoding {
+fn fixed(nullary: Nullary) -> Packed {
     let bytes: &[u8] = match nullary {
         Nullary::Ret => &[0xc3],
         Nullary::Nop => &[0x90],
@@ -787,12 +892,12 @@ fn fixed(nullary: Nullary) -> Encoding {
         Nullary::Sfence => &[0x0f, 0xae, 0xf8],
         Nullary::Endbr64 => &[0xf3, 0x0f, 0x1e, 0xfa],
     };
-    let mut out = Encoding::default();
-    out.put(bytes);
+    let mut out = Packed::default();
+    bytes.iter().for_each(|byte| out.put(*byte));
     out
 }
 
-fn prefetch(op: PrefetchOp, mem: Mem) -> Result<Encoding, EncodeError> {
+fn prefetch(op: PrefetchOp, mem: Mem) -> Result<Packed, EncodeError> {
     let extension = match op {
         PrefetchOp::Nta => 0,
         PrefetchOp::T0 => 1,
@@ -802,7 +907,7 @@ fn prefetch(op: PrefetchOp, mem: Mem) -> Result<Encoding, EncodeError> {
     Form::plain(0x18).escape(Map::Of).modrm(Field::plain(extension), E::Mem(mem), Imm::None)
 }
 
-fn mov_to_xmm(size: Size, dst: Xmm, src: Rm) -> Result<Encoding, EncodeError> {
+fn mov_to_xmm(size: Size, dst: Xmm, src: Rm) -> Result<Packed, EncodeError> {
     doubleword_or_larger(size)?;
     let form = match (size, src) {
         (Size::B8, Rm::Mem(_)) => Form::plain(0x7e).prefix(0xf3),
@@ -811,7 +916,7 @@ fn mov_to_xmm(size: Size, dst: Xmm, src: Rm) -> Result<Encoding, EncodeError> {
     form.escape(Map::Of).modrm(xmm(dst), size.of(src), Imm::None)
 }
 
-fn mov_from_xmm(size: Size, dst: Rm, src: Xmm) -> Result<Encoding, EncodeError> {
+fn mov_from_xmm(size: Size, dst: Rm, src: Xmm) -> Result<Packed, EncodeError> {
     doubleword_or_larger(size)?;
     let form = match (size, dst) {
         (Size::B8, Rm::Mem(_)) => Form::simd(0xd6),
@@ -839,7 +944,7 @@ fn sse_imm(op: SseImmOp) -> Form {
     }
 }
 
-fn sse_shift(op: SseShiftOp, dst: Xmm, amount: u8) -> Result<Encoding, EncodeError> {
+fn sse_shift(op: SseShiftOp, dst: Xmm, amount: u8) -> Result<Packed, EncodeError> {
     let extension = match op {
         SseShiftOp::Psrlq => 2,
         SseShiftOp::Psrldq => 3,
