@@ -9,6 +9,8 @@ pub mod engine;
 pub mod engines;
 #[cfg(feature = "native")]
 pub mod host;
+#[cfg(feature = "native")]
+pub mod inprocess;
 pub mod inspect;
 pub mod kernel;
 pub mod machine;
@@ -17,6 +19,7 @@ pub mod native;
 pub mod native_engine;
 pub mod program;
 pub mod rbpf;
+pub mod slots;
 pub mod spec;
 #[cfg(feature = "native")]
 pub mod stopwatch;

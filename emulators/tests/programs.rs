@@ -5,8 +5,10 @@ use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
 use kop_ops::code::{Mark, runtime};
 use kop_ops::ebpf::Insn;
 use kop_ops::state::Registers;
-use kop_ops::x86_64::{Assembler, Gpr, Mem, Size};
+use kop_ops::x86_64::{Assembler, Cond, Gpr, Mem, Size};
 use kop_ops::{Access, Arch, Code, Fault, Features, Flow, Object, Program, ProgramKind, Slot};
+use kop_semantics::world::Input;
+use kop_semantics::world::helpers::HelperSet;
 use kop_semantics::{Image, Outcome, Run, Trap, World};
 
 /// Code whose instructions are numbered as they are written.
@@ -281,6 +283,103 @@ fn helpers_that_there_are_not_are_refused_where_they_are_called() {
                 engine.name()
             );
         }
+    }
+}
+
+/// Enters and leaves a function that calls others.
+fn framed(a: &mut Assembler, write: impl FnOnce(&mut Assembler)) {
+    a.pushq(Gpr::Rbx);
+    a.mov(Size::B8, Gpr::Rbx, Gpr::Rdi);
+    write(a);
+    a.popq(Gpr::Rbx);
+    a.ret();
+}
+
+/// A world whose helper 5 returns its first argument.
+fn conforming(object: &Object, slot: Slot) -> (World, Image) {
+    let input = Input { helpers: HelperSet::Conformance, ..Input::default() };
+    World::new(object, 0, slot, &input).expect("the input suits a raw program")
+}
+
+#[test]
+fn helpers_answer_and_clobber_what_they_may() {
+    let slot = Slot::default();
+    let object = object(1);
+    let (world, image) = conforming(&object, slot);
+    let preserved = [Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
+    let clobbered = [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::Rcx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11];
+    for by_register in [false, true] {
+        let code = x86_64(|a| {
+            framed(a, |a| {
+                // r0 sums up what helper 5 returns, and 1 for each register that is not as the ABI says.
+                preserved.iter().for_each(|&gpr| a.pushq(gpr));
+                a.sub(Size::B8, Gpr::Rsp, 8);
+                for (value, gpr) in (100..).zip(preserved).chain((200..).zip(clobbered)) {
+                    a.mov(Size::B4, gpr, value);
+                }
+                a.mov(Size::B4, Gpr::Rdi, 1000);
+                if by_register {
+                    a.mov(Size::B4, Gpr::R10, 5);
+                    a.call_rm(Mem::at(Gpr::Rbx, runtime::GATE));
+                } else {
+                    a.call_rm(Mem::at(Gpr::Rbx, runtime::HELPERS));
+                }
+                for (value, gpr, kept) in (100..)
+                    .zip(preserved)
+                    .map(|(value, gpr)| (value, gpr, true))
+                    .chain((200..).zip(clobbered).map(|(value, gpr)| (value, gpr, false)))
+                {
+                    let as_expected = a.label();
+                    a.cmp(Size::B8, gpr, value);
+                    a.jcc(if kept { Cond::E } else { Cond::Ne }, as_expected);
+                    a.inc(Size::B8, Gpr::Rax);
+                    a.bind(as_expected);
+                }
+                a.add(Size::B8, Gpr::Rsp, 8);
+                preserved.iter().rev().for_each(|&gpr| a.popq(gpr));
+            });
+        });
+        for mut engine in engines(Arch::X86_64) {
+            let registers = world.registers();
+            let run = Run {
+                object: &object,
+                entry: 0,
+                world: &world,
+                image: &image,
+                registers: &registers,
+                fuel: 9,
+            };
+            let outcome = engine.run(&Job { run, codes: std::slice::from_ref(&code) });
+            assert_eq!(outcome.end, Ok(1000), "{}", engine.name());
+        }
+    }
+}
+
+#[test]
+fn helpers_that_are_called_for_ever_run_away() {
+    let object = object(1);
+    let (world, image) = conforming(&object, Slot::default());
+    let code = x86_64(|a| {
+        framed(a, |a| {
+            let top = a.label();
+            a.bind(top);
+            a.call_rm(Mem::at(Gpr::Rbx, runtime::HELPERS));
+            a.jmp(top);
+        });
+    });
+    for mut engine in engines(Arch::X86_64) {
+        let registers = world.registers();
+        let run = Run {
+            object: &object,
+            entry: 0,
+            world: &world,
+            image: &image,
+            registers: &registers,
+            fuel: 2000,
+        };
+        let outcome = engine.run(&Job { run, codes: std::slice::from_ref(&code) });
+        let trap = Trap { fault: Fault::RunAway, program: 0, at: Some(2) };
+        assert_eq!(outcome.end, Err(trap), "{}", engine.name());
     }
 }
 

@@ -12,48 +12,19 @@ mod notes;
 pub use jit::RbpfJit;
 pub use lint::{Rule, lint};
 
-use std::sync::{Mutex, OnceLock, PoisonError};
-
 use ::rbpf::EbpfVmMbuff;
 use kop_ops::ebpf::{AluOp, Cond, Insn, Operand, Reg, RegSet, Size, encode_program};
-use kop_ops::state::{SLOTS, Slot};
+use kop_ops::state::Slot;
 use kop_ops::{Access, Fault, Memory, State};
 
-use crate::arena::{Arena, Region};
+use crate::arena::Region;
 use crate::engine::{
     AccessRecord, Batch, BatchResult, Chunk, ChunkResult, Engine, Executes, Observation, Probe, Program,
 };
+use crate::slots::{Slots, slots};
 
 /// The name of the engine.
 pub const NAME: &str = "rbpf";
-
-/// The windows and stacks of all slots at their fixed addresses in this process.
-///
-/// A slot's memory is touched only while its lock is held.
-struct Slots {
-    arena: Arena,
-    locks: [Mutex<()>; SLOTS],
-}
-
-// SAFETY: the arena's bytes of a slot are reached only under the slot's lock.
-unsafe impl Sync for Slots {}
-
-static SHARED: OnceLock<Result<Slots, String>> = OnceLock::new();
-
-fn slots() -> Result<&'static Slots, String> {
-    let map = || {
-        let arena = Arena::new().map_err(|error| format!("no memory for windows and stacks: {error}"))?;
-        for slot in Slot::all() {
-            for region in [Region::Window(slot), Region::Stack(slot)] {
-                arena.map_fixed(region).map_err(|error| {
-                    format!("address {:#x} of a window or stack is not free: {error}", region.address())
-                })?;
-            }
-        }
-        Ok(Slots { arena, locks: std::array::from_fn(|_| Mutex::new(())) })
-    };
-    SHARED.get_or_init(map).as_ref().map_err(Clone::clone)
-}
 
 /// The engine.
 pub struct RbpfEngine {
@@ -154,7 +125,7 @@ impl RbpfEngine {
         }
         let slot = state.memory.slot;
         let shared = self.slots;
-        let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = shared.lock(slot);
         self.trace.clear();
         self.trace.resize(blocks, [0; 2]);
         let noted = notes::of_blocks(proof, slot, self.trace.as_ptr() as u64);
@@ -164,13 +135,13 @@ impl RbpfEngine {
     }
 
     fn load_memory(&self, memory: &Memory) {
-        write(&self.slots.arena, Region::Window(memory.slot), &memory.window);
-        write(&self.slots.arena, Region::Stack(memory.slot), &memory.stack);
+        self.slots.write(Region::Window(memory.slot), &memory.window);
+        self.slots.write(Region::Stack(memory.slot), &memory.stack);
     }
 
     fn memory(&self, slot: Slot) -> Memory {
-        let window = self.slots.arena.bytes(Region::Window(slot)).into();
-        Memory { slot, window, stack: self.slots.arena.bytes(Region::Stack(slot)).into() }
+        let read = |region: Region| self.slots.bytes(region).into();
+        Memory { slot, window: read(Region::Window(slot)), stack: read(Region::Stack(slot)) }
     }
 }
 
@@ -180,12 +151,6 @@ fn fixed(address: u64, size: usize) -> &'static [u8] {
     // lock, held by the caller of `execute`, keeps other threads away; rbpf itself never looks at the slice's bytes but
     // through pointers made from its address.
     unsafe { std::slice::from_raw_parts(address as *const u8, size) }
-}
-
-fn write(arena: &Arena, region: Region, bytes: &[u8]) {
-    assert_eq!(bytes.len(), region.size(), "a memory has the region's size");
-    // SAFETY: the pointer is to `size` bytes of a live mapping, and the caller holds the slot's lock.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), arena.pointer(region), bytes.len()) };
 }
 
 fn proof<'a>(program: &Program<'a>) -> &'a [Insn] {
@@ -281,7 +246,7 @@ impl Engine for RbpfEngine {
     fn run(&mut self, chunk: &Chunk) -> ChunkResult {
         let slot = chunk.memory.slot;
         let shared = self.slots;
-        let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = shared.lock(slot);
         self.load_memory(chunk.memory);
         self.trace.clear();
         let batches = chunk.batches.iter().map(|batch| self.run_batch(batch, slot)).collect();
@@ -292,7 +257,7 @@ impl Engine for RbpfEngine {
         let proof = proof(&probe.program);
         let slot = probe.state.memory.slot;
         let shared = self.slots;
-        let _lock = shared.locks[slot.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = shared.lock(slot);
         let accesses: Vec<&Insn> = proof.iter().filter(|insn| insn.access().is_some()).collect();
         self.trace = vec![[0; 2]; accesses.len()];
         let noted = notes::of_accesses(proof, slot, self.trace.as_ptr() as u64);
