@@ -21,7 +21,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-stric
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps programs check test fmt clippy unit example fuzz fuzz-build fuzz-short bench clean distclean fuzz-deps
+.PHONY: help deps programs check test fmt clippy unit example fuzz fuzz-build fuzz-short bench check-arm64 clean distclean fuzz-deps
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ fuzz-deps: deps
 
 bench: deps ## States per second, batched and one by one, per engine
 	cargo bench --locked -p kop-harness --bench batching
+
+check-arm64: ## Are the crates right on ARM64 hosts? Runs what there are cross tools for, and says what is missing
+	@scripts/check-arm64
 
 clean: ## Remove what cargo built; the libraries in .native stay
 	cargo clean
