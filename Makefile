@@ -67,8 +67,9 @@ fuzz: fuzz-deps ## Fuzz until something is found: make fuzz TARGET=rotate (ARGS=
 fuzz-deps: deps
 	@scripts/deps --fuzz
 
-bench: deps ## States per second, batched and one by one, per engine
+bench: deps programs ## States per second, per engine; the JIT against the kernel's and rbpf's (target/programs.json)
 	cargo bench --locked -p kop-harness --bench batching
+	cargo bench --locked -p kop-harness --bench programs -- --json $(PROGRAMS_DIR).json
 
 check-arm64: ## Are the crates right on ARM64 hosts? Runs what there are cross tools for, and says what is missing
 	@scripts/check-arm64
