@@ -128,6 +128,16 @@ fn host() -> Result<Box<dyn Engine>, String> {
     Err("built without it: enable the cargo feature `native`".to_owned())
 }
 
+/// What `qemu-aarch64` emulates unless it is told otherwise: a CPU with every feature.
+#[cfg(feature = "native")]
+pub fn qemu_capabilities() -> crate::native_engine::Capabilities {
+    crate::native_engine::Capabilities {
+        features: Features::all(Arch::Aarch64),
+        vex_vector: false,
+        others: &["CRC32"],
+    }
+}
+
 /// The optional features that this CPU has.
 pub fn host_features() -> Features {
     use kop_ops::Feature;

@@ -9,14 +9,15 @@
 //! | `0x48` | 8 | its `si_code` |
 //! | `0x50` | 8 | its `si_addr` |
 //! | `0x58` | 8 | the instruction pointer |
-//! | `0x60` | 8 | the processor's error code |
-//! | `0x68` | 8 | the exception's vector |
+//! | `0x60` | 8 | the processor's error code, on x86-64 |
+//! | `0x68` | 8 | the exception's vector, on x86-64 |
 //!
 //! The rest of the page is reserved.
 
-use kop_ops::{Access, Fault};
+use kop_ops::{Access, Arch, Fault};
 
-use super::abi::{sig, vector};
+use super::abi::sig;
+use super::abi::x86_64::vector;
 use crate::arena::{Arena, Region};
 use crate::machine::Stop;
 
@@ -58,6 +59,7 @@ impl Field {
 /// What the runner noted about a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Record {
+    arch: Arch,
     signal: i32,
     code: i32,
     address: u64,
@@ -66,9 +68,10 @@ struct Record {
     vector: u64,
 }
 
-/// The stop that the runner noted in `arena`.
-pub(super) fn stop(arena: &Arena) -> Stop {
+/// The stop that the runner for `arch` noted in `arena`.
+pub(super) fn stop(arch: Arch, arena: &Arena) -> Stop {
     let record = Record {
+        arch,
         signal: SIGNAL.load(arena) as i32,
         code: CODE.load(arena) as i32,
         address: ADDRESS.load(arena),
@@ -76,14 +79,23 @@ pub(super) fn stop(arena: &Arena) -> Stop {
         error: ERROR.load(arena),
         vector: VECTOR.load(arena),
     };
-    Stop { fault: record.fault(), at: Some(record.instruction()) }
+    let word = |address| code_word(arena, address);
+    Stop { fault: record.fault(word), at: Some(record.instruction()) }
+}
+
+/// The instruction word at an address in a region of code.
+fn code_word(arena: &Arena, address: u64) -> Option<u32> {
+    [Region::Code, Region::Programs].into_iter().find_map(|region| {
+        let offset = usize::try_from(address.checked_sub(region.address())?).ok()?;
+        Some(u32::from_le_bytes(*arena.bytes(region).get(offset..)?.first_chunk()?))
+    })
 }
 
 impl Record {
-    fn fault(self) -> Fault {
+    fn fault(self, code_word: impl Fn(u64) -> Option<u32>) -> Fault {
         match (self.signal, self.code) {
             (sig::BUS, sig::BUS_ADRALN) => Fault::Other(sig::BUS),
-            (sig::SEGV | sig::BUS, _) => self.memory(),
+            (sig::SEGV | sig::BUS, _) => self.memory(code_word),
             (sig::ILL, _) => Fault::Illegal,
             (sig::TRAP, _) => Fault::Trap,
             (sig::FPE, sig::FPE_INTDIV) => Fault::Divide,
@@ -93,14 +105,17 @@ impl Record {
 
     /// The access that failed. A general protection fault does not tell what it was: a non-canonical or
     /// unaligned address counts as read, whatever was to be done there.
-    fn memory(self) -> Fault {
+    fn memory(self, code_word: impl Fn(u64) -> Option<u32>) -> Fault {
         if self.code == sig::SI_KERNEL {
             return Fault::Memory { access: Access::Read, address: None };
         }
-        let access = match self.error {
-            error if error & vector::PAGE_FAULT_FETCH != 0 => Access::Execute,
-            error if error & vector::PAGE_FAULT_WRITE != 0 => Access::Write,
-            _ => Access::Read,
+        let access = match (self.arch, self.error) {
+            (Arch::Aarch64, _) if self.address == self.at => Access::Execute,
+            (Arch::Aarch64, _) if code_word(self.at).is_some_and(stores) => Access::Write,
+            (Arch::Aarch64, _) => Access::Read,
+            (Arch::X86_64, error) if error & vector::PAGE_FAULT_FETCH != 0 => Access::Execute,
+            (Arch::X86_64, error) if error & vector::PAGE_FAULT_WRITE != 0 => Access::Write,
+            (Arch::X86_64, _) => Access::Read,
         };
         Fault::Memory { access, address: Some(self.address) }
     }
@@ -108,11 +123,21 @@ impl Record {
     /// The address of the instruction: a breakpoint and a system call are told by the address behind them.
     fn instruction(self) -> u64 {
         match (self.signal, self.vector) {
+            _ if self.arch == Arch::Aarch64 => self.at,
             (sig::TRAP, vector::BREAKPOINT) => self.at.wrapping_sub(INT3_BYTES),
             (sig::SYS, _) => self.at.wrapping_sub(SYSCALL_BYTES),
             _ => self.at,
         }
     }
+}
+
+/// Whether an AArch64 instruction that accesses memory stores to it (Arm ARM, C4.1.94): what a signal frame tells of that
+/// is not there under every emulator.
+fn stores(word: u32) -> bool {
+    let bits = |high: u32, low: u32| word >> low & ((1 << (high - low + 1)) - 1);
+    let atomic = bits(29, 27) == 0b111 && bits(25, 24) == 0 && bits(21, 21) == 1 && bits(11, 10) == 0;
+    let register = bits(29, 27) == 0b111 && !atomic;
+    if register { bits(23, 22) == 0 } else { atomic || bits(22, 22) == 0 }
 }
 
 const INT3_BYTES: u64 = 1;
@@ -123,8 +148,15 @@ const SYSCALL_BYTES: u64 = 2;
 mod tests {
     use super::*;
 
-    const RECORD: Record =
-        Record { signal: sig::SEGV, code: 1, address: 0x1234, at: 0x4000_0010, error: 4, vector: 14 };
+    const RECORD: Record = Record {
+        arch: Arch::X86_64,
+        signal: sig::SEGV,
+        code: 1,
+        address: 0x1234,
+        at: 0x4000_0010,
+        error: 4,
+        vector: 14,
+    };
 
     #[test]
     fn fields_lie_in_the_last_page() {
@@ -149,7 +181,39 @@ mod tests {
             (Record { signal: sig::SYS, ..RECORD }, Fault::Other(sig::SYS)),
         ];
         for (record, fault) in cases {
-            assert_eq!(record.fault(), fault, "{record:?}");
+            assert_eq!(record.fault(|_| None), fault, "{record:?}");
+        }
+    }
+
+    #[test]
+    fn stores_are_told_from_loads() {
+        use kop_ops::aarch64::{Assembler, Gpr, Mem, Order, Size, Width};
+        let (x0, x1, at) = (Gpr::X0, Gpr::X1, Mem::offset(Gpr::X2, 8));
+        type Write = fn(&mut Assembler, Gpr, Gpr, Mem);
+        let cases: [(bool, Write); 16] = [
+            (false, |a, x0, _, at| a.ldr(Width::X, x0, at)),
+            (false, |a, x0, _, at| a.ldrb(x0, at)),
+            (false, |a, x0, _, at| a.ldrsh(Width::X, x0, at)),
+            (false, |a, x0, _, at| a.ldrsw(x0, at)),
+            (false, |a, x0, x1, _| a.ldr(Width::W, x0, Mem::index(Gpr::X2, x1))),
+            (false, |a, x0, x1, at| a.ldp(Width::X, x0, x1, at)),
+            (false, |a, x0, _, _| a.ldar(Size::B8, x0, Gpr::X2)),
+            (false, |a, x0, _, _| a.ldxr(Size::B4, x0, Gpr::X2)),
+            (true, |a, x0, _, at| a.str(Width::X, x0, at)),
+            (true, |a, x0, _, at| a.strh(x0, at)),
+            (true, |a, x0, _, _| a.str(Width::X, x0, Mem::pre(Gpr::X2, 8))),
+            (true, |a, x0, x1, at| a.stp(Width::X, x0, x1, at)),
+            (true, |a, x0, _, _| a.stlr(Size::B8, x0, Gpr::X2)),
+            (true, |a, x0, x1, _| a.stxr(Size::B4, x1, x0, Gpr::X2)),
+            (true, |a, x0, x1, _| a.ldadd(Size::B8, Order::AcquireRelease, x0, x1, Gpr::X2)),
+            (true, |a, x0, x1, _| a.swp(Size::B4, Order::AcquireRelease, x0, x1, Gpr::X2)),
+        ];
+        for (number, (expected, write)) in cases.into_iter().enumerate() {
+            let mut a = Assembler::new();
+            write(&mut a, x0, x1, at);
+            let code = a.finish().expect("it has an encoding");
+            let word = code.words().next().expect("it is one");
+            assert_eq!(stores(word), expected, "{number}");
         }
     }
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The host engine: x86-64 code on this CPU, contained in a child process.
+//! The host engine: native code on this CPU, contained in a child process; and the same for AArch64 under QEMU's
+//! emulation of a user's process.
 //!
 //! The child is a static program of a few kilobytes that is assembled here and started from memory. It
 //! maps the arena and nothing else, can make no system call but to talk to its parent, and is replaced when
-//! it dies or runs away.
+//! it dies or runs away. Under QEMU there is no filter for system calls, as QEMU itself needs them: what
+//! runs there has to be decoded before.
 
 mod abi;
 pub mod control;
 mod elf;
+mod platform;
 mod process;
 mod runner;
 mod seccomp;
@@ -23,6 +26,7 @@ use kop_ops::Fault;
 
 use crate::arena::Arena;
 use crate::machine::{Machine, Stop};
+pub use platform::Platform;
 use process::{Answer, Process};
 
 /// Why there is no host engine here.
@@ -30,11 +34,14 @@ use process::{Answer, Process};
 pub enum HostError {
     /// The machine is of another kind.
     #[error(
-        "the host engine runs x86-64 code on Linux, and this is {} on {}: use the engine unicorn-x86_64",
+        "the host engine runs code on Linux on x86-64 or AArch64, and this is {} on {}: use the engines of Unicorn",
         std::env::consts::OS,
         std::env::consts::ARCH
     )]
     Unsupported,
+    /// The emulator is not installed.
+    #[error("there is no qemu-aarch64 in PATH: apt install qemu-user")]
+    NoEmulator,
     /// A system call of this process failed.
     #[error("could not {action}: {error}")]
     Os {
@@ -50,7 +57,7 @@ pub enum HostError {
     Spawn(io::Error),
     /// The child could not set itself up.
     #[error(
-        "the runner could not {step}: {error}; leave the sandbox this is in, or use the engine unicorn-x86_64"
+        "the runner could not {step}: {error}; leave the sandbox this is in, or use the engines of Unicorn"
     )]
     Setup {
         /// What it was to do.
@@ -59,9 +66,7 @@ pub enum HostError {
         error: io::Error,
     },
     /// The child ended before it was set up.
-    #[error(
-        "the runner ended too early ({0}); leave the sandbox this is in, or use the engine unicorn-x86_64"
-    )]
+    #[error("the runner ended too early ({0}); leave the sandbox this is in, or use the engines of Unicorn")]
     Died(ExitStatus),
 }
 
@@ -69,7 +74,7 @@ pub enum HostError {
 const ATTEMPTS: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// This CPU, with a child process to run code in. Creating one takes about a millisecond, a run about six
+/// A CPU, with a child process to run code in. Creating one takes about a millisecond, a run about six
 /// microseconds, one that faults twice that; dropping it ends the child.
 ///
 /// A run stops with these faults:
@@ -85,8 +90,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// [`Stop::at`] is known for all but a code that ran away or ended the child; for a single step trap it is
 /// the next instruction.
 ///
-/// Code finds SSE and x87 control registers as earlier code left them.
+/// Code finds SSE and x87 control registers as earlier code left them. On AArch64 the topmost byte of an address does not
+/// count, as for every process of Linux.
 pub struct HostMachine {
+    platform: Platform,
     arena: Arena,
     process: Option<Process>,
 }
@@ -101,17 +108,26 @@ impl HostMachine {
         AVAILABLE.get_or_init(|| Self::new().map(drop).map_err(|error| error.to_string())).clone()
     }
 
+    /// This CPU with an arena of zeroes.
+    ///
+    /// # Errors
+    /// When this is not Linux on x86-64 or AArch64, or does not let a child run.
+    pub fn new() -> Result<Self, HostError> {
+        let here = cfg!(target_os = "linux") && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+        if here { Self::on(Platform::NATIVE) } else { Err(HostError::Unsupported) }
+    }
+
     /// A machine with an arena of zeroes.
     ///
     /// # Errors
-    /// When this is not Linux on x86-64, or does not let a child run.
-    pub fn new() -> Result<Self, HostError> {
-        if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+    /// When the platform is not here, or a child may not run.
+    pub fn on(platform: Platform) -> Result<Self, HostError> {
+        if !cfg!(target_os = "linux") {
             return Err(HostError::Unsupported);
         }
         let arena = Arena::new().map_err(|error| HostError::Os { action: "create the arena", error })?;
-        let process = Process::start(arena.file())?;
-        Ok(Self { arena, process: Some(process) })
+        let process = Process::start(platform, arena.file())?;
+        Ok(Self { platform, arena, process: Some(process) })
     }
 
     /// The child, started if there is none.
@@ -126,12 +142,12 @@ impl HostMachine {
     /// A new child; failures that may pass, such as too many processes, are waited out.
     fn restart(&self) -> Result<Process, HostError> {
         for _ in 1..ATTEMPTS {
-            if let Ok(process) = Process::start(self.arena.file()) {
+            if let Ok(process) = Process::start(self.platform, self.arena.file()) {
                 return Ok(process);
             }
             thread::sleep(PAUSE);
         }
-        Process::start(self.arena.file())
+        Process::start(self.platform, self.arena.file())
     }
 
     /// Runs from `entry` once; `None` when the child ended before it took the request, so that the code has
@@ -144,7 +160,7 @@ impl HostMachine {
         };
         match answer {
             Answer::Returned => Some(Ok(())),
-            Answer::Faulted => Some(Err(control::stop(&self.arena))),
+            Answer::Faulted => Some(Err(control::stop(self.platform.arch(), &self.arena))),
             Answer::RanAway => {
                 self.process = None;
                 Some(Err(Stop { fault: Fault::RunAway, at: None }))
@@ -175,6 +191,13 @@ impl Machine for HostMachine {
         &mut self.arena
     }
 
+    fn forget_code(&mut self) {
+        // QEMU keeps translations by address and does not see what another process writes; a new one has none.
+        if self.platform.is_emulated() {
+            self.process = None;
+        }
+    }
+
     /// The runner comes back wherever the code returns to it; the address of the exit is not looked at.
     fn run(&mut self, entry: u64, _exit: u64) -> Result<(), Stop> {
         let outcome = (0..ATTEMPTS).find_map(|_| self.attempt(entry));
@@ -186,7 +209,7 @@ impl HostError {
     fn stop(&self) -> Stop {
         let errno = match self {
             Self::Os { error, .. } | Self::Spawn(error) | Self::Setup { error, .. } => error.raw_os_error(),
-            Self::Unsupported | Self::Died(_) => None,
+            Self::Unsupported | Self::NoEmulator | Self::Died(_) => None,
         };
         Stop { fault: errno.map_or(NO_CHILD, |errno| Fault::Other(-errno)), at: None }
     }

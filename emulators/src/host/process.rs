@@ -12,8 +12,8 @@ use std::sync::{LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::HostError;
 use super::runner::Program;
+use super::{HostError, Platform};
 
 /// How often the watchdog looks.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -48,15 +48,14 @@ pub(super) enum Answer {
 }
 
 impl Process {
-    /// Starts a child that runs code in the memory file `arena`.
-    pub(super) fn start(arena: BorrowedFd<'_>) -> Result<Self, HostError> {
+    /// Starts a child that runs code of `platform` in the memory file `arena`.
+    pub(super) fn start(platform: Platform, arena: BorrowedFd<'_>) -> Result<Self, HostError> {
         let os = |action| move |error| HostError::Os { action, error };
-        let runner = Runner::get()?;
+        let runner = Runner::get(platform)?;
         let (requests_end, requests) = io::pipe().map_err(os("create a pipe"))?;
         let (answers, answers_end) = io::pipe().map_err(os("create a pipe"))?;
-        let mut command = Command::new(format!("/proc/self/fd/{}", runner.file.as_raw_fd()));
+        let mut command = platform.command(runner.file.as_raw_fd())?;
         command
-            .arg0("kop-host")
             .env_clear()
             .process_group(0) // a terminal's signals are for the parent alone
             .stdin(requests_end.try_clone().map_err(os("duplicate a descriptor"))?)
@@ -167,15 +166,17 @@ struct Runner {
 }
 
 impl Runner {
-    fn get() -> Result<&'static Self, HostError> {
-        static RUNNER: OnceLock<Runner> = OnceLock::new();
-        if let Some(runner) = RUNNER.get() {
+    fn get(platform: Platform) -> Result<&'static Self, HostError> {
+        static RUNNERS: [OnceLock<Runner>; Platform::ALL.len()] =
+            [const { OnceLock::new() }; Platform::ALL.len()];
+        let slot = &RUNNERS[platform as usize];
+        if let Some(runner) = slot.get() {
             return Ok(runner);
         }
-        let Program { file, steps } = Program::new();
+        let Program { file, steps } = Program::new(platform);
         let file =
             sealed(&file).map_err(|error| HostError::Os { action: "put the runner into memory", error })?;
-        Ok(RUNNER.get_or_init(|| Runner { file, steps }))
+        Ok(slot.get_or_init(|| Runner { file, steps }))
     }
 }
 
@@ -242,14 +243,14 @@ mod tests {
         let file = memory_file(libc::MFD_CLOEXEC).expect("memfd works on Linux");
         let read_only = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("/proc is mounted");
         let read_only = OwnedFd::from(read_only);
-        let error = Process::start(read_only.as_fd()).err().expect("it cannot be written");
+        let error = Process::start(Platform::NATIVE, read_only.as_fd()).err().expect("it cannot be written");
         assert!(error.to_string().contains("could not map Rows: Permission denied"), "{error}");
     }
 
     #[test]
     fn a_dead_child_is_told_by_its_silence() {
         let arena = Arena::new().expect("memfd works on Linux");
-        let mut process = Process::start(arena.file()).expect("children run here");
+        let mut process = Process::start(Platform::NATIVE, arena.file()).expect("children run here");
         process.child.kill().expect("the child is ours");
         for _ in 0..3 {
             assert_eq!(process.call(0x4000_0000), Answer::Vanished);

@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use super::abi::nr;
+use kop_ops::Arch;
+
+use super::abi::{audit_arch, calls};
 
 /// Instructions in the filter.
 pub(super) const LENGTH: u64 = 13;
@@ -15,7 +17,6 @@ const JUMP_IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JUMP_IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
-const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
 const RET_TRAP: u32 = 0x0003_0000;
 const RET_ALLOW: u32 = 0x7fff_0000;
 
@@ -40,19 +41,20 @@ struct Insn {
 /// The filter that allows system calls from `code`, as the kernel's array of `struct sock_filter`.
 ///
 /// The kernel tells the address behind the instruction, so `code` has to start before the first one.
-pub(super) fn filter(code: Range<u32>) -> Vec<u8> {
+pub(super) fn filter(arch: Arch, code: Range<u32>) -> Vec<u8> {
+    let nr = calls(arch);
     let program: [Insn; LENGTH as usize] = [
         load(ARCH),
-        unless(1, JUMP_IF_EQUAL, AUDIT_ARCH_X86_64, TRAP),
+        unless(1, JUMP_IF_EQUAL, audit_arch(arch), TRAP),
         load(INSTRUCTION_POINTER + 4),
         unless(3, JUMP_IF_EQUAL, 0, TRAP),
         load(INSTRUCTION_POINTER),
         unless(5, JUMP_IF_AT_LEAST, code.start, TRAP),
         when(6, JUMP_IF_AT_LEAST, code.end, TRAP),
         load(NUMBER),
-        when(8, JUMP_IF_EQUAL, nr::READ, ALLOW),
-        when(9, JUMP_IF_EQUAL, nr::WRITE, ALLOW),
-        when(10, JUMP_IF_EQUAL, nr::EXIT_GROUP, ALLOW),
+        when(8, JUMP_IF_EQUAL, nr.read, ALLOW),
+        when(9, JUMP_IF_EQUAL, nr.write, ALLOW),
+        when(10, JUMP_IF_EQUAL, nr.exit_group, ALLOW),
         Insn { code: RETURN, skip: [0, 0], k: RET_TRAP },
         Insn { code: RETURN, skip: [0, 0], k: RET_ALLOW },
     ];

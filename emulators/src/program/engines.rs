@@ -3,6 +3,8 @@
 
 use kop_ops::Arch;
 
+#[cfg(any(feature = "unicorn", feature = "native"))]
+use super::native::NativeProgramEngine;
 use super::{ProgramEngine, Runs};
 use crate::kernel;
 use crate::spec::SpecEngine;
@@ -64,6 +66,12 @@ pub const PROGRAM_ENGINES: &[ProgramEngineKind] = &[
         make: host,
     },
     ProgramEngineKind {
+        name: "qemu-aarch64",
+        runs: Runs::Code(Arch::Aarch64),
+        through: "qemu-user, an emulated process on AArch64",
+        make: qemu_aarch64,
+    },
+    ProgramEngineKind {
         name: kernel::NAME,
         runs: Runs::Ebpf,
         through: "bpf(2): the running kernel's verifier and JIT",
@@ -78,7 +86,7 @@ pub fn find(name: &str) -> Option<&'static ProgramEngineKind> {
 
 #[cfg(feature = "unicorn")]
 fn unicorn_x86_64() -> Result<Box<dyn ProgramEngine>, String> {
-    use super::{native::NativeProgramEngine, x86_64::X86_64};
+    use super::x86_64::X86_64;
     let machine = crate::unicorn::ProgramMachine::new(Arch::X86_64)?;
     let capabilities = crate::unicorn::capabilities(Arch::X86_64);
     Ok(Box::new(NativeProgramEngine::<_, X86_64>::new("unicorn-x86_64", machine, capabilities)))
@@ -86,7 +94,7 @@ fn unicorn_x86_64() -> Result<Box<dyn ProgramEngine>, String> {
 
 #[cfg(feature = "unicorn")]
 fn unicorn_aarch64() -> Result<Box<dyn ProgramEngine>, String> {
-    use super::{aarch64::Aarch64, native::NativeProgramEngine};
+    use super::aarch64::Aarch64;
     let machine = crate::unicorn::ProgramMachine::new(Arch::Aarch64)?;
     let capabilities = crate::unicorn::capabilities(Arch::Aarch64);
     Ok(Box::new(NativeProgramEngine::<_, Aarch64>::new("unicorn-aarch64", machine, capabilities)))
@@ -104,15 +112,38 @@ fn unicorn_aarch64() -> Result<Box<dyn ProgramEngine>, String> {
 
 #[cfg(feature = "native")]
 fn host() -> Result<Box<dyn ProgramEngine>, String> {
-    use super::{native::NativeProgramEngine, x86_64::X86_64};
     let machine = crate::host::HostMachine::new().map_err(|error| error.to_string())?;
     let capabilities = crate::engines::host_capabilities();
-    Ok(Box::new(NativeProgramEngine::<_, X86_64>::new("host", machine, capabilities)))
+    Ok(match crate::engines::HOST {
+        Arch::X86_64 => {
+            Box::new(NativeProgramEngine::<_, super::x86_64::X86_64>::new("host", machine, capabilities))
+        }
+        Arch::Aarch64 => {
+            Box::new(NativeProgramEngine::<_, super::aarch64::Aarch64>::new("host", machine, capabilities))
+        }
+    })
+}
+
+#[cfg(feature = "native")]
+fn qemu_aarch64() -> Result<Box<dyn ProgramEngine>, String> {
+    let machine = crate::host::HostMachine::on(crate::host::Platform::QemuAarch64);
+    let machine = machine.map_err(|error| error.to_string())?;
+    let capabilities = crate::engines::qemu_capabilities();
+    Ok(Box::new(NativeProgramEngine::<_, super::aarch64::Aarch64>::new(
+        "qemu-aarch64",
+        machine,
+        capabilities,
+    )))
 }
 
 #[cfg(not(feature = "native"))]
 fn host() -> Result<Box<dyn ProgramEngine>, String> {
     Err("built without it: enable the cargo feature `native`".to_owned())
+}
+
+#[cfg(not(feature = "native"))]
+fn qemu_aarch64() -> Result<Box<dyn ProgramEngine>, String> {
+    host()
 }
 
 #[cfg(test)]

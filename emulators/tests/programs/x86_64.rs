@@ -1,88 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Compiled programs on the engines that run them: what engines promise, shown with code written by hand.
+//! Code for x86-64.
 
-use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
-use kop_ops::code::{Mark, runtime};
-use kop_ops::ebpf::Insn;
-use kop_ops::state::Registers;
+use kop_ops::code::runtime;
 use kop_ops::x86_64::{Assembler, Cond, Gpr, Mem, Size};
-use kop_ops::{Access, Arch, Code, Fault, Features, Flow, Object, Program, ProgramKind, Slot};
-use kop_semantics::world::Input;
-use kop_semantics::world::helpers::HelperSet;
-use kop_semantics::{Image, Outcome, Run, Trap, World};
+use kop_ops::{Access, Arch, Code, Fault, Slot};
+use kop_semantics::{Trap, World};
 
-/// Code whose instructions are numbered as they are written.
+use super::{code, engines, image, registers, run, run_conforming, run_in};
+
 fn x86_64(write: impl FnOnce(&mut Assembler)) -> Code {
     let mut a = Assembler::new();
     write(&mut a);
-    let code = a.finish().expect("it has an encoding");
-    let marks = (0..).zip(&code.insns).map(|(index, insn)| Mark { offset: insn.0 as u32, index }).collect();
-    Code {
-        arch: Arch::X86_64,
-        bytes: code.bytes,
-        entry: 0,
-        marks,
-        helpers: vec![5, 1000],
-        features: Features::NONE,
-        guarded: false,
-        observing: false,
-        sites: Vec::new(),
-    }
-}
-
-/// An object whose programs are never looked at.
-fn object(programs: usize) -> Object {
-    let flow = Flow::new(vec![Insn::mov64(kop_ops::ebpf::Reg::R0, 0), Insn::Exit]).expect("it is sound");
-    let program = |i| Program { name: format!("program{i}"), kind: ProgramKind::Raw, flow: flow.clone() };
-    Object { programs: (0..programs).map(program).collect(), ..Object::default() }
-}
-
-fn image(slot: Slot) -> Image {
-    let mut image = Image::zeroed(slot, 24, 4096 + 40);
-    for (i, (_, bytes)) in image.regions_mut().enumerate() {
-        bytes.fill(0x11 * (i as u8 + 1));
-    }
-    image
-}
-
-/// Registers with the places of a slot: r1 the window, r2 the context, r3 the maps, r4 a number.
-fn registers(slot: Slot) -> Registers {
-    let mut registers = [0; 11];
-    registers[1..5].copy_from_slice(&[slot.window(), slot.context(), slot.maps(), 0x1234_5678_9abc_def0]);
-    registers[10] = slot.stack_end();
-    registers
-}
-
-fn run_in(slot: Slot, engine: &mut dyn ProgramEngine, codes: &[Code]) -> Outcome {
-    let (object, image, registers) = (object(codes.len()), image(slot), registers(slot));
-    let world = World::default();
-    let run = Run {
-        object: &object,
-        entry: 0,
-        world: &world,
-        image: &image,
-        registers: &registers,
-        fuel: 1_000_000,
-    };
-    let job = Job { run, codes };
-    engine.admits(&job).expect("it runs such code");
-    engine.run(&job)
-}
-
-fn run(engine: &mut dyn ProgramEngine, code: &Code) -> Outcome {
-    run_in(Slot::of_batch(2), engine, std::slice::from_ref(code))
-}
-
-/// Every engine for code of an architecture that is here.
-fn engines(arch: Arch) -> Vec<Box<dyn ProgramEngine>> {
-    let mut engines = Vec::new();
-    for kind in PROGRAM_ENGINES.iter().filter(|kind| kind.runs == Runs::Code(arch)) {
-        match kind.make() {
-            Ok(engine) => engines.push(engine),
-            Err(reason) => eprintln!("{} is absent: {reason}", kind.name),
-        }
-    }
-    engines
+    let assembled = a.finish().expect("it has an encoding");
+    code(Arch::X86_64, assembled.bytes, assembled.insns.iter().map(|insn| insn.0))
 }
 
 fn register(number: i32) -> Mem {
@@ -295,17 +225,8 @@ fn framed(a: &mut Assembler, write: impl FnOnce(&mut Assembler)) {
     a.ret();
 }
 
-/// A world whose helper 5 returns its first argument.
-fn conforming(object: &Object, slot: Slot) -> (World, Image) {
-    let input = Input { helpers: HelperSet::Conformance, ..Input::default() };
-    World::new(object, 0, slot, &input).expect("the input suits a raw program")
-}
-
 #[test]
 fn helpers_answer_and_clobber_what_they_may() {
-    let slot = Slot::default();
-    let object = object(1);
-    let (world, image) = conforming(&object, slot);
     let preserved = [Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::R15];
     let clobbered = [Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::Rcx, Gpr::R8, Gpr::R9, Gpr::R10, Gpr::R11];
     for by_register in [false, true] {
@@ -340,16 +261,7 @@ fn helpers_answer_and_clobber_what_they_may() {
             });
         });
         for mut engine in engines(Arch::X86_64) {
-            let registers = world.registers();
-            let run = Run {
-                object: &object,
-                entry: 0,
-                world: &world,
-                image: &image,
-                registers: &registers,
-                fuel: 9,
-            };
-            let outcome = engine.run(&Job { run, codes: std::slice::from_ref(&code) });
+            let outcome = run_conforming(engine.as_mut(), &code, 9);
             assert_eq!(outcome.end, Ok(1000), "{}", engine.name());
         }
     }
@@ -357,8 +269,6 @@ fn helpers_answer_and_clobber_what_they_may() {
 
 #[test]
 fn helpers_that_are_called_for_ever_run_away() {
-    let object = object(1);
-    let (world, image) = conforming(&object, Slot::default());
     let code = x86_64(|a| {
         framed(a, |a| {
             let top = a.label();
@@ -368,16 +278,7 @@ fn helpers_that_are_called_for_ever_run_away() {
         });
     });
     for mut engine in engines(Arch::X86_64) {
-        let registers = world.registers();
-        let run = Run {
-            object: &object,
-            entry: 0,
-            world: &world,
-            image: &image,
-            registers: &registers,
-            fuel: 2000,
-        };
-        let outcome = engine.run(&Job { run, codes: std::slice::from_ref(&code) });
+        let outcome = run_conforming(engine.as_mut(), &code, 2000);
         let trap = Trap { fault: Fault::RunAway, program: 0, at: Some(2) };
         assert_eq!(outcome.end, Err(trap), "{}", engine.name());
     }

@@ -1,22 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The part of Linux's x86-64 system call interface that the runner uses, as numbers, so that it is built the
-//! same on every host (Linux `include/uapi`, `arch/x86/include/uapi/asm`).
+//! The part of Linux's system call interface that runners use, as numbers, so that they are built the same on every host
+//! (Linux `include/uapi`). One file per architecture has what differs, mirrored.
 
-/// Numbers of system calls (`asm/unistd_64.h`).
-pub(super) mod nr {
-    pub const READ: u32 = 0;
-    pub const WRITE: u32 = 1;
-    pub const MMAP: u32 = 9;
-    pub const MUNMAP: u32 = 11;
-    pub const RT_SIGACTION: u32 = 13;
-    pub const SIGALTSTACK: u32 = 131;
-    pub const PRCTL: u32 = 157;
-    pub const EXIT_GROUP: u32 = 231;
-    pub const CLOSE_RANGE: u32 = 436;
+pub mod aarch64;
+pub mod x86_64;
+
+use kop_ops::Arch;
+
+/// The numbers of system calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Calls {
+    pub read: u32,
+    pub write: u32,
+    pub mmap: u32,
+    pub munmap: u32,
+    pub rt_sigaction: u32,
+    pub sigaltstack: u32,
+    pub prctl: u32,
+    pub exit_group: u32,
+    pub close_range: u32,
+}
+
+/// The numbers of an architecture.
+pub const fn calls(arch: Arch) -> Calls {
+    match arch {
+        Arch::X86_64 => x86_64::CALLS,
+        Arch::Aarch64 => aarch64::CALLS,
+    }
+}
+
+/// `AUDIT_ARCH_*` of an architecture (`linux/audit.h`).
+pub const fn audit_arch(arch: Arch) -> u32 {
+    match arch {
+        Arch::X86_64 => 0xc000_003e,
+        Arch::Aarch64 => 0xc000_00b7,
+    }
+}
+
+/// The end of the addresses that a process can map, with four-level page tables.
+pub const fn task_size(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 => 0x7fff_ffff_f000,
+        Arch::Aarch64 => 0xffff_ffff_f000,
+    }
 }
 
 /// Options of prctl(2) (`linux/prctl.h`).
-pub(super) mod pr {
+pub mod pr {
     pub const SET_PDEATHSIG: u64 = 1;
     pub const SET_DUMPABLE: u64 = 4;
     pub const SET_NAME: u64 = 15;
@@ -25,7 +55,7 @@ pub(super) mod pr {
 }
 
 /// Protections and flags of mmap(2) (`asm-generic/mman-common.h`).
-pub(super) mod map {
+pub mod map {
     pub const PROT_READ: u64 = 1;
     pub const PROT_WRITE: u64 = 2;
     pub const PROT_EXEC: u64 = 4;
@@ -35,8 +65,8 @@ pub(super) mod map {
     pub const ANONYMOUS: u64 = 0x20;
 }
 
-/// Signals and what comes with them (`asm/signal.h`, `asm-generic/siginfo.h`, `asm/ucontext.h`).
-pub(super) mod sig {
+/// Signals and what comes with them (`asm-generic/signal.h`, `asm-generic/siginfo.h`).
+pub mod sig {
     pub const ILL: i32 = 4;
     pub const TRAP: i32 = 5;
     pub const BUS: i32 = 7;
@@ -62,26 +92,7 @@ pub(super) mod sig {
     pub const SI_CODE: i32 = 8;
     /// Offset of `si_addr` in `siginfo_t`.
     pub const SI_ADDR: i32 = 16;
-    /// Offsets in `ucontext_t` of the registers in its `mcontext_t`.
-    pub const UC_RIP: i32 = 40 + 16 * 8;
-    /// Of the error code that the processor pushed.
-    pub const UC_ERR: i32 = 40 + 19 * 8;
-    /// Of the exception's vector.
-    pub const UC_TRAPNO: i32 = 40 + 20 * 8;
 }
-
-/// Exceptions of the processor (Intel SDM vol. 3, section 7.15).
-pub(super) mod vector {
-    /// `int3`; the saved instruction pointer is behind it.
-    pub const BREAKPOINT: u64 = 3;
-    /// Bit of a page fault's error code: the access was a write.
-    pub const PAGE_FAULT_WRITE: u64 = 1 << 1;
-    /// Bit of a page fault's error code: the access was an instruction fetch.
-    pub const PAGE_FAULT_FETCH: u64 = 1 << 4;
-}
-
-/// The end of the addresses that a process can map with four-level page tables.
-pub(super) const TASK_SIZE: u64 = 0x7fff_ffff_f000;
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod tests {
@@ -92,16 +103,17 @@ mod tests {
     /// Everything agrees with the C library's headers.
     #[test]
     fn numbers_are_the_c_library_s() {
+        let nr = calls(Arch::X86_64);
         let calls = [
-            (nr::READ, libc::SYS_read),
-            (nr::WRITE, libc::SYS_write),
-            (nr::MMAP, libc::SYS_mmap),
-            (nr::MUNMAP, libc::SYS_munmap),
-            (nr::RT_SIGACTION, libc::SYS_rt_sigaction),
-            (nr::SIGALTSTACK, libc::SYS_sigaltstack),
-            (nr::PRCTL, libc::SYS_prctl),
-            (nr::EXIT_GROUP, libc::SYS_exit_group),
-            (nr::CLOSE_RANGE, libc::SYS_close_range),
+            (nr.read, libc::SYS_read),
+            (nr.write, libc::SYS_write),
+            (nr.mmap, libc::SYS_mmap),
+            (nr.munmap, libc::SYS_munmap),
+            (nr.rt_sigaction, libc::SYS_rt_sigaction),
+            (nr.sigaltstack, libc::SYS_sigaltstack),
+            (nr.prctl, libc::SYS_prctl),
+            (nr.exit_group, libc::SYS_exit_group),
+            (nr.close_range, libc::SYS_close_range),
         ];
         for (ours, theirs) in calls {
             assert_eq!(i64::from(ours), theirs);
@@ -139,8 +151,11 @@ mod tests {
             assert_eq!(ours, theirs);
         }
         let gregs = offset_of!(libc::ucontext_t, uc_mcontext) + offset_of!(libc::mcontext_t, gregs);
-        let registers =
-            [(sig::UC_RIP, libc::REG_RIP), (sig::UC_ERR, libc::REG_ERR), (sig::UC_TRAPNO, libc::REG_TRAPNO)];
+        let registers = [
+            (x86_64::UC_PC, libc::REG_RIP),
+            (x86_64::UC_ERR, libc::REG_ERR),
+            (x86_64::UC_TRAPNO, libc::REG_TRAPNO),
+        ];
         for (ours, theirs) in registers {
             assert_eq!(ours as usize, gregs + 8 * theirs as usize);
         }
