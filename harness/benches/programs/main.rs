@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What our JIT is worth on `corpus/programs`: compile time, code size and run time against the kernel's JIT and rbpf's.
 //!
-//! * Compile time is that of [`kop_jit::compile`], unguarded, and of rbpf's `jit_compile`, which also maps a page for the code.
+//! * Compile time is that of [`kop_jit::compile`], unguarded, alone and with decoding and checking the flow before it, and that of rbpf's
+//!   `jit_compile`, which also allocates a page for the code and makes it executable.
 //! * Code size is that of our code, the kernel's image of the same program, and rbpf's code.
 //! * Run time is measured for programs without helpers and maps, on their packets. Our code, guarded and not, the kernel's image and rbpf's
 //!   code are called in a loop in the child process of the host engine, less a function that only returns; the kernel runs the

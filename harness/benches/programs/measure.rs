@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Measuring: ways to do the same take turns, and their times become medians with spreads.
 
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use kop_emulators::rbpf::RbpfJit;
-use kop_ops::ebpf::encode_program;
+use kop_ops::ebpf::{decode_program, encode_program};
+use kop_ops::{Flow, Program};
 use serde::Serialize;
 
 use crate::corpus::Sample;
@@ -63,12 +65,36 @@ pub struct Row {
     pub name: String,
     /// Its instructions.
     pub insns: usize,
-    /// Compile time of ours and of rbpf's.
-    pub compile: [Times; 2],
-    /// Bytes of our code, guarded code, the kernel's image and rbpf's code.
-    pub size: [Result<usize, String>; 4],
+    /// Compile times.
+    pub compile: Compile,
+    /// Bytes of code.
+    pub size: Sizes,
     /// Run time, where it is measured.
     pub run: Option<Run>,
+}
+
+/// Compile times.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compile {
+    /// Our JIT on a program whose flow is checked.
+    pub own: Times,
+    /// The same from bytecode: decoding, checking the flow, compiling.
+    pub own_from_bytes: Times,
+    /// rbpf's JIT, from bytecode that it has verified.
+    pub rbpf: Times,
+}
+
+/// Bytes of code.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sizes {
+    /// Ours, unguarded.
+    pub own: Result<usize, String>,
+    /// Ours, guarded.
+    pub guarded: Result<usize, String>,
+    /// The kernel's.
+    pub kernel: Result<usize, String>,
+    /// rbpf's.
+    pub rbpf: Result<usize, String>,
 }
 
 /// Run times of a call, less what an empty call takes.
@@ -89,29 +115,34 @@ pub struct Run {
 /// Measures compile time and code size.
 pub fn compile(sample: &Sample, setup: &Setup, rounds: Rounds) -> Row {
     let bytes = encode_program(sample.program().flow.insns());
-    let own = setup.compile(sample, false);
-    let sizes = [
-        own.as_ref().map(|code| code.bytes.len()).map_err(Clone::clone),
-        setup.compile(sample, true).map(|code| code.bytes.len()),
-        sample.kernel_image(setup).map(|image| image.bytes.len()),
-        sample.rbpf_code().map(<[u8]>::len),
-    ];
+    let own = setup.compile(sample.program(), sample, false);
+    let size = Sizes {
+        own: own.as_ref().map(|code| code.bytes.len()).map_err(Clone::clone),
+        guarded: setup.compile(sample.program(), sample, true).map(|code| code.bytes.len()),
+        kernel: sample.kernel_image(setup).map(|image| image.bytes.len()),
+        rbpf: sample.rbpf_code().map(<[u8]>::len),
+    };
+    let compile = |program: &Program| drop(black_box(setup.compile(program, sample, false)));
+    let from_bytes = || {
+        let insns = decode_program(black_box(&bytes)).expect("it was encoded from instructions");
+        let flow = Flow::new(insns).expect("it is a program");
+        compile(&Program { name: String::new(), kind: sample.program().kind, flow });
+    };
     let mut ways: Vec<Way> = vec![
-        own.map(|_| -> Box<dyn FnMut(u32) -> Duration + '_> {
-            Box::new(|times| time(times, || drop(std::hint::black_box(setup.compile(sample, false)))))
-        }),
+        own.clone().map(|_| Box::new(|times| time(times, || compile(sample.program()))) as Box<_>),
+        own.map(|_| Box::new(|times| time(times, from_bytes)) as Box<_>),
         sample.rbpf_code().and_then(|_| {
             let mut jit = RbpfJit::new(&bytes)?;
             Ok(Box::new(move |times| time(times, || jit.compile().expect("it compiled before"))) as Box<_>)
         }),
     ];
     let times = interleaved(&mut ways, rounds);
-    let [own, rbpf] = times.try_into().expect("two ways went in");
+    let [own, own_from_bytes, rbpf] = times.try_into().expect("three ways went in");
     Row {
         name: sample.name.clone(),
         insns: sample.program().flow.insns().len(),
-        compile: [own, rbpf],
-        size: sizes,
+        compile: Compile { own, own_from_bytes, rbpf },
+        size,
         run: None,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::measure::{Row, Run, Spread, Times};
+use crate::measure::{Row, Run, Sizes, Spread, Times};
 use crate::ways::Setup;
 
 /// What compiling 1,000 instructions may take, in microseconds.
@@ -15,63 +15,69 @@ const WANTED_COMPILE: f64 = 20.0;
 pub fn compile_heading() {
     println!("\ncompile time in microseconds per 1,000 instructions; code in bytes, and others' by ours\n");
     println!(
-        "{:16} {:>6} {:>20} {:>12} {:>8} {:>8} {:>8} {:>8}",
-        "program", "insns", "compile", "rbpf", "code", "guarded", "kernel", "rbpf"
+        "{:16} {:>6} {:>18} {:>12} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "program", "insns", "compile", "from bytes", "rbpf", "code", "guarded", "kernel", "rbpf"
     );
 }
 
 /// A line of it.
 pub fn compile_row(row: &Row) {
-    let thousands = row.insns as f64 / 1e6;
+    // A nanosecond an instruction is a microsecond for 1,000.
     let scaled = |times: &Times| {
-        times
-            .as_ref()
-            .ok()
-            .map(|times| Spread::of(&times.iter().map(|t| t / 1e9 / thousands * 1e3).collect::<Vec<_>>()))
+        let times = times.as_ref().ok()?;
+        Some(Spread::of(&times.iter().map(|time| time / row.insns as f64).collect::<Vec<_>>()))
     };
-    let own = row.size[0].as_ref().ok().map(|size| *size as f64);
-    let by_own = |size: &Result<usize, String>| {
-        let size = *size.as_ref().ok()? as f64;
-        Some(format!("{:.2}", size / own?))
-    };
+    let median = |times| text(scaled(times).map(|spread| format!("{:.1}", spread.median)));
+    let by_own = |size| text(ratio_of_sizes(size, &row.size.own).map(|ratio| format!("{ratio:.2}")));
     println!(
-        "{:16} {:6} {:>20} {:>12} {:>8} {:>8} {:>8} {:>8}",
+        "{:16} {:6} {:>18} {:>12} {:>8} {:>8} {:>8} {:>8} {:>8}",
         row.name,
         row.insns,
-        text(scaled(&row.compile[0]).map(|spread| show(spread, 1))),
-        text(scaled(&row.compile[1]).map(|spread| format!("{:.1}", spread.median))),
-        text(own.map(|size| size.to_string())),
-        text(by_own(&row.size[1])),
-        text(by_own(&row.size[2])),
-        text(by_own(&row.size[3])),
+        text(scaled(&row.compile.own).map(|spread| show(spread, 1))),
+        median(&row.compile.own_from_bytes),
+        median(&row.compile.rbpf),
+        text(row.size.own.as_ref().ok().map(usize::to_string)),
+        by_own(&row.size.guarded),
+        by_own(&row.size.kernel),
+        by_own(&row.size.rbpf),
     );
 }
 
 /// Its last lines: what holds for all programs.
 pub fn compile_summary(rows: &[Row]) {
-    let total = |of: fn(&Row) -> f64| rows.iter().map(of).sum::<f64>();
-    let insns = total(|row| row.insns as f64);
-    let time = total(|row| row.compile[0].as_ref().map_or(0.0, |times| Spread::of(times).median));
-    let own = |row: &Row| Some(*row.size[0].as_ref().ok()? as f64);
-    let ratios = |index: usize| -> Vec<f64> {
-        rows.iter().filter_map(|row| Some(*row.size[index].as_ref().ok()? as f64 / own(row)?)).collect()
+    let insns: usize = rows.iter().map(|row| row.insns).sum();
+    let per_thousand = |of: fn(&Row) -> &Times| {
+        let medians = rows.iter().filter_map(|row| Some(Spread::of(of(row).as_ref().ok()?).median));
+        medians.sum::<f64>() / insns as f64
     };
-    let faster: Vec<f64> =
-        rows.iter().filter_map(|row| ratio(&row.compile[1], &row.compile[0])).map(|s| s.median).collect();
-    println!();
+    let sizes = |of: fn(&Row) -> &Result<usize, String>| -> String {
+        mean(&rows.iter().filter_map(|row| ratio_of_sizes(of(row), &row.size.own)).collect::<Vec<_>>())
+    };
+    let times: Vec<f64> = rows
+        .iter()
+        .filter_map(|row| ratio(&row.compile.rbpf, &row.compile.own))
+        .map(|spread| spread.median)
+        .collect();
     println!(
-        "compile time over all {insns:.0} instructions: {:.1} us per 1,000 (below {WANTED_COMPILE} is wanted)",
-        time / insns
+        "\nall {insns} instructions: {:.1} us per 1,000 (below {WANTED_COMPILE} is wanted), from bytes {:.1} us",
+        per_thousand(|row| &row.compile.own),
+        per_thousand(|row| &row.compile.own_from_bytes)
     );
-    println!("geometric means: rbpf compiles {} as long as ours", mean(&faster));
     println!(
-        "geometric means by our code: guarded {}, the kernel's {}, rbpf's {}",
-        mean(&ratios(1)),
-        mean(&ratios(2)),
-        mean(&ratios(3))
+        "geometric means by ours: rbpf's compile time {}; code: guarded {}, the kernel's {}, rbpf's {}",
+        mean(&times),
+        sizes(|row| &row.size.guarded),
+        sizes(|row| &row.size.kernel),
+        sizes(|row| &row.size.rbpf)
     );
-    let reasons = rows.iter().flat_map(|row| row.size.iter().filter_map(|size| size.as_ref().err()));
-    print_reasons(reasons);
+    print_reasons(rows.iter().flat_map(|row| {
+        let Sizes { own, guarded, kernel, rbpf } = &row.size;
+        [own, guarded, kernel, rbpf].into_iter().filter_map(|size| size.as_ref().err())
+    }));
+}
+
+fn ratio_of_sizes(size: &Result<usize, String>, by: &Result<usize, String>) -> Option<f64> {
+    Some(*size.as_ref().ok()? as f64 / *by.as_ref().ok()? as f64)
 }
 
 /// The head of the second table.

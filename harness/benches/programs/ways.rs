@@ -82,11 +82,11 @@ impl Setup {
         }
     }
 
-    /// Compiles a program with our JIT.
+    /// Compiles the program of a sample with our JIT.
     ///
     /// # Errors
     /// Why it does not compile.
-    pub fn compile(&self, sample: &Sample, guarded: bool) -> Result<Code, String> {
+    pub fn compile(&self, program: &Program, sample: &Sample, guarded: bool) -> Result<Code, String> {
         let options = Options {
             arch: Arch::X86_64,
             features: self.features,
@@ -97,14 +97,16 @@ impl Setup {
             emits: true,
             addresses: &sample.addresses,
         };
-        kop_jit::compile(sample.program(), &options).map_err(|error| error.to_string())
+        kop_jit::compile(program, &options).map_err(|error| error.to_string())
     }
 
     /// The ways to run a program, in the order of [`crate::measure::Run`]'s fields.
     pub fn calls(&self, sample: &Sample) -> [Result<Call, String>; 5] {
         [
-            self.compile(sample, false).and_then(|code| self.native(&code.bytes, code.entry, BLOCK)),
-            self.compile(sample, true).and_then(|code| self.native(&code.bytes, code.entry, BLOCK)),
+            self.compile(sample.program(), sample, false)
+                .and_then(|code| self.native(&code.bytes, code.entry, BLOCK)),
+            self.compile(sample.program(), sample, true)
+                .and_then(|code| self.native(&code.bytes, code.entry, BLOCK)),
             sample.kernel_image(self).and_then(|image| {
                 let bytes = image.relocated(|_| unreachable!("the program has no maps"));
                 self.native(&bytes.map_err(|error| error.to_string())?, 0, XDP_BUFF)
