@@ -9,9 +9,9 @@ pub enum Rule {
     /// 64-bit unsigned and equality jumps zero-extend their immediate.
     #[error("negative-jump-immediate: rbpf zero-extends the immediate of 64-bit unsigned and equality jumps")]
     NegativeJumpImmediate,
-    /// MOD32 by a register that is zero keeps the upper half of its destination.
-    #[error("mod32-by-register: rbpf keeps the upper half when the divisor is zero")]
-    Mod32ByRegister,
+    /// MOD32 by zero, in a register or as the immediate, keeps the upper half of its destination.
+    #[error("mod32-by-zero: rbpf keeps the upper half when the divisor is zero")]
+    Mod32ByZero,
     /// The offset that makes sdiv, smod and movsx of div, mod and mov is ignored.
     #[error("alu-offset: rbpf runs sdiv, smod and movsx as div, mod and mov")]
     AluOffset,
@@ -57,8 +57,8 @@ fn broken(insn: &Insn) -> Option<Rule> {
         Insn::Alu {
             op: AluOp::SDiv | AluOp::SMod | AluOp::MovSx8 | AluOp::MovSx16 | AluOp::MovSx32, ..
         } => Some(Rule::AluOffset),
-        Insn::Alu { op: AluOp::Mod, width: Width::W32, src: Operand::Reg(_), .. } => {
-            Some(Rule::Mod32ByRegister)
+        Insn::Alu { op: AluOp::Mod, width: Width::W32, src: Operand::Reg(_) | Operand::Imm(0), .. } => {
+            Some(Rule::Mod32ByZero)
         }
         Insn::Jump {
             cond: Cond::Eq | Cond::Ne | Cond::Gt | Cond::Ge | Cond::Lt | Cond::Le,
@@ -94,7 +94,8 @@ mod tests {
             (Insn::jump(Cond::Set, r0, -5, 0), None),
             (Insn::jump32(Cond::Eq, r0, -1, 0), None),
             (Insn::jump(Cond::Eq, r0, 1, -3), Some(Rule::BackwardJump)),
-            (Insn::alu32(AluOp::Mod, r0, r1), Some(Rule::Mod32ByRegister)),
+            (Insn::alu32(AluOp::Mod, r0, r1), Some(Rule::Mod32ByZero)),
+            (Insn::alu32(AluOp::Mod, r0, 0), Some(Rule::Mod32ByZero)),
             (Insn::alu64(AluOp::Mod, r0, r1), None),
             (Insn::alu32(AluOp::Mod, r0, 7), None),
             (Insn::alu64(AluOp::SDiv, r0, r1), Some(Rule::AluOffset)),
