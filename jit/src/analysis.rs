@@ -3,7 +3,7 @@
 //! call. Two passes over the instructions, no fixpoints.
 
 use kop_ops::ebpf::{CallTarget, Insn, Reg, RegSet};
-use kop_ops::program::NOWHERE;
+use kop_ops::program::{Effects, NOWHERE};
 
 use crate::body::Body;
 use crate::error::CompileError;
@@ -13,8 +13,6 @@ pub(crate) const TAIL_CALL: i32 = 12;
 
 /// The registers that a function keeps for its caller.
 pub(crate) const CALLEE_SAVED: RegSet = RegSet::of(&[Reg::R6, Reg::R7, Reg::R8, Reg::R9]);
-
-const CALLER_SAVED: RegSet = RegSet::of(&[Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5]);
 
 /// One function: the instructions from its start to the next one's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,11 +116,13 @@ impl Scratch {
             let insn = &body.insns[index];
             assigned = assigned.intersect(self.assigned[index]);
             self.assigned[index] = assigned;
-            let (reads, writes, surely) = match *insn {
+            let Effects { mut reads, mut writes } = body.effects[index];
+            let mut surely = writes;
+            match *insn {
                 Insn::Sidecar { .. } => {
                     let native = body.native(index);
                     let native = native.expect("a site without native code is no site any more");
-                    (native.reads, native.writes, RegSet::EMPTY)
+                    (reads, writes, surely) = (native.reads, native.writes, RegSet::EMPTY);
                 }
                 Insn::Call { target: CallTarget::Kop { .. } } => continue,
                 Insn::Call { target: CallTarget::Local(_) } => {
@@ -130,15 +130,14 @@ impl Scratch {
                     self.is_target[body.target(index)] = true;
                     // What a function before this one takes is not known yet.
                     let takes = if body.target(index) <= index { RegSet::ALL } else { callees };
-                    (takes.minus(assigned), CALLER_SAVED, CALLER_SAVED)
+                    reads = takes.minus(assigned);
                 }
                 Insn::Call { target } => {
                     function.calls_outside = true;
                     function.tail_calls |= matches!(target, CallTarget::Helper(TAIL_CALL));
-                    (insn.reads(), CALLER_SAVED, CALLER_SAVED)
                 }
-                _ => (insn.reads(), insn.writes(), insn.writes()),
-            };
+                _ => {}
+            }
             function.reads = function.reads.union(reads);
             function.live_in = function.live_in.union(reads.minus(assigned));
             function.writes = function.writes.union(writes);

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use kop_ops::code::SiteCode;
 use kop_ops::ebpf::Insn;
-use kop_ops::program::{NOWHERE, sites};
+use kop_ops::program::{Effects, NOWHERE, sites};
 use kop_ops::{Flow, Program};
 
 use crate::Options;
@@ -20,6 +20,8 @@ pub(crate) struct Body<'a> {
     pub insns: Cow<'a, [Insn]>,
     /// Where each goes: an index, or [`NOWHERE`].
     pub targets: Cow<'a, [u32]>,
+    /// What each does to registers.
+    pub effects: Cow<'a, [Effects]>,
     /// Where functions start, ascending, the first with instruction 0.
     pub functions: Cow<'a, [u32]>,
     /// The index in the program of each instruction, where that is not its own.
@@ -45,6 +47,7 @@ impl<'a> Body<'a> {
         let plain = Body {
             insns: flow.insns().into(),
             targets: flow.targets().into(),
+            effects: flow.effects().into(),
             functions: flow.functions().into(),
             origins: None,
             natives: Vec::new(),
@@ -82,6 +85,7 @@ impl<'a> Body<'a> {
         let functions = flow.functions().iter().map(|&start| expanded.starts[start as usize]);
         Ok(Body {
             functions: functions.collect(),
+            effects: expanded.insns.iter().map(Effects::of).collect(),
             insns: expanded.insns.into(),
             targets: expanded.targets.into(),
             origins: Some(expanded.origins),
@@ -112,6 +116,7 @@ impl<'a> Body<'a> {
         }
         let insns = self.insns.to_mut();
         insns.extend_from_within(..end);
+        self.effects.to_mut().extend_from_within(..end);
         self.functions.to_mut().push(copy as u32);
         let origins = self.origins.get_or_insert_with(|| (0..copy as u32).collect());
         origins.extend_from_within(..end);

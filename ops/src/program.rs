@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::ebpf::{CallTarget, Insn, Reg};
+use crate::ebpf::{CallTarget, Insn, Reg, RegSet};
 use crate::state::Slot;
 
 /// The kind of a program, which says what its context is.
@@ -314,7 +314,24 @@ pub struct Flow {
     insns: Vec<Insn>,
     slots: Vec<u32>,
     targets: Vec<u32>,
+    effects: Vec<Effects>,
     functions: Vec<u32>,
+}
+
+/// What an instruction does to registers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Effects {
+    /// [`Insn::reads`].
+    pub reads: RegSet,
+    /// [`Insn::writes`].
+    pub writes: RegSet,
+}
+
+impl Effects {
+    /// The effects of `insn`.
+    pub const fn of(insn: &Insn) -> Self {
+        Self { reads: insn.reads(), writes: insn.writes() }
+    }
 }
 
 /// Why instructions are no program.
@@ -418,7 +435,8 @@ impl Flow {
         }
         functions.sort_unstable();
         functions.dedup();
-        Ok(Self { insns, slots, targets, functions })
+        let effects = insns.iter().map(Effects::of).collect();
+        Ok(Self { insns, slots, targets, effects, functions })
     }
 
     /// The instructions.
@@ -444,6 +462,11 @@ impl Flow {
     /// For each instruction what [`Flow::target`] says, or [`NOWHERE`].
     pub fn targets(&self) -> &[u32] {
         &self.targets
+    }
+
+    /// For each instruction what it does to registers.
+    pub fn effects(&self) -> &[Effects] {
+        &self.effects
     }
 
     /// Where functions start, ascending: instruction 0 and the targets of local calls.

@@ -612,6 +612,32 @@ fn short(disp: i32) -> Result<Imm, EncodeError> {
     Imm::short(disp).ok_or(error)
 }
 
+/// `opcode reg, rm` between two registers in four or eight bytes.
+#[inline(always)]
+fn between(opcode: u8, size: Size, reg: Gpr, rm: Gpr) -> Packed {
+    let (reg, rm) = (reg.code(), rm.code());
+    let rex = 0x40 | u8::from(size == Size::B8) << 3 | reg >> 3 << 2 | rm >> 3;
+    let modrm = 0xc0 | (reg & 7) << 3 | rm & 7;
+    let rest = u64::from(opcode) | u64::from(modrm) << 8;
+    if rex == 0x40 {
+        Packed { head: rest, head_len: 2, ..Packed::default() }
+    } else {
+        Packed { head: u64::from(rex) | rest << 8, head_len: 3, ..Packed::default() }
+    }
+}
+
+/// [`mov`] between two registers in four or eight bytes.
+#[inline(always)]
+pub(super) fn mov_registers(size: Size, dst: Gpr, src: Gpr) -> Packed {
+    between(0x89, size, src, dst)
+}
+
+/// [`alu`] between two registers in four or eight bytes.
+#[inline(always)]
+pub(super) fn alu_registers(op: AluOp, size: Size, dst: Gpr, src: Gpr) -> Packed {
+    between((op as u8) << 3 | 1, size, src, dst)
+}
+
 /// An instruction of operands `E, G` (`opcode`) or `G, E` (`opcode + 2`).
 #[inline(always)]
 fn eg_or_ge(size: Size, opcode: u8, dst: Rm, src: Rm) -> Result<Packed, EncodeError> {
