@@ -36,7 +36,8 @@ impl<'a> Body<'a> {
     /// Decides what becomes of each Kop site of `program`.
     pub fn new(program: &'a Program, options: &Options) -> Result<Self, CompileError> {
         let mut body = Self::with_sites(program, options)?;
-        if (0..body.insns.len()).any(|index| body.calls_main(index)) {
+        // Few programs go back to their first instruction at all.
+        if body.targets.contains(&0) && (0..body.insns.len()).any(|index| body.calls_main(index)) {
             body.separate_main();
         }
         Ok(body)
@@ -53,7 +54,7 @@ impl<'a> Body<'a> {
             natives: Vec::new(),
             sites: Vec::new(),
         };
-        if !flow.insns().iter().any(|insn| matches!(insn, Insn::Sidecar { .. })) {
+        if !flow.has_sites() {
             return Ok(plain);
         }
         let mut natives = Vec::new();
@@ -123,6 +124,11 @@ impl<'a> Body<'a> {
         let natives = self.natives.iter().filter(|(at, _)| (*at as usize) < end);
         let copied: Vec<_> = natives.map(|(at, native)| (at + copy as u32, native.clone())).collect();
         self.natives.extend(copied);
+    }
+
+    /// Whether instructions have the indices that they have in the program.
+    pub fn is_as_written(&self) -> bool {
+        self.origins.is_none()
     }
 
     /// The index in the program of the instruction `index`.

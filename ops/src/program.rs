@@ -316,6 +316,7 @@ pub struct Flow {
     targets: Vec<u32>,
     effects: Vec<Effects>,
     functions: Vec<u32>,
+    has_sites: bool,
 }
 
 /// What an instruction does to registers.
@@ -436,7 +437,8 @@ impl Flow {
         functions.sort_unstable();
         functions.dedup();
         let effects = insns.iter().map(Effects::of).collect();
-        Ok(Self { insns, slots, targets, effects, functions })
+        let has_sites = sites(&insns).next().is_some();
+        Ok(Self { insns, slots, targets, effects, functions, has_sites })
     }
 
     /// The instructions.
@@ -462,6 +464,11 @@ impl Flow {
     /// For each instruction what [`Flow::target`] says, or [`NOWHERE`].
     pub fn targets(&self) -> &[u32] {
         &self.targets
+    }
+
+    /// Whether there is a Kop site.
+    pub fn has_sites(&self) -> bool {
+        self.has_sites
     }
 
     /// For each instruction what it does to registers.

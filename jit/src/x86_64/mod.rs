@@ -204,9 +204,14 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         for (function, entry) in self.analysis.functions.iter().zip(&self.plain) {
             marks.push(none(entry));
             let places = self.places[function.start..function.end].iter().zip(function.start..);
-            marks.extend(
-                places.map(|(place, index)| Mark { offset: place.offset, index: self.body.origin(index) }),
-            );
+            if self.body.is_as_written() {
+                marks.extend(places.map(|(place, index)| Mark { offset: place.offset, index: index as u32 }));
+            } else {
+                marks.extend(
+                    places
+                        .map(|(place, index)| Mark { offset: place.offset, index: self.body.origin(index) }),
+                );
+            }
         }
         marks.extend(self.plain[self.analysis.functions.len()..].iter().map(none));
         marks

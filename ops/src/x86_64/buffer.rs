@@ -52,6 +52,7 @@ impl Buffer {
         self.put(insn.pack());
     }
 
+    #[inline(always)]
     fn put(&mut self, packed: Result<Packed, EncodeError>) {
         match packed {
             Ok(packed) => self.store(packed),
@@ -59,7 +60,7 @@ impl Buffer {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&mut self, packed: Packed) {
         if self.bytes.len() < self.len + SLACK {
             self.grow();
@@ -125,7 +126,7 @@ impl Buffer {
             (Rm::Reg(dst), Operand::Reg(src)) if size >= Size::B4 => {
                 self.store(encode::mov_registers(size, dst, src));
             }
-            (dst, src) => self.put(encode::mov(size, dst, src)),
+            (dst, src) => self.put_mov(size, dst, src),
         }
     }
 
@@ -138,19 +139,19 @@ impl Buffer {
     /// `movzx dst, src`.
     #[inline(always)]
     pub fn movzx(&mut self, size: Size, dst: Gpr, src_size: Size, src: impl Into<Rm>) {
-        self.put(encode::movzx(size, dst, src_size, src.into()));
+        self.put_movzx(size, dst, src_size, src.into());
     }
 
     /// `movsx dst, src`.
     #[inline(always)]
     pub fn movsx(&mut self, size: Size, dst: Gpr, src_size: Size, src: impl Into<Rm>) {
-        self.put(encode::movsx(size, dst, src_size, src.into()));
+        self.put_movsx(size, dst, src_size, src.into());
     }
 
     /// `lea dst, [mem]`.
     #[inline(always)]
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
-        self.put(encode::lea(size, dst, mem));
+        self.put_lea(size, dst, mem);
     }
 
     /// `add dst, src` and its like.
@@ -160,38 +161,38 @@ impl Buffer {
             (Rm::Reg(dst), Operand::Reg(src)) if size >= Size::B4 => {
                 self.store(encode::alu_registers(op, size, dst, src));
             }
-            (dst, src) => self.put(encode::alu(op, size, dst, src)),
+            (dst, src) => self.put_alu(op, size, dst, src),
         }
     }
 
     /// `test dst, src`.
     #[inline(always)]
     pub fn test(&mut self, size: Size, dst: impl Into<Rm>, src: impl Into<Operand>) {
-        self.put(encode::test(size, dst.into(), src.into()));
+        self.put_test(size, dst.into(), src.into());
     }
 
     /// `neg dst` and its like.
     #[inline(always)]
     pub fn unary(&mut self, op: UnaryOp, size: Size, dst: impl Into<Rm>) {
-        self.put(encode::unary(op, size, dst.into()));
+        self.put_unary(op, size, dst.into());
     }
 
     /// `imul dst, src`.
     #[inline(always)]
     pub fn imul(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>) {
-        self.put(encode::imul(size, dst, src.into()));
+        self.put_imul(size, dst, src.into());
     }
 
     /// `imul dst, src, imm`.
     #[inline(always)]
     pub fn imul_imm(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, imm: i32) {
-        self.put(encode::imul_imm(size, dst, src.into(), imm));
+        self.put_imul_imm(size, dst, src.into(), imm);
     }
 
     /// `shl dst, amount` and its like.
     #[inline(always)]
     pub fn shift(&mut self, op: ShiftOp, size: Size, dst: impl Into<Rm>, amount: impl Into<Amount>) {
-        self.put(encode::shift(op, size, dst.into(), amount.into()));
+        self.put_shift(op, size, dst.into(), amount.into());
     }
 
     /// `shlx dst, src, control` and its like (BMI2).
@@ -221,7 +222,7 @@ impl Buffer {
     /// `lock op [dst], src`.
     #[inline(always)]
     pub fn locked(&mut self, op: LockedOp, size: Size, dst: Mem, src: Gpr) {
-        self.put(encode::locked(op, size, dst, src));
+        self.put_locked(op, size, dst, src);
     }
 
     /// `push src`.
@@ -294,6 +295,64 @@ impl Buffer {
     #[inline(always)]
     pub fn nullary(&mut self, insn: Nullary) {
         self.push(Insn::Nullary(insn));
+    }
+}
+
+/// Encoding and storing in one function each, so that no encoding goes through memory.
+impl Buffer {
+    #[inline(never)]
+    fn put_mov(&mut self, size: Size, dst: Rm, src: Operand) {
+        self.put(encode::mov(size, dst, src));
+    }
+
+    #[inline(never)]
+    fn put_alu(&mut self, op: AluOp, size: Size, dst: Rm, src: Operand) {
+        self.put(encode::alu(op, size, dst, src));
+    }
+
+    #[inline(never)]
+    fn put_test(&mut self, size: Size, dst: Rm, src: Operand) {
+        self.put(encode::test(size, dst, src));
+    }
+
+    #[inline(never)]
+    fn put_shift(&mut self, op: ShiftOp, size: Size, dst: Rm, amount: Amount) {
+        self.put(encode::shift(op, size, dst, amount));
+    }
+
+    #[inline(never)]
+    fn put_movzx(&mut self, size: Size, dst: Gpr, src_size: Size, src: Rm) {
+        self.put(encode::movzx(size, dst, src_size, src));
+    }
+
+    #[inline(never)]
+    fn put_movsx(&mut self, size: Size, dst: Gpr, src_size: Size, src: Rm) {
+        self.put(encode::movsx(size, dst, src_size, src));
+    }
+
+    #[inline(never)]
+    fn put_lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
+        self.put(encode::lea(size, dst, mem));
+    }
+
+    #[inline(never)]
+    fn put_unary(&mut self, op: UnaryOp, size: Size, dst: Rm) {
+        self.put(encode::unary(op, size, dst));
+    }
+
+    #[inline(never)]
+    fn put_imul_imm(&mut self, size: Size, dst: Gpr, src: Rm, imm: i32) {
+        self.put(encode::imul_imm(size, dst, src, imm));
+    }
+
+    #[inline(never)]
+    fn put_imul(&mut self, size: Size, dst: Gpr, src: Rm) {
+        self.put(encode::imul(size, dst, src));
+    }
+
+    #[inline(never)]
+    fn put_locked(&mut self, op: LockedOp, size: Size, dst: Mem, src: Gpr) {
+        self.put(encode::locked(op, size, dst, src));
     }
 }
 

@@ -651,6 +651,7 @@ fn eg_or_ge(size: Size, opcode: u8, dst: Rm, src: Rm) -> Result<Packed, EncodeEr
     }
 }
 
+#[inline(always)]
 pub(super) fn mov(size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeError> {
     match (dst, src) {
         (_, Operand::Reg(src)) => eg_or_ge(size, 0x88, dst, Rm::Reg(src)),
@@ -672,15 +673,18 @@ fn movabs(dst: Gpr, imm: u64) -> Packed {
     out
 }
 
+#[inline(always)]
 pub(super) fn movzx(size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Packed, EncodeError> {
     extend(0xb6, size, dst, src_size, src)
 }
 
+#[inline(always)]
 pub(super) fn movsx(size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Packed, EncodeError> {
     extend(0xbe, size, dst, src_size, src)
 }
 
 /// `movzx`, `movsx` and `movsxd`; `opcode` is that of a byte source.
+#[inline(always)]
 fn extend(opcode: u8, size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<Packed, EncodeError> {
     let signed = opcode == 0xbe;
     let form = match src_size {
@@ -699,6 +703,7 @@ fn extend(opcode: u8, size: Size, dst: Gpr, src_size: Size, src: Rm) -> Result<P
     form.modrm(gpr(dst), src_size.of(src), Imm::None)
 }
 
+#[inline(always)]
 pub(super) fn alu(op: AluOp, size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeError> {
     let base = (op as u8) << 3;
     let imm = match src {
@@ -716,6 +721,7 @@ pub(super) fn alu(op: AluOp, size: Size, dst: Rm, src: Operand) -> Result<Packed
     }
 }
 
+#[inline(always)]
 pub(super) fn test(size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeError> {
     match (dst, src) {
         (_, Operand::Reg(src)) => {
@@ -732,6 +738,7 @@ pub(super) fn test(size: Size, dst: Rm, src: Operand) -> Result<Packed, EncodeEr
     }
 }
 
+#[inline(always)]
 pub(super) fn unary(op: UnaryOp, size: Size, dst: Rm) -> Result<Packed, EncodeError> {
     let (opcode, extension) = match op {
         UnaryOp::Inc => (0xfe, 0),
@@ -746,16 +753,19 @@ pub(super) fn unary(op: UnaryOp, size: Size, dst: Rm) -> Result<Packed, EncodeEr
     Form::sized(size, byte_or(size, opcode)).modrm(Field::plain(extension), size.of(dst), Imm::None)
 }
 
+#[inline(always)]
 pub(super) fn lea(size: Size, dst: Gpr, mem: Mem) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     Form::sized(size, 0x8d).modrm(gpr(dst), E::Mem(mem), Imm::None)
 }
 
+#[inline(always)]
 pub(super) fn imul(size: Size, dst: Gpr, src: Rm) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     Form::sized(size, 0xaf).escape(Map::Of).modrm(gpr(dst), size.of(src), Imm::None)
 }
 
+#[inline(always)]
 pub(super) fn imul_imm(size: Size, dst: Gpr, src: Rm, imm: i32) -> Result<Packed, EncodeError> {
     word_or_larger(size)?;
     let (opcode, imm) = match Imm::short(imm) {
@@ -766,10 +776,12 @@ pub(super) fn imul_imm(size: Size, dst: Gpr, src: Rm, imm: i32) -> Result<Packed
 }
 
 /// A shift amount that the processor does not mask (SDM vol. 2, SAL/SAR/SHL/SHR).
+#[inline(always)]
 fn amount_of(size: Size, bits: u8) -> Result<u8, EncodeError> {
     below("shift amount", bits, if size == Size::B8 { 64 } else { 32 })
 }
 
+#[inline(always)]
 pub(super) fn shift(op: ShiftOp, size: Size, dst: Rm, amount: Amount) -> Result<Packed, EncodeError> {
     let (opcode, imm) = match amount {
         Amount::Cl => (0xd2, Imm::None),
@@ -855,6 +867,7 @@ fn xchg(size: Size, dst: Rm, src: Gpr) -> Result<Packed, EncodeError> {
     }
 }
 
+#[inline(always)]
 pub(super) fn locked(op: LockedOp, size: Size, dst: Mem, src: Gpr) -> Result<Packed, EncodeError> {
     let (map, opcode) = match op {
         LockedOp::Add => (Map::One, 0x00),
