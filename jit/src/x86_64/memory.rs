@@ -37,7 +37,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             return 1;
         }
         let swap = self.next(index).filter(|insn| !signed && swaps(insn, dst, bytes));
-        if swap.is_some() && !PLANTED && self.load_swapped(bytes, gpr(dst), mem) {
+        if swap.is_some() && self.load_swapped(bytes, gpr(dst), mem) {
             return 2;
         }
         self.load_zero_extended(bytes, gpr(dst), mem);
