@@ -201,7 +201,7 @@ impl KernelImage {
                         bytes[end - 4..end].copy_from_slice(&displacement.to_le_bytes());
                     }
                     Transfer::Leaves(reason) => {
-                        let instruction = instruction.to_string();
+                        let instruction = describe(&instruction, target);
                         return Err(ImageError::Bound { offset, instruction, reason });
                     }
                 }
@@ -239,6 +239,14 @@ impl KernelImage {
             },
             _ => Transfer::Leaves("leaves the program"),
         }
+    }
+}
+
+/// The instruction with the address in the kernel that it goes to, if it does.
+fn describe(instruction: &Instruction, target: u64) -> String {
+    match instruction.near_branch_target() {
+        0 => instruction.to_string(),
+        _ => format!("{:?} {target:#x}", instruction.mnemonic()).to_lowercase(),
     }
 }
 
