@@ -33,26 +33,39 @@ impl Pinned {
     /// # Errors
     /// What sched_setaffinity(2) reports.
     pub fn new() -> io::Result<Self> {
-        let size = size_of::<libc::cpu_set_t>();
+        let (before, cpu) = (allowed()?, lowest()?);
         // SAFETY: a set of CPUs is bits, for which zeroes are a value.
-        let mut before: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the kernel writes at most `size` bytes to the set, which is ours.
-        if unsafe { libc::sched_getaffinity(0, size, &mut before) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the numbers lie below the size of the set.
-        let cpu = (0..libc::CPU_SETSIZE as usize).find(|&cpu| unsafe { libc::CPU_ISSET(cpu, &before) });
-        let cpu = cpu.expect("a thread that runs may run somewhere");
-        // SAFETY: as above.
         let mut one: libc::cpu_set_t = unsafe { std::mem::zeroed() };
         // SAFETY: the number lies below the size of the set.
         unsafe { libc::CPU_SET(cpu, &mut one) };
-        // SAFETY: the kernel reads `size` bytes of the set.
-        if unsafe { libc::sched_setaffinity(0, size, &one) } < 0 {
+        // SAFETY: the kernel reads as many bytes of the set as it has.
+        if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &one) } < 0 {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { before, cpu })
     }
+}
+
+/// The CPUs that this thread may run on.
+fn allowed() -> io::Result<libc::cpu_set_t> {
+    // SAFETY: a set of CPUs is bits, for which zeroes are a value.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes at most as many bytes to the set, which is ours, as it has.
+    if unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(set)
+}
+
+/// The lowest CPU that this thread may run on.
+///
+/// # Errors
+/// What sched_getaffinity(2) reports.
+pub(super) fn lowest() -> io::Result<usize> {
+    let set = allowed()?;
+    // SAFETY: the numbers lie below the size of the set.
+    let cpu = (0..libc::CPU_SETSIZE as usize).find(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) });
+    Ok(cpu.expect("a thread that runs may run somewhere"))
 }
 
 impl Drop for Pinned {

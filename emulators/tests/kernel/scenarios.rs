@@ -162,6 +162,10 @@ fn what_the_kernel_decides_by_itself_is_refused() {
         let refusal = pair.compare_with(&object, &Input::default()).expect_err(reason);
         assert!(refusal.contains(reason), "{refusal}");
     }
+    let processor = parsed(ProgramKind::Tc, "call 8\nexit");
+    if let Ok(contents) = pair.compare_with(&processor, &Input::default()) {
+        assert_eq!(contents.r0, 0, "it is only admitted where this is the CPU of the run");
+    }
     let roomy = object(vec![program(ProgramKind::Xdp, update)], vec![map(MapKind::LruHash, 4, 16, &[])]);
     assert!(pair.compare_with(&roomy, &Input::default()).is_ok());
 }

@@ -184,6 +184,11 @@ impl World {
         &self.specs
     }
 
+    /// The number of the CPU.
+    pub fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
     /// What the program sent.
     pub fn events(&self) -> &[Event] {
         &self.events
