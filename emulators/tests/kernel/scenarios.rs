@@ -141,6 +141,31 @@ fn contexts_hold_what_the_kernel_puts_there() {
 }
 
 #[test]
+fn short_packets_run_or_are_refused() {
+    if skipped() {
+        return;
+    }
+    let mut pair = Pair::new();
+    let mut refused = Vec::new();
+    for kind in [ProgramKind::Xdp, ProgramKind::Tc] {
+        let object = parsed(kind, "r0 = 5\nexit");
+        for protocol in [0x0800_u16, 0x86dd, 0x0806, 0x8100, 0x88a8, 0x0004] {
+            for length in [14, 15, 17, 18, 33, 34, 53, 54, 60] {
+                let mut packet = vec![0x11; length];
+                packet[12..14].copy_from_slice(&protocol.to_be_bytes());
+                match pair.compare_with(&object, &Input { packet, ..Input::default() }) {
+                    Ok(contents) => assert_eq!(contents.r0, 5),
+                    Err(_) => refused.push((kind, protocol, length)),
+                }
+            }
+        }
+    }
+    let short = [14, 15, 17, 18, 33].map(|length| (ProgramKind::Tc, 0x0800, length));
+    let shorter = [14, 15, 17, 18, 33, 34, 53].map(|length| (ProgramKind::Tc, 0x86dd, length));
+    assert_eq!(refused, [&short[..], &shorter[..]].concat());
+}
+
+#[test]
 fn what_the_kernel_decides_by_itself_is_refused() {
     if skipped() {
         return;
