@@ -66,7 +66,7 @@ fn random_programs_give_in_the_kernel_what_they_give_on_spec() {
         statements: 60,
         long: false,
     };
-    let count = std::env::var("KOP_PROGRAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(1000);
+    let count = std::env::var("KOP_PROGRAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
     let mut engine = KernelEngine::new().expect("it was asked for before");
     let (mut same, mut refused) = (0, BTreeMap::new());
     for number in 0..count {
