@@ -140,3 +140,6 @@ fn operand<M: Machine, const WIDTH: u32>(m: &mut M, src: Operand) -> Value<M> {
         Operand::Imm(imm) => m.domain().constant(WIDTH, i64::from(imm) as u64),
     }
 }
+
+#[cfg(test)]
+mod tests;
