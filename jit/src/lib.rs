@@ -11,6 +11,8 @@ pub mod load;
 mod lower;
 mod planted;
 mod site;
+#[cfg(test)]
+mod site_tests;
 mod x86_64;
 
 pub use error::{CompileError, LowerError, SiteError};

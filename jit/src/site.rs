@@ -93,7 +93,22 @@ impl<'a> Called<'a> {
             return Err(SiteError::Size { kop: self.name(), said: size, written: bytes.len(), limit });
         }
         let operands = self.form.layout.registers(&site.operands);
-        let all = |set: fn(&Insn) -> RegSet| proof.iter().map(set).fold(operands, RegSet::union);
-        Ok(Ok(Native { bytes, reads: all(Insn::reads), writes: all(Insn::writes) }))
+        let writes = proof.iter().map(Insn::writes).fold(operands, RegSet::union);
+        Ok(Ok(Native { bytes, reads: taken_by(proof), writes }))
     }
+}
+
+/// The registers whose values before a proof sequence may matter to it, and so to its native form.
+fn taken_by(proof: &[Insn]) -> RegSet {
+    let (mut taken, mut written, mut always_runs) = (RegSet::EMPTY, RegSet::EMPTY, true);
+    for insn in proof {
+        taken = taken.union(insn.reads().minus(written));
+        always_runs &= insn.branch_offset().is_none();
+        if always_runs {
+            written = written.union(insn.writes());
+        }
+    }
+    // What a jump may go around is written only sometimes: its old value may be what stays.
+    let sometimes = proof.iter().map(Insn::writes).fold(RegSet::EMPTY, RegSet::union).minus(written);
+    taken.union(sometimes)
 }

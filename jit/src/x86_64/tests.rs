@@ -118,17 +118,36 @@ fn division_keeps_what_it_does_not_yield() {
         ("r2 s/= -1", "neg rsi"),
         ("w2 %= 0", "mov esi, esi"),
         ("r2 /= 0", "xor esi, esi"),
+        ("w0 /= 10", "mov r11d, 0Ah; xor edx, edx; div r11d"),
         (
-            "w6 /= 10",
-            "mov r11d, 0Ah; mov r10, rax; mov eax, ebx; xor edx, edx; div r11d; mov ebx, eax; mov rax, r10",
+            "w2 /= 10\nr3 = 1",
+            "mov r11d, 0Ah; mov r10, rax; mov r9, rdx; mov eax, esi; xor edx, edx; div r11d; mov esi, eax; \
+             mov rax, r10; mov rdx, r9; mov edx, 1",
         ),
+        ("r0 %= r2", "test rsi, rsi; je short 0Dh; xor edx, edx; div rsi; mov rax, rdx"),
     ];
-    let table = table.map(|(text, expected)| (text, expected));
-    for (text, expected) in &table[..5] {
-        assert_bodies(&[(*text, *expected)], &options(false));
-    }
-    let wide = body(table[5].0, &options(false)).join("; ");
-    assert!(wide.starts_with(table[5].1), "{wide}");
+    assert_bodies(&table, &options(false));
+}
+
+#[test]
+fn guarded_accesses_are_checked_before_they_are_made() {
+    let listing = listing(&code("*(u32 *)(r1 + 4) = 7\nexit", &options(true)));
+    let at = listing.iter().position(|line| line == "lea r9, [rdi+4]").expect("the address is computed");
+    assert_eq!(listing[at + 1], "mov r11d, 1");
+    assert!(listing[at + 2].starts_with("call "), "{}", listing[at + 2]);
+    assert_eq!(listing[at + 3], "mov dword ptr [r9], 7");
+    // Nothing else touches memory through a register of the program.
+    assert!(!listing.iter().any(|line| line.contains("[rdi+4]") && !line.starts_with("lea")));
+}
+
+#[test]
+fn guarded_loops_and_calls_are_paid_for() {
+    let listing = listing(&code("call pc+3\nr1 -= 1\nif r1 != 0 goto -2\nexit\nexit", &options(true)));
+    let fuel: Vec<&str> =
+        listing.iter().filter(|line| line.contains("[r12+58h]")).map(String::as_str).collect();
+    let pays = |insns: u32| format!("sub qword ptr [r12+58h], {insns}");
+    assert_eq!(fuel, [pays(4), pays(2), pays(1)]);
+    assert!(listing.contains(&"cmp qword ptr [r12+80h], 7".to_owned()), "{listing:?}");
 }
 
 #[test]
