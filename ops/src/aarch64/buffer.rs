@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Instructions straight into bytes: what a compiler of whole programs writes to, without labels and without a listing.
 
+use super::encode::EncodeError;
 use super::insn::{
     AddSub, AtomicOp, BarrierScope, BitfieldOp, Cond, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddOp,
     OneSourceOp, Order, Shift, TwoSourceOp,
@@ -41,9 +42,16 @@ impl Buffer {
     ///
     /// # Panics
     /// When it has no encoding.
-    #[inline(always)]
     pub fn push(&mut self, insn: Insn) {
-        self.bytes.extend_from_slice(&encoded(insn));
+        self.put(insn.encode());
+    }
+
+    #[inline]
+    fn put(&mut self, word: Result<u32, EncodeError>) {
+        match word {
+            Ok(word) => self.bytes.extend_from_slice(&word.to_le_bytes()),
+            Err(error) => refuse(&error),
+        }
     }
 
     /// Adds bytes as they are.
@@ -56,7 +64,8 @@ impl Buffer {
     /// # Panics
     /// When it has no encoding or does not fit the buffer.
     pub fn replace(&mut self, offset: usize, insn: Insn) {
-        self.bytes[offset..offset + 4].copy_from_slice(&encoded(insn));
+        let word = insn.encode().unwrap_or_else(|error| refuse(&error));
+        self.bytes[offset..offset + 4].copy_from_slice(&word.to_le_bytes());
     }
 
     /// Makes room for an instruction before each of the ascending `offsets`; the bytes of the room are unspecified.
@@ -73,12 +82,10 @@ impl Buffer {
     }
 }
 
-#[inline(always)]
-fn encoded(insn: Insn) -> [u8; 4] {
-    match insn.encode() {
-        Ok(word) => word.to_le_bytes(),
-        Err(error) => panic!("`{insn}` has no encoding: {error}"),
-    }
+#[cold]
+#[inline(never)]
+fn refuse(error: &EncodeError) -> ! {
+    panic!("the instruction has no encoding: {error}")
 }
 
 /// One method per kind of instruction that programs are compiled to; the variants of [`Insn`] say which operands exist.
@@ -86,7 +93,7 @@ impl Buffer {
     /// MOVZ, MOVN, MOVK.
     #[inline(always)]
     pub fn move_wide(&mut self, op: MoveWide, width: Width, rd: Gpr, imm: u16, shift: u8) {
-        self.push(Insn::MoveWide { op, width, rd, imm, shift });
+        self.put(Insn::MoveWide { op, width, rd, imm, shift }.encode_immediate());
     }
 
     /// `mov rd, rn`; either can be SP.
@@ -104,79 +111,81 @@ impl Buffer {
     /// `add rd, rn, rm, lsl #amount` and its like.
     #[inline(always)]
     pub fn add_sub_shifted(&mut self, op: AddSub, width: Width, rd: Gpr, rn: Gpr, rm: Gpr, amount: u8) {
-        self.push(Insn::AddSubShifted { op, width, rd, rn, rm, shift: Shift::Lsl, amount });
+        self.put(Insn::AddSubShifted { op, width, rd, rn, rm, shift: Shift::Lsl, amount }.encode_register());
     }
 
     /// `add rd, rn, #imm` and its like.
     #[inline(always)]
     pub fn add_sub_imm(&mut self, op: AddSub, width: Width, rd: Gpr, rn: Gpr, imm: u32) {
-        self.push(Insn::AddSubImm { op, width, rd, rn, imm });
+        self.put(Insn::AddSubImm { op, width, rd, rn, imm }.encode_immediate());
     }
 
     /// `and rd, rn, rm` and its like.
     #[inline(always)]
     pub fn logical(&mut self, op: Logical, width: Width, rd: Gpr, rn: Gpr, rm: Gpr) {
-        self.push(Insn::LogicalShifted { op, width, rd, rn, rm, shift: Shift::Lsl, amount: 0 });
+        self.put(
+            Insn::LogicalShifted { op, width, rd, rn, rm, shift: Shift::Lsl, amount: 0 }.encode_register(),
+        );
     }
 
     /// `and rd, rn, #imm` and its like.
     #[inline(always)]
     pub fn logical_imm(&mut self, op: LogicalImm, width: Width, rd: Gpr, rn: Gpr, imm: u64) {
-        self.push(Insn::LogicalImm { op, width, rd, rn, imm });
+        self.put(Insn::LogicalImm { op, width, rd, rn, imm }.encode_immediate());
     }
 
     /// SBFM, BFM, UBFM.
     #[inline(always)]
     pub fn bitfield(&mut self, op: BitfieldOp, width: Width, rd: Gpr, rn: Gpr, immr: u8, imms: u8) {
-        self.push(Insn::Bitfield { op, width, rd, rn, immr, imms });
+        self.put(Insn::Bitfield { op, width, rd, rn, immr, imms }.encode_immediate());
     }
 
     /// REV and its like.
     #[inline(always)]
     pub fn one_source(&mut self, op: OneSourceOp, width: Width, rd: Gpr, rn: Gpr) {
-        self.push(Insn::OneSource { op, width, rd, rn });
+        self.put(Insn::OneSource { op, width, rd, rn }.encode_register());
     }
 
     /// Divisions and shifts by a register.
     #[inline(always)]
     pub fn two_source(&mut self, op: TwoSourceOp, width: Width, rd: Gpr, rn: Gpr, rm: Gpr) {
-        self.push(Insn::TwoSource { op, width, rd, rn, rm });
+        self.put(Insn::TwoSource { op, width, rd, rn, rm }.encode_register());
     }
 
     /// MADD, MSUB.
     #[inline(always)]
     pub fn mul_add(&mut self, op: MulAddOp, width: Width, rd: Gpr, rn: Gpr, rm: Gpr, ra: Gpr) {
-        self.push(Insn::MulAdd { op, width, rd, rn, rm, ra });
+        self.put(Insn::MulAdd { op, width, rd, rn, rm, ra }.encode_register());
     }
 
     /// A zero-extending load.
     #[inline(always)]
     pub fn load(&mut self, size: Size, rt: Gpr, mem: Mem) {
-        self.push(Insn::Load { size, rt, mem });
+        self.put(Insn::Load { size, rt, mem }.encode_load_store());
     }
 
     /// A load that sign-extends to 64 bits.
     #[inline(always)]
     pub fn load_signed(&mut self, size: Size, rt: Gpr, mem: Mem) {
-        self.push(Insn::LoadSigned { width: Width::X, size, rt, mem });
+        self.put(Insn::LoadSigned { width: Width::X, size, rt, mem }.encode_load_store());
     }
 
     /// A store.
     #[inline(always)]
     pub fn store(&mut self, size: Size, rt: Gpr, mem: Mem) {
-        self.push(Insn::Store { size, rt, mem });
+        self.put(Insn::Store { size, rt, mem }.encode_load_store());
     }
 
     /// `ldp rt, rt2, mem` of doublewords.
     #[inline(always)]
     pub fn load_pair(&mut self, rt: Gpr, rt2: Gpr, mem: Mem) {
-        self.push(Insn::LoadPair { width: Width::X, rt, rt2, mem });
+        self.put(Insn::LoadPair { width: Width::X, rt, rt2, mem }.encode_load_store());
     }
 
     /// `stp rt, rt2, mem` of doublewords.
     #[inline(always)]
     pub fn store_pair(&mut self, rt: Gpr, rt2: Gpr, mem: Mem) {
-        self.push(Insn::StorePair { width: Width::X, rt, rt2, mem });
+        self.put(Insn::StorePair { width: Width::X, rt, rt2, mem }.encode_load_store());
     }
 
     /// LDXR.

@@ -324,7 +324,8 @@ impl Insn {
     }
 
     /// Data processing with an immediate (Arm ARM, C4.1).
-    fn encode_immediate(&self) -> Result<u32> {
+    #[inline(always)]
+    pub(super) fn encode_immediate(&self) -> Result<u32> {
         Ok(match *self {
             Insn::MoveWide { op, width, rd, imm, shift } => {
                 let opc = match op {
@@ -367,7 +368,8 @@ impl Insn {
     }
 
     /// Data processing on registers (Arm ARM, C4.1).
-    fn encode_register(&self) -> Result<u32> {
+    #[inline(always)]
+    pub(super) fn encode_register(&self) -> Result<u32> {
         Ok(match *self {
             Insn::AddSubShifted { op, width, rd, rn, rm, shift, amount } => {
                 if shift == Shift::Ror {
@@ -435,7 +437,8 @@ impl Insn {
     }
 
     /// Loads and stores (Arm ARM, C4.1).
-    fn encode_load_store(&self) -> Result<u32> {
+    #[inline(always)]
+    pub(super) fn encode_load_store(&self) -> Result<u32> {
         Ok(match *self {
             Insn::Load { size, rt, mem } => {
                 refuse_written_back(rt, mem)?;
@@ -485,7 +488,8 @@ impl Insn {
     }
 
     /// Exclusive, ordered and atomic accesses (Arm ARM, C4.1).
-    fn encode_atomic(&self) -> Result<u32> {
+    #[inline(always)]
+    pub(super) fn encode_atomic(&self) -> Result<u32> {
         Ok(match *self {
             Insn::LoadExclusive { size, acquire, rt, base } => {
                 0x085f_7c00 | size.log2() << 30 | u32::from(acquire) << 15 | base_rt(base, rt)?
@@ -517,7 +521,8 @@ impl Insn {
     }
 
     /// Branches, exceptions, hints, barriers and system registers (Arm ARM, C4.1).
-    fn encode_branch_or_system(&self) -> Result<u32> {
+    #[inline(always)]
+    pub(super) fn encode_branch_or_system(&self) -> Result<u32> {
         Ok(match *self {
             Insn::B { offset } => 0x1400_0000 | signed("offset", i64::from(offset), 28, 4)?,
             Insn::Bl { offset } => 0x9400_0000 | signed("offset", i64::from(offset), 28, 4)?,
@@ -616,11 +621,13 @@ impl Insn {
 /// What no call can cause: [`Insn::encode`] goes by [`Insn::group`].
 const MISPLACED: EncodeError = EncodeError::Form("the instruction is of another group");
 
+#[inline]
 fn sf(width: Width) -> u32 {
     width.sf() << 31
 }
 
 /// The number of a register where 31 is the zero register.
+#[inline]
 fn zr(operand: &'static str, register: Gpr) -> Result<u32> {
     match register {
         Gpr::Sp => Err(EncodeError::Register { operand, register }),
@@ -629,6 +636,7 @@ fn zr(operand: &'static str, register: Gpr) -> Result<u32> {
 }
 
 /// The number of a register where 31 is the stack pointer.
+#[inline]
 fn sp(operand: &'static str, register: Gpr) -> Result<u32> {
     match register {
         Gpr::Xzr => Err(EncodeError::Register { operand, register }),
@@ -636,14 +644,17 @@ fn sp(operand: &'static str, register: Gpr) -> Result<u32> {
     }
 }
 
+#[inline]
 fn rd_rn(rd: Gpr, rn: Gpr) -> Result<u32> {
     Ok(zr("rn", rn)? << 5 | zr("rd", rd)?)
 }
 
+#[inline]
 fn rd_rn_rm(rd: Gpr, rn: Gpr, rm: Gpr) -> Result<u32> {
     Ok(zr("rm", rm)? << 16 | rd_rn(rd, rn)?)
 }
 
+#[inline]
 fn base_rt(base: Gpr, rt: Gpr) -> Result<u32> {
     Ok(sp("base", base)? << 5 | zr("rt", rt)?)
 }
@@ -656,6 +667,7 @@ fn vd_vn_vm(vd: V, vn: V, vm: V) -> u32 {
     vm.number() << 16 | vd_vn(vd, vn)
 }
 
+#[inline]
 fn unsigned(operand: &'static str, value: u32, min: u32, max: u32) -> Result<u32> {
     if (min..=max).contains(&value) {
         return Ok(value);
@@ -663,11 +675,13 @@ fn unsigned(operand: &'static str, value: u32, min: u32, max: u32) -> Result<u32
     Err(EncodeError::Range { operand, value: value.into(), min: min.into(), max: max.into() })
 }
 
+#[inline]
 fn below_width(operand: &'static str, value: u8, width: Width) -> Result<u32> {
     unsigned(operand, u32::from(value), 0, width.bits() - 1)
 }
 
 /// An unsigned field in units of `unit`, 0 to `max` of them.
+#[inline]
 fn scaled(operand: &'static str, value: u32, unit: u32, max: u32) -> Result<u32> {
     unsigned(operand, value, 0, unit * max)?;
     if !value.is_multiple_of(unit) {
@@ -677,6 +691,7 @@ fn scaled(operand: &'static str, value: u32, unit: u32, max: u32) -> Result<u32>
 }
 
 /// A signed number of `bits` bits, in units of `unit`: the field, which has as many bits fewer as `unit` has zeros.
+#[inline]
 fn signed(operand: &'static str, value: i64, bits: u32, unit: i64) -> Result<u32> {
     let limit = 1i64 << (bits - 1);
     let (min, max) = (-limit, limit - unit);
@@ -694,6 +709,7 @@ fn adr(opcode: u32, rd: Gpr, imm21: u32) -> Result<u32> {
     Ok(opcode | (imm21 & 3) << 29 | imm21 >> 2 << 5 | zr("rd", rd)?)
 }
 
+#[inline]
 fn one_source(op: super::insn::OneSourceOp, width: Width) -> Result<u32> {
     use super::insn::OneSourceOp::{Cls, Clz, Rbit, Rev, Rev16, Rev32};
     let opcode = match (op, width) {
@@ -713,6 +729,7 @@ fn literal(rt: Gpr, offset: i32) -> Result<u32> {
     Ok(signed("offset", i64::from(offset), 21, 4)? << 5 | zr("rt", rt)?)
 }
 
+#[inline]
 fn refuse_written_back(rt: Gpr, mem: Mem) -> Result<()> {
     if mem.writes_back() && rt == mem.base_register() && rt.is_numbered() {
         return Err(EncodeError::Unpredictable("the base that is updated is transferred too"));
@@ -721,6 +738,7 @@ fn refuse_written_back(rt: Gpr, mem: Mem) -> Result<()> {
 }
 
 /// The addressing mode of an access of `1 << log2` bytes, with the bits that all accesses share.
+#[inline]
 fn address(mem: Mem, log2: u32) -> Result<u32> {
     let bytes = 1 << log2;
     let base = sp("base", mem.base_register())? << 5;
@@ -779,6 +797,7 @@ fn pair_address(mem: Mem, log2: u32) -> Result<u32> {
     Ok(0x2800_0000 | mode << 23 | imm7 << 15 | sp("base", base)? << 5)
 }
 
+#[inline]
 fn gpr_pair(rt: Gpr, rt2: Gpr, mem: Mem, width: Width) -> Result<u32> {
     refuse_written_back(rt, mem)?;
     refuse_written_back(rt2, mem)?;
