@@ -80,6 +80,11 @@ impl ProgramDriver for Aarch64 {
         a.mov_imm64(Gpr::X9, control::SAVED);
         a.ldp(Width::X, Gpr::X10, Gpr::X30, Mem::base(Gpr::X9));
         a.mov(Width::X, Gpr::Sp, Gpr::X10);
+        let out = a.label();
+        a.b(out);
+        // Unicorn translates anew, after each run, what holds the byte before the exit.
+        a.nop();
+        a.bind(out);
         let exit = here(&a);
         a.ret();
 

@@ -7,6 +7,7 @@ use kop_ops::Arch;
 use super::native::NativeProgramEngine;
 use super::{ProgramEngine, Runs};
 use crate::kernel;
+use crate::rbpf;
 use crate::spec::SpecEngine;
 
 /// One engine of the list.
@@ -46,6 +47,12 @@ pub const PROGRAM_ENGINES: &[ProgramEngineKind] = &[
         runs: Runs::Ebpf,
         through: "the meaning of eBPF over integers: the reference",
         make: || Ok(Box::new(SpecEngine)),
+    },
+    ProgramEngineKind {
+        name: rbpf::NAME,
+        runs: Runs::Ebpf,
+        through: "rbpf's interpreter, where it is sound",
+        make: || Ok(Box::new(rbpf::RbpfProgramEngine::new()?)),
     },
     ProgramEngineKind {
         name: "unicorn-x86_64",

@@ -54,6 +54,11 @@ impl ProgramDriver for X86_64 {
         a.mov(Size::B8, absolute(control::STATUS), status::FINISHED);
         a.bind(leave);
         a.mov(Size::B8, Gpr::Rsp, absolute(control::SAVED));
+        let out = a.label();
+        a.jmp(out);
+        // Unicorn translates anew, after each run, what holds the byte before the exit.
+        a.nop();
+        a.bind(out);
         let exit = here(&a);
         a.ret();
 

@@ -49,6 +49,18 @@ pub fn lint(proof: &[Insn]) -> Result<(), Rule> {
     proof.iter().find_map(broken).map_or(Ok(()), Err)
 }
 
+/// The first rule that a program breaks; it may exit anywhere.
+///
+/// # Errors
+/// The rule.
+pub(super) fn lint_program(insns: &[Insn]) -> Result<(), Rule> {
+    if insns.iter().map(Insn::slots).sum::<usize>() > 16_000 {
+        return Err(Rule::Length);
+    }
+    let goes_on = |insn: &&Insn| !matches!(insn, Insn::Exit);
+    insns.iter().filter(goes_on).find_map(broken).map_or(Ok(()), Err)
+}
+
 fn broken(insn: &Insn) -> Option<Rule> {
     if insn.branch_offset().is_some_and(|offset| offset < 0) {
         return Some(Rule::BackwardJump);

@@ -8,9 +8,11 @@
 mod jit;
 mod lint;
 mod notes;
+mod program;
 
 pub use jit::RbpfJit;
 pub use lint::{Rule, lint};
+pub use program::RbpfProgramEngine;
 
 use ::rbpf::EbpfVmMbuff;
 use kop_ops::ebpf::{AluOp, Cond, Insn, Operand, Reg, RegSet, Size, encode_program};
@@ -197,15 +199,23 @@ fn loop_around(proof: &[Insn], inputs: RegSet, outputs: RegSet, slot: Slot, curs
     code
 }
 
-/// rbpf reports faults as text: `Error: out of bounds memory load (insn #3), addr 0x10, size 8`.
-fn fault(message: &str, slot: Slot) -> Fault {
-    let number = |after: &str| {
+/// rbpf reports faults as text: `Error: out of bounds memory load (insn #3), addr 0x10, size 8`. The address is that of the
+/// access, and the number counts slots from 1.
+fn refused(message: &str) -> Option<(Access, Option<u64>, Option<usize>)> {
+    let digits = |after: &str| {
         let rest = &message[message.find(after)? + after.len()..];
-        let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
-        Some(digits)
+        Some(rest.split(|c: char| !c.is_ascii_hexdigit()).next().unwrap_or_default())
     };
+    if !message.contains("out of bounds memory") {
+        return None;
+    }
     let access = if message.contains("memory store") { Access::Write } else { Access::Read };
-    let address = number("addr 0x").and_then(|digits| u64::from_str_radix(&digits, 16).ok());
+    let address = digits("addr 0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    Some((access, address, digits("insn #").and_then(|digits| digits.parse().ok())))
+}
+
+fn fault(message: &str, slot: Slot) -> Fault {
+    let Some((access, address, _)) = refused(message) else { return Fault::Other(-1) };
     // The first byte that is out of bounds may lie within the access.
     let address = address.map(|address| {
         if (slot.window()..slot.window_end()).contains(&address) {
@@ -216,11 +226,7 @@ fn fault(message: &str, slot: Slot) -> Fault {
             address
         }
     });
-    if message.contains("out of bounds memory") {
-        Fault::Memory { access, address }
-    } else {
-        Fault::Other(-1)
-    }
+    Fault::Memory { access, address }
 }
 
 impl Engine for RbpfEngine {
