@@ -194,14 +194,14 @@ def ones_complement(data):
 
 
 def checksum(data):
-    # The program adds little-endian words and four rounds, each of which starts with the folded sum of the last.
-    value = ones_complement(data[:512] * 4)
+    # The program adds little-endian words and eight rounds, each of which starts with the folded sum of the last.
+    value = ones_complement(data[:512] * 8)
     return value >> 8 | (value & 0xFF) << 8
 
 
 def base64_fnv(data):
     value = 0x811C9DC5
-    for byte in base64.b64encode(data[:96]) * 2:
+    for byte in base64.b64encode(data[:96]) * 3:
         value = (value ^ byte) * 0x01000193 & M32
     return value
 
@@ -274,10 +274,10 @@ def toeplitz(data):
 
 def murmur3(data):
     value = 0
-    for block in words(data, 4, 48) * 4:
+    for block in words(data, 4, 48) * 6:
         block = rotate(block * 0xCC9E2D51 & M32, 15, 32) * 0x1B873593 & M32
         value = rotate(value ^ block, 13, 32) * 5 + 0xE6546B64 & M32
-    value ^= 768
+    value ^= 6 * 192
     value = (value ^ value >> 16) * 0x85EBCA6B & M32
     value = (value ^ value >> 13) * 0xC2B2AE35 & M32
     return value ^ value >> 16

@@ -37,12 +37,12 @@ SECTION("xdp") int subprograms(struct xdp_md *ctx)
 	if (!input(ctx, data, sizeof(data)))
 		return 0;
 	ROLLED
-	for (int round = 0; round < 4; round++) {
+	for (int round = 0; round < 6; round++) {
 		ROLLED
 		for (u32 i = 0; i < 48; i++)
 			hash = absorb(hash, data[i]);
 	}
-	return finish(hash, 4 * sizeof(data));
+	return finish(hash, 6 * sizeof(data));
 }
 
 LICENSE("GPL");
