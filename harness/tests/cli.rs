@@ -17,8 +17,20 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EMULATED: &str = "rbpf,model,unicorn-x86_64,unicorn-aarch64";
 
 /// Every subcommand.
-const COMMANDS: [&str; 10] =
-    ["list", "show", "check", "replay", "repro", "fuzz-case", "new", "engines", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "list",
+    "show",
+    "check",
+    "replay",
+    "repro",
+    "fuzz-case",
+    "new",
+    "run",
+    "jit",
+    "engines",
+    "completions",
+    "man",
+];
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kop"));
@@ -128,6 +140,9 @@ fn an_operation_is_shown_with_its_code() {
 #[test]
 fn engines_are_listed_with_what_is_missing() {
     let text = printed(&["engines"], 0);
+    let (text, programs) = text.split_once("\nfor whole programs\n").expect("there are two lists");
+    let listed: Vec<&str> = programs.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(listed.starts_with(&["spec"]) && listed.contains(&"kernel"), "{programs}");
     let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
     assert_eq!(names, ["rbpf", "model", "unicorn-x86_64", "unicorn-aarch64", "host"]);
@@ -158,6 +173,93 @@ fn a_replay_names_what_is_corrupt() {
 fn a_case_that_holds_shows_what_each_engine_says() {
     let file = "corpus/regressions/rotate/dst-is-rcx.kop";
     snapshot("repro.txt", &printed(&["repro", file, "--engines", EMULATED], 0));
+}
+
+/// A text program with maps, a Kop site and a second program.
+const COUNT: &str = "harness/tests/files/count.s";
+
+/// An Ethernet frame with an IPv4 header of UDP.
+const UDP: &str = "000000000000020000000001 0800 4500 0073 0000 4000 4011 b861 c0a80001 c0a800c7";
+
+#[test]
+fn run_shows_what_a_program_did() {
+    let args =
+        ["run", COUNT, "--prog", "count", "--packet", UDP, "--map", "counts:11000000=fe00000000000000", "-v"];
+    let redirected =
+        ["run", COUNT, "--prog", "count", "--packet", UDP, "--map", "counts:11000000=fe01000000000000"];
+    let mut text = printed(&args, 0);
+    text += &printed(&redirected, 0);
+    text += &printed(&["run", COUNT, "--prog", "count"], 0);
+    snapshot("run.txt", &text);
+}
+
+#[test]
+fn engines_agree_on_a_run_and_say_so() {
+    let args = ["run", COUNT, "--prog", "count", "--packet", UDP, "--all-engines"];
+    let text = printed(&args, 0);
+    for engine in ["unicorn-x86_64", "unicorn-aarch64"] {
+        assert!(text.contains(&format!("{engine}: agrees\n")), "{text}");
+    }
+}
+
+#[test]
+fn maps_stay_from_packet_to_packet() {
+    let mut capture =
+        vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0];
+    let packet = kop_harness::packets::hex(UDP).expect("it is hexadecimal");
+    for _ in 0..2 {
+        capture.extend([0; 8]);
+        capture.extend([(packet.len() as u32).to_le_bytes(); 2].concat());
+        capture.extend(&packet);
+    }
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), capture).expect("it can be written");
+    let args =
+        ["run", COUNT, "--prog", "count", "--engine", "unicorn-x86_64", "--packet", text_of(file.path())];
+    let text = printed(&args, 0);
+    assert!(text.contains("packet 2: 34 bytes: TC_ACT_OK (0), 1 events\n"), "{text}");
+    assert!(text.contains("  + 11 00 00 00 = 05 00 00 00 00 00 00 00\n"), "{text}");
+}
+
+#[test]
+fn jit_shows_each_instruction_with_its_code() {
+    let mut text = printed(&["jit", COUNT, "--prog", "many", "--arch", "x86_64", "--unguarded"], 0);
+    text += &printed(&["jit", COUNT, "--prog", "many", "--arch", "aarch64", "--unguarded"], 0);
+    snapshot("jit.txt", &text);
+    let bin = kop(&["jit", COUNT, "--prog", "many", "--arch", "x86_64", "--unguarded", "--emit", "bin"]);
+    assert_eq!((code(&bin), bin.stdout.last()), (0, Some(&0xc3)));
+    let elf = kop(&["jit", COUNT, "--arch", "aarch64", "--emit", "elf"]);
+    assert_eq!((code(&elf), elf.stdout.get(..4)), (0, Some(&b"\x7fELF"[..])));
+}
+
+#[test]
+fn what_cannot_be_run_is_told() {
+    for (args, expected) in [
+        (&["run", COUNT][..], "several programs, choose one with --prog NAME (it has count, many)"),
+        (&["run", COUNT, "--prog", "x"], "no program `x` (it has count, many)"),
+        (
+            &["run", COUNT, "--prog", "count", "--packet", "0102"],
+            "a packet of 2 bytes: tc programs take 14 to 3520 here",
+        ),
+        (
+            &["run", COUNT, "--prog", "count", "--packet", "/no/file"],
+            "neither bytes in hexadecimal nor a file",
+        ),
+        (&["run", COUNT, "--prog", "count", "--engine", "x"], "no engine `x` for programs (there are spec, "),
+        (
+            &["run", COUNT, "--prog", "count", "--ctx", "x=1"],
+            "FIELD=NUMBER, where FIELD is one of ingress_ifindex",
+        ),
+        (&["run", COUNT, "--prog", "count", "--map", "x:00=00"], "no map `x` (it has counts, jumps, big)"),
+        (&["run", "README.md"], "README.md: line "),
+        (&["run", "no-such-file"], "no-such-file: No such file"),
+        (&["jit", COUNT, "--emit", "bin"], "several programs"),
+        (&["jit", COUNT, "-o", "/no/such/folder/x"], "/no/such/folder/x: No such file"),
+        (&["run", COUNT, "--prog", "many", "--type", "xdp", "--map", "jumps:00000000=x"], "no program `x`"),
+    ] {
+        let said = refused(args);
+        assert!(said.contains(expected) && said.lines().count() == 1, "{args:?}: {said}");
+    }
 }
 
 #[test]

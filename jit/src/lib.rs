@@ -9,6 +9,7 @@ mod error;
 mod helpers;
 pub mod load;
 mod lower;
+mod object_file;
 mod planted;
 mod site;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod x86_64;
 pub use error::{CompileError, LowerError, SiteError};
 pub use load::{LoadError, LoadOptions, load};
 pub use lower::{Lowered, lower};
+pub use object_file::object_file;
 pub use planted::Planted;
 
 use kop_ops::program::{MapAddresses, SiteTarget};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `kop engines`
 
+use std::fmt::Write;
+
 use super::{Failure, Outcome, print_all};
 
 /// List the engines: which are here, which are not, why, and how to get them
@@ -13,6 +15,13 @@ pub fn run(_args: &Args) -> Result<Outcome, Failure> {
     let mut text = kop_reports::engines_table(&listed);
     if !text.ends_with('\n') {
         text.push('\n');
+    }
+    let _ = writeln!(text, "\nfor whole programs");
+    for engine in kop_emulators::program::PROGRAM_ENGINES {
+        let state = engine
+            .available()
+            .map_or_else(|reason| format!("absent: {reason}"), |()| engine.through.to_owned());
+        let _ = writeln!(text, "  {:<16} {state}", engine.name);
     }
     print_all(text.as_bytes())
 }

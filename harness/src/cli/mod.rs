@@ -5,11 +5,14 @@ mod check;
 mod engines;
 mod failure;
 mod fuzz_case;
+mod jit;
 mod list;
 mod new;
+mod program_file;
 mod progress;
 mod replay;
 mod repro;
+mod run;
 mod show;
 
 use std::ffi::OsString;
@@ -52,6 +55,8 @@ enum Command {
     Repro(repro::Args),
     FuzzCase(fuzz_case::Args),
     New(new::Args),
+    Run(run::Args),
+    Jit(jit::Args),
     Engines(engines::Args),
     Completions(Completions),
     Man(Man),
@@ -92,6 +97,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Repro(args) => repro::run(&args),
         Command::FuzzCase(args) => fuzz_case::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Jit(args) => jit::run(&args),
         Command::Engines(args) => engines::run(&args),
         Command::Completions(args) => {
             let mut script = Vec::new();

@@ -163,8 +163,12 @@ impl World {
             return Ok(failed);
         }
         let Some(program) = self.tables[index].reference(element as u32) else { return Ok(failed) };
+        let program = program as usize;
+        if self.programs[program] != self.kind {
+            return Err(Fault::Helper { id });
+        }
         self.tail_calls += 1;
-        Ok(Reply::TailCall(program as usize))
+        Ok(Reply::TailCall(program))
     }
 
     /// Tells a program's context where its packet is now.

@@ -2,7 +2,7 @@
 //! The helper functions that there are: number in `enum bpf_func_id`, name, and the kinds of programs that may call them.
 
 use kop_ops::ebpf::{CallTarget, Insn};
-use kop_ops::{Object, ProgramKind};
+use kop_ops::{Object, Program, ProgramKind};
 
 /// A helper function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -247,8 +247,7 @@ const ABSENT: &[(i32, &str)] = &[
 /// A call of a function that the program's kind does not have here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unsupported helper {} (id {id}) at instruction {index} of program `{program}`: `kop run` offers no such function to \
-     {} programs",
+    "unsupported helper {} (id {id}) at instruction {index} of program `{program}`: {} programs are not offered it here",
     name(*id),
     kind.name()
 )]
@@ -268,13 +267,19 @@ pub struct UnsupportedHelper {
 /// # Errors
 /// The first call of one that is not.
 pub fn check(object: &Object) -> Result<(), UnsupportedHelper> {
-    for program in &object.programs {
-        for (index, insn) in program.flow.insns().iter().enumerate() {
-            let Insn::Call { target: CallTarget::Helper(id) } = *insn else { continue };
-            if !Helper::find(id).is_some_and(|helper| helper.is_for(program.kind)) {
-                let (program, kind) = (program.name.clone(), program.kind);
-                return Err(UnsupportedHelper { id, index, program, kind });
-            }
+    object.programs.iter().try_for_each(check_program)
+}
+
+/// As [`check`], for one program.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_program(program: &Program) -> Result<(), UnsupportedHelper> {
+    for (index, insn) in program.flow.insns().iter().enumerate() {
+        let Insn::Call { target: CallTarget::Helper(id) } = *insn else { continue };
+        if !Helper::find(id).is_some_and(|helper| helper.is_for(program.kind)) {
+            let (program, kind) = (program.name.clone(), program.kind);
+            return Err(UnsupportedHelper { id, index, program, kind });
         }
     }
     Ok(())
@@ -308,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_function_of_another_kind_is_named_with_its_place() {
-        use kop_ops::{Flow, Program};
+        use kop_ops::Flow;
         let flow =
             Flow::new(vec![Insn::call_helper(1), Insn::call_helper(44), Insn::Exit]).expect("a program");
         let program = Program { name: "p".to_owned(), kind: ProgramKind::Tc, flow };

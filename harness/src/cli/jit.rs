@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `kop jit`
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use kop_emulators::inspect::listing;
+use kop_jit::Options;
+use kop_ops::code::Mark;
+use kop_ops::program::MapAddresses;
+use kop_ops::{Arch, Catalog, Code, Features, Object, Program, Slot};
+
+use super::program_file::ProgramFile;
+use super::{Failure, Outcome, print_all};
+
+/// Compile the programs of a file, and show each eBPF instruction with the native code it became
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  kop jit xdp_acl.o\n  kop jit filter.s --arch aarch64 --unguarded\n  kop jit xdp_acl.o \
+                  --emit elf -o acl.o && objdump -d acl.o"
+)]
+pub struct Args {
+    #[command(flatten)]
+    file: ProgramFile,
+    /// The architecture, this machine's by default
+    #[arg(long)]
+    arch: Option<Arch>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Emit::Asm)]
+    emit: Emit,
+    /// Where to write it, standard output by default
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Compile without checks of accesses and fuel, as for programs that the verifier has accepted
+    #[arg(long)]
+    unguarded: bool,
+    /// Compile proof sequences in place of emits
+    #[arg(long)]
+    no_emits: bool,
+    /// Use no CPU features beyond those that every CPU has
+    #[arg(long)]
+    baseline: bool,
+}
+
+/// What is written.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Emit {
+    /// Each eBPF instruction, and below it the bytes and instructions that it became
+    Asm,
+    /// The code of one program, as bytes
+    Bin,
+    /// A relocatable ELF object with a function for each program
+    Elf,
+}
+
+pub fn run(args: &Args) -> Result<Outcome, Failure> {
+    let catalog = Catalog::einsn();
+    let object = args.file.load(&catalog)?;
+    let chosen: Vec<&Program> = match (args.file.named(&object)?, args.emit) {
+        (Some(index), _) => vec![&object.programs[index]],
+        (None, Emit::Bin) => vec![&object.programs[args.file.one(&object)?]],
+        (None, _) => object.programs.iter().collect(),
+    };
+    let output = args.output.as_ref().map(|path| {
+        let created = File::create(path).map_err(|error| Failure::path(path, error));
+        created.map(|file| (path, file))
+    });
+    let output = output.transpose()?;
+    let arch = args.arch()?;
+    let codes = args.compile(arch, &object, &catalog, &chosen)?;
+    let bytes = match args.emit {
+        Emit::Asm => assembly(arch, &chosen, &codes).into_bytes(),
+        Emit::Bin => codes[0].bytes.clone(),
+        Emit::Elf => {
+            let named: Vec<(&str, &Code)> =
+                chosen.iter().map(|program| program.name.as_str()).zip(&codes).collect();
+            kop_jit::object_file(arch, &named).map_err(Failure::usage)?
+        }
+    };
+    match output {
+        None => print_all(&bytes),
+        Some((path, mut file)) => {
+            file.write_all(&bytes).map_err(|error| Failure::path(path, error))?;
+            Ok(Outcome::Equivalent)
+        }
+    }
+}
+
+impl Args {
+    /// The architecture asked for, or this machine's.
+    fn arch(&self) -> Result<Arch, Failure> {
+        match self.arch {
+            Some(arch) => Ok(arch),
+            None => {
+                std::env::consts::ARCH.parse().map_err(|error| Failure::usage(format!("--arch: {error}")))
+            }
+        }
+    }
+
+    fn compile(
+        &self,
+        arch: Arch,
+        object: &Object,
+        catalog: &Catalog,
+        programs: &[&Program],
+    ) -> Result<Vec<Code>, Failure> {
+        let addresses = MapAddresses::new(&object.maps, Slot::default()).map_err(Failure::usage)?;
+        let all = Features::all(arch).without_simd();
+        let options = Options {
+            arch,
+            features: if self.baseline { Features::NONE } else { all },
+            guarded: !self.unguarded,
+            observe: false,
+            catalog,
+            operations: &object.operations,
+            emits: !self.no_emits,
+            addresses: &addresses,
+        };
+        let compiled = programs.iter().map(|program| {
+            let named =
+                |error| Failure::usage(format!("{}: program `{}`: {error}", self.file.name(), program.name));
+            kop_jit::compile(program, &options).map_err(named)
+        });
+        compiled.collect()
+    }
+}
+
+fn assembly(arch: Arch, programs: &[&Program], codes: &[Code]) -> String {
+    let mut text = String::new();
+    for (number, (program, code)) in programs.iter().zip(codes).enumerate() {
+        let blank = if number == 0 { "" } else { "\n" };
+        let count = program.flow.insns().len();
+        let guarded = if code.guarded { "guarded" } else { "unguarded" };
+        let _ = writeln!(
+            text,
+            "{blank}; {}: {count} instructions, {} bytes of {guarded} {arch} code, features {}, entry at {:#x}",
+            program.name,
+            code.bytes.len(),
+            code.features,
+            code.entry
+        );
+        for site in code.sites.iter().filter_map(|site| Some((site.index, site.fallback.as_ref()?))) {
+            let _ = writeln!(text, "; instruction {}: its proof sequence was compiled: {}", site.0, site.1);
+        }
+        show(&mut text, arch, program, code);
+    }
+    text
+}
+
+/// The code in its own order, with the instruction that each part belongs to.
+fn show(text: &mut String, arch: Arch, program: &Program, code: &Code) {
+    let insns = program.flow.insns();
+    let start = [Mark { offset: 0, index: Mark::NONE }];
+    let marks = start.iter().chain(&code.marks);
+    let ends = code.marks.iter().map(|mark| mark.offset as usize).chain([code.bytes.len()]);
+    let lines = listing(arch, &code.bytes);
+    for (mark, end) in marks.zip(ends) {
+        let first = mark.offset as usize;
+        match insns.get(mark.index as usize) {
+            Some(insn) if mark.index != Mark::NONE => {
+                let _ = writeln!(text, "{:>5}: {insn}", mark.index);
+            }
+            _ if first == end => continue,
+            _ => {
+                let _ = writeln!(text, "    -: {}", if first == 0 { "prologue" } else { "shared code" });
+            }
+        }
+        let from = lines.partition_point(|line| line.offset < first);
+        for line in lines[from..].iter().take_while(|line| line.offset < end) {
+            let bytes: Vec<String> = line.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let _ = writeln!(text, "    {:>6x}  {:<33}{}", line.offset, bytes.join(" "), line.text);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One run of a program of a file on any engine, and whether two engines agree on it.
+
+use kop_emulators::program::{Job, PROGRAM_ENGINES, Precision, ProgramEngine, Runs};
+use kop_jit::{LowerError, Lowered, Options};
+use kop_ops::program::MapAddresses;
+use kop_ops::{Arch, Catalog, Code, Fault, Features, Object};
+use kop_semantics::{Image, Outcome, Run, Trap, World};
+
+/// How programs are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether compiled code checks accesses and fuel: for programs that no verifier has accepted.
+    pub guarded: bool,
+    /// Whether operations' emits are used.
+    pub emits: bool,
+    /// How many instructions a run may take.
+    pub fuel: u64,
+}
+
+impl Default for Manner {
+    /// Guarded, with emits, and enough fuel for what the kernel's verifier would accept.
+    fn default() -> Self {
+        Self { guarded: true, emits: true, fuel: 100_000_000 }
+    }
+}
+
+/// An engine, or why it is not here.
+pub type Made = Result<Box<dyn ProgramEngine>, String>;
+
+/// Every engine for whole programs whose name `wanted` is true of, in the order of the list.
+pub fn engines(wanted: impl Fn(&str) -> bool) -> Vec<(&'static str, Made)> {
+    let kinds = PROGRAM_ENGINES.iter().filter(|kind| wanted(kind.name));
+    kinds.map(|kind| (kind.name, kind.make())).collect()
+}
+
+/// A program of an object, ready for engines.
+pub struct Executable<'a> {
+    object: &'a Object,
+    lowered: Lowered,
+    entry: usize,
+    manner: Manner,
+    catalog: &'a Catalog<'a>,
+    codes: Vec<(Arch, Features, Vec<Code>)>,
+}
+
+impl<'a> Executable<'a> {
+    /// The program `entry` of `object`.
+    ///
+    /// # Errors
+    /// [`LowerError`] for a Kop site that is wrong.
+    pub fn new(
+        object: &'a Object,
+        entry: usize,
+        catalog: &'a Catalog<'a>,
+        manner: Manner,
+    ) -> Result<Self, LowerError> {
+        let lowered = kop_jit::lower(object, catalog)?;
+        Ok(Self { object, lowered, entry, manner, catalog, codes: Vec::new() })
+    }
+
+    /// Runs it on an engine, from this world and memory.
+    ///
+    /// # Errors
+    /// Why the engine cannot run it, in one line.
+    pub fn run(
+        &mut self,
+        engine: &mut dyn ProgramEngine,
+        world: &World,
+        image: &Image,
+    ) -> Result<Outcome, String> {
+        let registers = world.registers();
+        let Runs::Code(arch) = engine.runs() else {
+            let run = self.job(world, image, &registers, true);
+            let job = Job { run, codes: &[] };
+            engine.admits(&job)?;
+            return Ok(engine.run(&job));
+        };
+        // What most CPUs have, then what all have.
+        let mut refused = String::new();
+        for features in [Features::all(arch).without_simd(), Features::NONE] {
+            self.compile(arch, features, world.addresses())?;
+            let found = self.codes.iter().find(|known| (known.0, known.1) == (arch, features));
+            let (.., codes) = found.expect("it was compiled");
+            let job = Job { run: self.job(world, image, &registers, false), codes };
+            match engine.admits(&job) {
+                Ok(()) => return Ok(engine.run(&job)),
+                Err(reason) => refused = reason,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Engines that run eBPF see no Kop sites.
+    fn job<'r>(
+        &'r self,
+        world: &'r World,
+        image: &'r Image,
+        registers: &'r kop_ops::state::Registers,
+        ebpf: bool,
+    ) -> Run<'r> {
+        let object = if ebpf { &self.lowered.object } else { self.object };
+        Run { object, entry: self.entry, world, image, registers, fuel: self.manner.fuel }
+    }
+
+    fn compile(&mut self, arch: Arch, features: Features, addresses: &MapAddresses) -> Result<(), String> {
+        if self.codes.iter().any(|known| (known.0, known.1) == (arch, features)) {
+            return Ok(());
+        }
+        let options = Options {
+            arch,
+            features,
+            guarded: self.manner.guarded,
+            observe: false,
+            catalog: self.catalog,
+            operations: &self.object.operations,
+            emits: self.manner.emits,
+            addresses,
+        };
+        let programs = self.object.programs.iter();
+        let codes = programs.map(|program| {
+            kop_jit::compile(program, &options)
+                .map_err(|error| format!("program `{}`: {error}", program.name))
+        });
+        self.codes.push((arch, features, codes.collect::<Result<_, _>>()?));
+        Ok(())
+    }
+
+    /// The place of a trap in the programs as they are in the file.
+    pub fn place(&self, engine: Runs, trap: &Trap) -> Option<(usize, usize)> {
+        let at = trap.at?;
+        let index = if engine == Runs::Ebpf { self.lowered.origin(trap.program, at) } else { at };
+        Some((trap.program, index))
+    }
+
+    /// What differs between the outcome of the reference and that of another engine, in one line.
+    pub fn difference(
+        &self,
+        (reference, first): (Runs, &Outcome),
+        (other, second): (&dyn ProgramEngine, &Outcome),
+    ) -> Option<String> {
+        let (expected, found) = match (&first.end, &second.end) {
+            (Ok(expected), Ok(found)) => (*expected, *found),
+            (Err(a), Err(b)) => return self.trap_difference((reference, a), (other.runs(), b)),
+            (Ok(_), Err(trap)) => return Some(format!("it stops: {}", trap.fault.show(first.image.slot))),
+            (Err(trap), Ok(_)) => {
+                return Some(format!("it ends where the other stops: {}", trap.fault.show(first.image.slot)));
+            }
+        };
+        if other.precision() == Precision::Contents {
+            return contents_difference(first, second);
+        }
+        if expected != found {
+            return Some(format!("r0 is {found:#x}, not {expected:#x}"));
+        }
+        memory_difference(first, second)
+    }
+
+    fn trap_difference(&self, (first, a): (Runs, &Trap), (second, b): (Runs, &Trap)) -> Option<String> {
+        if a.fault == Fault::RunAway && b.fault == Fault::RunAway {
+            // Fuel is counted by the instruction here and by the block there.
+            return None;
+        }
+        let address = |trap: &Trap| match trap.fault {
+            Fault::Memory { address, .. } => address,
+            _ => None,
+        };
+        let differ = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
+        let places = self.place(first, a).zip(self.place(second, b));
+        if !a.fault.same_kind(b.fault) || differ(address(a), address(b)) {
+            return Some(format!("it stops with {}, not {}", b.fault, a.fault));
+        }
+        let ((program, expected), (other, found)) = places?;
+        let differs = (program, expected) != (other, found);
+        differs.then(|| {
+            format!("it stops at instruction {found} of program {other}, not {expected} of {program}")
+        })
+    }
+}
+
+fn contents_difference(first: &Outcome, second: &Outcome) -> Option<String> {
+    let (a, b) = (first.contents()?, second.contents()?);
+    // The kernel gives the low half.
+    if a.r0 as u32 != b.r0 as u32 {
+        return Some(format!("the low half of r0 is {:#x}, not {:#x}", b.r0 as u32, a.r0 as u32));
+    }
+    if a.data.len() != b.data.len() || a.metadata != b.metadata {
+        let [a, b] = [&a, &b].map(|c| (c.data.len() as u64 - c.metadata, c.metadata));
+        return Some(format!("packet and metadata have {} and {} bytes, not {} and {}", b.0, b.1, a.0, a.1));
+    }
+    if let Some(at) = a.data.iter().zip(&b.data).position(|(a, b)| a != b) {
+        return Some(format!("byte {at} of the packet is {:02x}, not {:02x}", b.data[at], a.data[at]));
+    }
+    let maps = a.maps.iter().zip(&b.maps).find(|(a, b)| a != b);
+    maps.map(|(map, _)| format!("map `{}` holds something else", map.name))
+}
+
+fn memory_difference(first: &Outcome, second: &Outcome) -> Option<String> {
+    if let Some((address, expected, found)) = first.image.first_difference(&second.image) {
+        let place = first.image.slot.show(address);
+        return Some(format!("the byte at {place} is {found:02x}, not {expected:02x}"));
+    }
+    if first.world.packet() != second.world.packet() {
+        return Some("the packet has other bounds".to_owned());
+    }
+    if first.world.events() != second.world.events() {
+        return Some("it sent something else".to_owned());
+    }
+    (first.world != second.world)
+        .then(|| "the keys of maps, or what helper functions keep, differ".to_owned())
+}
