@@ -17,6 +17,7 @@ mod decoders;
 mod feedback;
 mod input;
 mod operations;
+mod programs;
 mod rare;
 pub mod seeds;
 
@@ -29,6 +30,7 @@ use kop_ops::{Catalog, Kop};
 pub use crate::generate::FuzzInput;
 pub use feedback::{COUNTERS, Feedback};
 pub use input::Input;
+use programs::Source;
 pub use rare::Rare;
 
 /// A fuzz target.
@@ -42,6 +44,12 @@ pub enum Target<'a> {
     Assemblers,
     /// Decoders and parsers on bytes and text.
     Decoders,
+    /// Random programs on every engine.
+    Program,
+    /// Single instructions in the JITs.
+    JitInstruction,
+    /// The loader of program files.
+    Loader,
 }
 
 /// A target that does not exist.
@@ -61,15 +69,26 @@ impl fmt::Display for Target<'_> {
             Target::All => "all",
             Target::Assemblers => "assemblers",
             Target::Decoders => "decoders",
+            Target::Program => "program",
+            Target::JitInstruction => "jit_instruction",
+            Target::Loader => "loader",
         })
     }
 }
 
 impl<'a> Target<'a> {
-    /// Every target: one for each operation of the catalog, and three more.
+    /// Every target: one for each operation of the catalog, and those about more than one.
     pub fn list(catalog: &Catalog<'a>) -> Vec<Self> {
         let operations = catalog.kops().iter().map(|&kop| Target::Operation(kop));
-        operations.chain([Target::All, Target::Assemblers, Target::Decoders]).collect()
+        let others = [
+            Target::All,
+            Target::Assemblers,
+            Target::Decoders,
+            Target::Program,
+            Target::JitInstruction,
+            Target::Loader,
+        ];
+        operations.chain(others).collect()
     }
 
     /// The target called `name`.
@@ -89,7 +108,9 @@ impl<'a> Target<'a> {
         match self {
             Target::Operation(kop) => vec![kop],
             Target::All => catalog.kops().to_vec(),
-            Target::Assemblers | Target::Decoders => Vec::new(),
+            // Programs have sites of all.
+            Target::Program => catalog.kops().to_vec(),
+            Target::Assemblers | Target::Decoders | Target::JitInstruction | Target::Loader => Vec::new(),
         }
     }
 
@@ -99,6 +120,9 @@ impl<'a> Target<'a> {
             Target::Operation(_) | Target::All => input::show(&self.kops(catalog), bytes),
             Target::Assemblers => assemblers::show(bytes),
             Target::Decoders => decoders::show(bytes),
+            Target::Program => programs::case(Source::Program, catalog, bytes).to_string(),
+            Target::JitInstruction => programs::case(Source::Instruction, catalog, bytes).to_string(),
+            Target::Loader => programs::show_loaded(catalog, bytes),
         }
     }
 
@@ -124,6 +148,11 @@ impl<'a> Target<'a> {
             }
             Target::Assemblers => assemblers::check(bytes),
             Target::Decoders => decoders::check(catalog, bytes),
+            Target::Program => programs::check(Source::Program, catalog, bytes, feedback, findings),
+            Target::JitInstruction => {
+                programs::check(Source::Instruction, catalog, bytes, feedback, findings);
+            }
+            Target::Loader => programs::check_loader(catalog, bytes),
         }
     }
 }

@@ -65,6 +65,7 @@ fn random_programs_give_in_the_kernel_what_they_give_on_spec() {
         kinds: &[ProgramKind::Xdp, ProgramKind::Tc],
         statements: 60,
         long: false,
+        wild: false,
     };
     let count = std::env::var("KOP_PROGRAMS").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
     let mut engine = KernelEngine::new().expect("it was asked for before");

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use kop_emulators::kernel::{self, Verifier};
 use kop_harness::generate::{ProgramPlan, tally};
-use kop_harness::program::ProgramCase;
+use kop_harness::program::{CaseProblem, ProgramCase, ProgramRig, minimise, sweep, text};
 use kop_ops::choices::Seeded;
 use kop_ops::program::ProgramKind;
 use kop_ops::{Catalog, Object};
 
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/regressions");
+
 const KERNEL_KINDS: &[ProgramKind] = &[ProgramKind::Xdp, ProgramKind::Tc];
 
 fn programs(catalog: &Catalog, kinds: &[ProgramKind], count: u64) -> Vec<ProgramCase> {
-    let plan = ProgramPlan { catalog, kinds, statements: 60, long: false };
+    let plan = ProgramPlan::new(catalog, kinds);
     (0..count).map(|number| plan.generate(&mut Seeded::derived(0x7067, &[number]))).collect()
 }
 
@@ -79,4 +81,90 @@ fn programs_end_without_a_fault() {
     }
     println!("{ends:#?}");
     assert_eq!(ends.keys().collect::<Vec<_>>(), [&Ok(())], "{ends:#?}");
+}
+
+#[test]
+fn programs_hold_on_every_engine() {
+    let catalog = Catalog::einsn();
+    let mut rig = ProgramRig::available();
+    for (engine, reason) in rig.absent() {
+        eprintln!("absent: {engine}: {reason}");
+    }
+    let mut ran: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut passed_over: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    let mut findings = Vec::new();
+    let count = std::env::var("KOP_PROGRAMS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
+    let start = std::time::Instant::now();
+    for (number, case) in programs(&catalog, &ProgramKind::ALL, count).iter().enumerate() {
+        let judged = rig.judge(case, &catalog).expect("a sound case");
+        judged.ran.into_iter().for_each(|engine| *ran.entry(engine).or_default() += 1);
+        for over in judged.passed_over {
+            *passed_over.entry(over).or_default() += 1;
+        }
+        findings.extend(judged.findings.iter().map(|finding| format!("{number}: {finding}")));
+    }
+    println!("{:?} ran {ran:#?} passed over {passed_over:#?}", start.elapsed());
+    assert!(findings.is_empty(), "{}:\n{}", findings.len(), findings.join("\n"));
+}
+
+#[test]
+fn single_instructions_hold_on_every_engine() {
+    let catalog = Catalog::empty();
+    let mut rig = ProgramRig::available();
+    let mut findings = Vec::new();
+    let mut count = 0;
+    for case in sweep() {
+        count += 1;
+        let judged = rig.judge(&case, &catalog).unwrap_or_else(|problem| panic!("{problem}\n{case}"));
+        if let Some(first) = judged.findings.first() {
+            let (small, found) = minimise(&mut rig, &catalog, &case, first);
+            findings.push(format!("{found}\n{small}"));
+        }
+    }
+    println!("{count} programs of single instructions");
+    assert!(count > 100, "{count}");
+    assert!(findings.is_empty(), "{}:\n{}", findings.len(), findings.join("\n"));
+}
+
+#[test]
+fn broken_programs_fault_alike_on_every_engine() {
+    let catalog = Catalog::einsn();
+    let mut rig = ProgramRig::available();
+    let plan = ProgramPlan { wild: true, ..ProgramPlan::new(&catalog, &ProgramKind::ALL) };
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for number in 0..1000 {
+        let case = plan.generate(&mut Seeded::derived(0x7769_6c64, &[number]));
+        let end = match rig.judge(&case, &catalog) {
+            Err(CaseProblem::Undefined) => "reads what is undefined".to_owned(),
+            Err(problem) => panic!("{problem}\n{case}"),
+            Ok(judged) => {
+                if let Some(first) = judged.findings.first() {
+                    let (small, found) = minimise(&mut rig, &catalog, &case, first);
+                    findings.push(format!("{number}: {found}\n{small}"));
+                }
+                judged.end
+            }
+        };
+        *ends.entry(end).or_default() += 1;
+    }
+    println!("{ends:#?}");
+    assert!(findings.is_empty(), "{}:\n{}", findings.len(), findings.join("\n"));
+    for wanted in ["bad read", "bad write", "ran away", "more than eight frames"] {
+        assert!(ends.keys().any(|end| end.starts_with(wanted)), "none: {wanted}");
+    }
+}
+
+#[test]
+fn every_program_of_the_corpus_holds() {
+    let catalog = Catalog::einsn();
+    let mut rig = ProgramRig::available();
+    for (path, case) in text::load_tree(&[CORPUS]) {
+        let case = case.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(case.comment.iter().any(|line| !line.is_empty()), "{}: no root cause", path.display());
+        let judged =
+            rig.judge(&case, &catalog).unwrap_or_else(|problem| panic!("{}: {problem}", path.display()));
+        let lines: Vec<String> = judged.findings.iter().map(ToString::to_string).collect();
+        assert!(lines.is_empty(), "{}:\n{}", path.display(), lines.join("\n"));
+    }
 }

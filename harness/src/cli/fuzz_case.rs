@@ -15,7 +15,7 @@ use super::{Failure, Outcome, print_all};
                         kop fuzz-case all input.bytes > input.kop && kop repro input.kop\n  \
                         kop fuzz-case --seeds corpus/fuzz")]
 pub struct Args {
-    /// The fuzz target: an operation, `all`, `assemblers` or `decoders`
+    /// The fuzz target: an operation, `all`, `assemblers`, `decoders`, `program`, `jit_instruction` or `loader`
     #[arg(required_unless_present = "seeds")]
     target: Option<String>,
     /// The file that libFuzzer wrote

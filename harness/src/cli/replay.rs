@@ -2,9 +2,10 @@
 //! `kop replay`
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kop_harness::case::load_tree;
+use kop_harness::program::{ProgramCase, ProgramRig, text};
 use kop_harness::{Rig, replay, selection};
 use kop_ops::Catalog;
 
@@ -31,13 +32,15 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     let mut rig = Rig::new(&engines).map_err(Failure::environment)?;
     let (mut held, mut diverged, mut corrupt) = (0, 0, 0);
-    let mut text = String::new();
-    for (path, case) in load_tree(&args.paths, &catalog) {
+    let mut output = String::new();
+    let is_program = |path: &&PathBuf| path.extension().is_some_and(|found| found == text::EXTENSION);
+    let others: Vec<&PathBuf> = args.paths.iter().filter(|path| !is_program(path)).collect();
+    for (path, case) in load_tree(&others, &catalog) {
         let case = match case {
             Ok(case) => case,
             Err(error) => {
                 corrupt += 1;
-                let _ = writeln!(text, "corrupt    {}: {error}", path.display());
+                let _ = writeln!(output, "corrupt    {}: {error}", path.display());
                 continue;
             }
         };
@@ -47,21 +50,69 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             continue;
         }
         diverged += 1;
-        let _ = writeln!(text, "divergent  {}: {}", path.display(), case.title());
+        let _ = writeln!(output, "divergent  {}: {}", path.display(), case.title());
         for finding in &replayed.findings {
             let arch = finding.arch.map_or("", |arch| arch.name());
-            let _ = writeln!(text, "           {} {arch} {}", finding.kind, finding.message);
+            let _ = writeln!(output, "           {} {arch} {}", finding.kind, finding.message);
+        }
+    }
+    let mut programs = None;
+    for (path, case) in text::load_tree(&args.paths) {
+        let programs = programs.get_or_insert_with(|| {
+            let named =
+                |name: &str| args.engines.is_empty() || args.engines.iter().any(|engine| engine == name);
+            ProgramRig::with(named)
+        });
+        match replay_program(programs, &catalog, &path, case) {
+            Replayed::Held => held += 1,
+            Replayed::Diverged(lines) => {
+                diverged += 1;
+                output.push_str(&lines);
+            }
+            Replayed::Corrupt(line) => {
+                corrupt += 1;
+                output.push_str(&line);
+            }
         }
     }
     let _ = writeln!(
-        text,
+        output,
         "{} replayed: {held} held, {diverged} diverged, {corrupt} corrupt",
         held + diverged + corrupt
     );
-    print_all(text.as_bytes())?;
+    print_all(output.as_bytes())?;
     Ok(match (diverged, corrupt) {
         (0, 0) => Outcome::Equivalent,
         (0, _) => Outcome::Usage,
         _ => Outcome::Divergent,
     })
+}
+
+/// What became of the case of a program, with what to print.
+enum Replayed {
+    Held,
+    Diverged(String),
+    Corrupt(String),
+}
+
+fn replay_program(
+    rig: &mut ProgramRig,
+    catalog: &Catalog,
+    path: &Path,
+    case: Result<ProgramCase, text::ProgramCaseError>,
+) -> Replayed {
+    let judged = case.map_err(|error| error.to_string());
+    let judged = judged.and_then(|case| rig.judge(&case, catalog).map_err(|problem| problem.to_string()));
+    let path = path.display();
+    match judged {
+        Err(error) => Replayed::Corrupt(format!("corrupt    {path}: {error}\n")),
+        Ok(judged) if judged.findings.is_empty() => Replayed::Held,
+        Ok(judged) => {
+            let mut lines = format!("divergent  {path}\n");
+            for finding in &judged.findings {
+                let _ = writeln!(lines, "           {finding}");
+            }
+            Replayed::Diverged(lines)
+        }
+    }
 }

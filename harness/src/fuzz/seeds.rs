@@ -8,12 +8,12 @@ use std::io;
 use std::path::Path;
 
 use kop_ops::choices::{Choices, Seeded};
-use kop_ops::{Arch, Catalog, EmitRequest, Form, Kop, Pass, Slot, State, ebpf};
+use kop_ops::{Arch, Catalog, EmitRequest, Form, Kop, MapKind, Pass, ProgramKind, Slot, State, ebpf};
 
 use super::Target;
 use super::input::{Input, decode};
 use crate::case::Case;
-use crate::generate::alias_pattern;
+use crate::generate::{ProgramPlan, alias_pattern};
 
 /// Bytes of an operation's seed: what a payload and a state take.
 const LENGTH: usize = 48;
@@ -28,6 +28,9 @@ pub fn files(target: Target, catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
         Target::All => of_all(catalog),
         Target::Assemblers => of_assemblers(),
         Target::Decoders => of_decoders(catalog),
+        Target::Program => of_choices(24, 8 * LENGTH),
+        Target::JitInstruction => of_choices(24, 2 * LENGTH),
+        Target::Loader => of_loader(catalog),
     };
     let mut files: BTreeMap<String, Vec<u8>> =
         seeds.into_iter().map(|(name, bytes)| (format!("{target}/{name}"), bytes)).collect();
@@ -94,7 +97,36 @@ fn of_all(catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn of_assemblers() -> BTreeMap<String, Vec<u8>> {
-    (0..24).map(|number| (format!("random-{number:02}"), random_bytes(number, 2 * LENGTH))).collect()
+    of_choices(24, 2 * LENGTH)
+}
+
+/// Random bytes, where every byte string means something.
+fn of_choices(count: u64, length: usize) -> BTreeMap<String, Vec<u8>> {
+    (0..count).map(|number| (format!("random-{number:02}"), random_bytes(number, length))).collect()
+}
+
+/// Small programs as text and as raw bytes, and the start of an ELF object.
+fn of_loader(catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
+    let plan = ProgramPlan { statements: 8, ..ProgramPlan::new(catalog, &ProgramKind::ALL) };
+    let mut seeds = BTreeMap::new();
+    for number in 0..8 {
+        let case = plan.generate(&mut Seeded::derived(0, &[0x6c6f_6164, number]));
+        let text = case.to_string();
+        // What a program finds is no part of its file.
+        let start = text.find("\n.").map_or(0, |at| at + 1);
+        seeds.insert(format!("text-{number}"), text.as_bytes()[start..].to_vec());
+        let insns = case.object.programs[0].flow.insns();
+        seeds.insert(format!("raw-{number}"), ebpf::encode_program(insns));
+    }
+    // ELF64, little-endian, EM_BPF, one empty section header.
+    let mut elf = vec![0; 128];
+    elf[..8].copy_from_slice(b"\x7fELF\x02\x01\x01\0");
+    elf[16..20].copy_from_slice(&[1, 0, 247, 0]);
+    elf[20] = 1;
+    elf[40] = 64;
+    elf[52..64].copy_from_slice(&[64, 0, 0, 0, 0, 0, 64, 0, 1, 0, 0, 0]);
+    seeds.insert("elf".to_owned(), elf);
+    seeds
 }
 
 /// For each operation: a proof as bytes and as text, the native codes, and a case.
@@ -139,6 +171,7 @@ fn dictionary(target: Target, catalog: &Catalog) -> String {
     }
     match target {
         Target::Decoders => words.extend(keywords(catalog)),
+        Target::Loader => words.extend(loader_words(catalog)),
         // Numbers that a register or an immediate may be.
         _ => words.extend([0, 1, 31, 32, 63, 64, 127, 128].map(|byte: u8| vec![byte])),
     }
@@ -157,6 +190,37 @@ fn dictionary(target: Target, catalog: &Catalog) -> String {
         let _ = writeln!(text, "\"{escaped}\"");
     }
     text
+}
+
+/// Words of programs as text, and of ELF objects.
+fn loader_words(catalog: &Catalog) -> BTreeSet<Vec<u8>> {
+    let mut words = keywords(catalog);
+    let kinds = MapKind::ALL.into_iter().map(|kind| kind.name().as_bytes().to_vec());
+    words.extend(kinds);
+    let others = [
+        "\x7fELF",
+        ".program",
+        ".map",
+        ".init",
+        ".kop",
+        ".license",
+        ".text",
+        ".maps",
+        "maps",
+        "xdp",
+        "tc",
+        "license",
+        ".rodata",
+        ".bss",
+        ".data",
+        ".BTF",
+        ".symtab",
+        ".strtab",
+        "map_by_idx(",
+        "map_val_by_idx(",
+    ];
+    words.extend(others.map(|word| word.as_bytes().to_vec()));
+    words
 }
 
 /// Every word of every case and of every printed eBPF form.

@@ -11,5 +11,6 @@ pub use fuzz::{ByteChoices, FuzzInput};
 pub use payload::{
     Planned, alias_pattern, field_values, invalid_payload, is_boundary, plan, random_operands,
 };
-pub use program::{ProgramPlan, RESULT_MAP, tally};
+pub(crate) use program::kind_of;
+pub use program::{ProgramPlan, RESULT_MAP, tally, wide_value, wild_offset};
 pub use state::{StateClasses, StatePlan};

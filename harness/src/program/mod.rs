@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Whole programs: a case with all that a program finds, run on every engine and compared.
 
+mod compare;
+mod instructions;
+mod minimise;
+mod rig;
+pub mod text;
+mod witness;
+
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::ebpf::Reg;
 use kop_ops::state::{Registers, Slot};
 use kop_ops::{Object, ProgramKind};
 use kop_semantics::world::{Input, SetupError};
 use kop_semantics::{Image, Outcome, Run, World, spec};
+
+pub use compare::Difference;
+pub use instructions::{Instructions, sweep};
+pub use minimise::minimise;
+pub use rig::{Blame, CaseProblem, Judged, Made, ProgramFinding, ProgramRig};
 
 /// A program with all that it finds.
 #[derive(Clone, Debug, PartialEq, Eq)]

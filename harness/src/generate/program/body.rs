@@ -17,6 +17,8 @@ pub(super) struct Generator<'g, C> {
     pub(super) kind: ProgramKind,
     /// Whether the verifier's rules hold: otherwise everything that the instruction set defines may occur.
     pub(super) strict: bool,
+    /// Whether helpers are called whose answers differ from run to run.
+    pub(super) clocks: bool,
     pub(super) maps: &'g [MapSpec],
     pub(super) sizes: Sizes,
     /// How many statements are left.

@@ -167,7 +167,7 @@ impl<C: Choices> Generator<'_, C> {
 
     /// A helper whose answer differs between engines, and is dropped.
     pub(super) fn helper(&mut self, body: &mut Body) -> bool {
-        if !body.may_call() {
+        if !body.may_call() || !self.clocks {
             return false;
         }
         let id = *self.choices.pick(&[KTIME_GET_NS, GET_PRANDOM_U32, GET_SMP_PROCESSOR_ID]);

@@ -13,6 +13,7 @@ mod code;
 mod statements;
 mod types;
 mod values;
+mod wild;
 
 use std::collections::BTreeMap;
 
@@ -43,16 +44,26 @@ const MAIN_SLOTS: usize = 24;
 pub struct ProgramPlan<'a> {
     /// The operations whose sites occur; an empty catalog for none.
     pub catalog: &'a Catalog<'a>,
-    /// The kinds among which is chosen. A raw program is no kernel program: it has everything that the instruction set defines,
-    /// such as shifts by more than the width, that the verifier refuses.
+    /// The kinds among which is chosen. Every other raw program has everything that the instruction set defines and the
+    /// verifier refuses, such as shifts by more than the width.
     pub kinds: &'a [ProgramKind],
     /// The most statements.
     pub statements: u32,
     /// Whether there may be stretches of code that short branches do not reach over.
     pub long: bool,
+    /// Whether programs are broken in a few places, so that they touch what is not theirs, or do not end.
+    pub wild: bool,
 }
 
-impl ProgramPlan<'_> {
+/// Fuel of programs that may not end.
+const WILD_FUEL: u64 = 20_000;
+
+impl<'a> ProgramPlan<'a> {
+    /// Programs of these kinds that end and keep to their memory.
+    pub fn new(catalog: &'a Catalog<'a>, kinds: &'a [ProgramKind]) -> Self {
+        Self { catalog, kinds, statements: 60, long: false, wild: false }
+    }
+
     /// One program with all that it finds.
     pub fn generate(&self, choices: &mut impl Choices) -> ProgramCase {
         let kind = *choices.pick(self.kinds);
@@ -61,6 +72,8 @@ impl ProgramPlan<'_> {
             // The kernel wants an Ethernet header at least.
             _ => *choices.pick(&[14, 15, 16, 20, 34, 42, 54, 60, 64, 80, 128, 256]),
         } as usize;
+        let strict = kind != ProgramKind::Raw || choices.one_in(2);
+        let clocks = choices.one_in(4);
         let tail_calls = kind != ProgramKind::Raw && choices.one_in(6);
         let maps = maps(tail_calls, choices);
         let mut sites = Vec::new();
@@ -72,7 +85,8 @@ impl ProgramPlan<'_> {
             let mut generator = Generator {
                 catalog: self.catalog,
                 kind,
-                strict: kind != ProgramKind::Raw,
+                strict,
+                clocks,
                 sizes: Sizes {
                     values: maps.iter().map(|map| map.value_size).collect(),
                     window: packet_length as u32,
@@ -88,12 +102,32 @@ impl ProgramPlan<'_> {
             };
             let insns = generator.program();
             sites = generator.sites;
-            let flow = Flow::new(insns).expect("the generator keeps the rules of control flow");
+            let mut flow = Flow::new(insns).expect("the generator keeps the rules of control flow");
+            if self.wild {
+                flow = wild::spoil(flow, choices);
+            }
             programs.push(Program { name: name.to_owned(), kind, flow });
         }
         let object = Object { programs, maps: maps.into(), operations: sites, license: "GPL".to_owned() };
         let packet = values::bytes(choices, packet_length);
-        ProgramCase { packet, garbage: choices.bits(), ..ProgramCase::of(object) }
+        let case = ProgramCase { packet, garbage: choices.bits(), ..ProgramCase::of(object) };
+        if self.wild { ProgramCase { fuel: WILD_FUEL, ..case } } else { case }
+    }
+}
+
+/// A 64-bit number, half of them from the places where mistakes are.
+pub fn wide_value(choices: &mut impl Choices) -> u64 {
+    values::wide(choices)
+}
+
+/// An offset of an access, of every class that compilers tell apart.
+pub fn wild_offset(choices: &mut impl Choices) -> i16 {
+    let bounds =
+        [0, 8, -8, 127, 128, -128, -129, 255, 256, -256, -257, 4095, 4096, 32760, i16::MAX, i16::MIN];
+    match choices.below(3) {
+        0 => choices.bits() as i16,
+        1 => 8 * (choices.below(64) as i16 - 32),
+        _ => *choices.pick(&bounds),
     }
 }
 
@@ -195,7 +229,8 @@ pub fn tally<'a>(cases: impl IntoIterator<Item = &'a ProgramCase>) -> BTreeMap<S
     tally
 }
 
-fn kind_of(insn: &Insn) -> String {
+/// What kind of instruction it is, by all but registers and numbers.
+pub(crate) fn kind_of(insn: &Insn) -> String {
     match *insn {
         Insn::Alu { op, width, src, .. } => format!("{op:?} {width:?} {}", form(src.reg().is_some())),
         Insn::Neg { width, .. } => format!("Neg {width:?}"),

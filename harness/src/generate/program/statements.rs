@@ -232,8 +232,12 @@ impl<C: Choices> Generator<'_, C> {
         let Some((base, off)) = self.place(body, size.bytes(), Access::Atomic) else { return false };
         let insn = Insn::atomic(op, size, base, off, src);
         if op == AtomicOp::CmpXchg && self.choices.one_in(2) {
-            // Otherwise memory would seldom hold what r0 does.
-            body.push(Insn::load(size, Reg::R0, base, off));
+            // Otherwise memory would seldom hold what r0 does. A store leaves garbage in the upper half of r0.
+            if self.choices.one_in(2) {
+                body.push(Insn::store(size, base, off, Reg::R0));
+            } else {
+                body.push(Insn::load(size, Reg::R0, base, off));
+            }
         }
         body.push(insn);
         if op != AtomicOp::LoadAcquire {

@@ -1,0 +1,426 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The oracle for whole programs: `spec` and every other engine, on compiled code of both kinds, have to agree.
+
+use std::fmt;
+
+use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
+use kop_jit::{CompileError, LowerError, Lowered, Options, Planted};
+use kop_ops::ebpf::RegSet;
+use kop_ops::program::MapAddresses;
+use kop_ops::{Arch, Catalog, Code, Fault, Features, Program, Slot};
+use kop_reports::Kind;
+use kop_semantics::spec::{Interpreter, Start as SpecStart};
+use kop_semantics::world::SetupError;
+use kop_semantics::{Outcome, Run, Trap, spec};
+
+use super::compare::{Difference, Terms};
+use super::witness::Witness;
+use super::{ProgramCase, Start};
+
+/// The engines that programs are run on.
+pub struct ProgramRig {
+    engines: Vec<Box<dyn ProgramEngine>>,
+    absent: Vec<(&'static str, String)>,
+    planted: Option<Planted>,
+    /// The one engine that runs, while a case is minimised.
+    only: Option<&'static str>,
+}
+
+/// Who is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The compiler for this architecture: every engine that ran its code says the same.
+    Jit(Arch),
+    /// The emit of an operation: with proof sequences in place of emits there is no difference. A mistake of the compiler that
+    /// depends on distances in the code can look like this.
+    Emit(Arch),
+    /// One engine, which another engine with the same code contradicts.
+    Engine(&'static str),
+    /// The reference: all others contradict it.
+    Spec,
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blame::Jit(arch) => write!(f, "jit {arch}"),
+            Blame::Emit(arch) => write!(f, "emit {arch}"),
+            Blame::Engine(name) => write!(f, "engine {name}"),
+            Blame::Spec => f.write_str("spec"),
+        }
+    }
+}
+
+/// How code was made for an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The architecture.
+    pub arch: Arch,
+    /// Whether it checks accesses and fuel.
+    pub guarded: bool,
+    /// Whether operations' emits are used.
+    pub emits: bool,
+}
+
+/// A difference between an engine and the reference.
+#[derive(Clone, Debug)]
+pub struct ProgramFinding {
+    /// The engine.
+    pub engine: &'static str,
+    /// The code it ran; `None` for eBPF.
+    pub made: Option<Made>,
+    /// The difference.
+    pub difference: Difference,
+    /// Who is wrong.
+    pub blame: Blame,
+}
+
+impl ProgramFinding {
+    /// What findings of one cause have in common.
+    pub fn cause(&self) -> String {
+        format!("{}/{}/{}", self.blame, self.difference.kind, self.difference.place)
+    }
+
+    /// Whether `other` is the same kind of divergence, which minimising has to keep.
+    pub fn is_like(&self, other: &ProgramFinding) -> bool {
+        let guarded = |finding: &ProgramFinding| finding.made.map(|made| made.guarded);
+        self.blame == other.blame
+            && self.difference.kind == other.difference.kind
+            && guarded(self) == guarded(other)
+    }
+}
+
+impl fmt::Display for ProgramFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { kind, place, expected, actual } = &self.difference;
+        let made = self.made.map_or("eBPF".to_owned(), |made| {
+            let guarded = if made.guarded { "guarded" } else { "unguarded" };
+            let emits = if made.emits { "" } else { ", proof sequences in place of emits" };
+            format!("{guarded} {} code{emits}", made.arch)
+        });
+        write!(
+            f,
+            "{kind} at {place}: spec {expected}, {} on {made}: {actual}; blame: {}",
+            self.engine, self.blame
+        )
+    }
+}
+
+/// What became of a case.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// How it ended on `spec`, without addresses: `returns`, or the fault.
+    pub end: String,
+    /// Differences.
+    pub findings: Vec<ProgramFinding>,
+    /// How many runs were compared with `spec`, by engine.
+    pub ran: Vec<&'static str>,
+    /// Engines that did not take part, and why.
+    pub passed_over: Vec<(&'static str, String)>,
+}
+
+/// Why a case is none.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseProblem {
+    /// Its Kop sites are wrong.
+    #[error(transparent)]
+    Lower(#[from] LowerError),
+    /// Its maps or its packet are wrong.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// It holds instructions that no engine of user space runs.
+    #[error(transparent)]
+    Unsupported(#[from] spec::Unsupported),
+    /// It reads what a call left undefined, so that engines may differ.
+    #[error("the program reads a register that a call or a Kop site left undefined")]
+    Undefined,
+}
+
+/// A case on the reference.
+struct Reference<'a> {
+    case: &'a ProgramCase,
+    lowered: Lowered,
+    start: Start,
+    outcome: Outcome,
+    defined: RegSet,
+    addresses: MapAddresses,
+}
+
+const SLOT: Slot = Slot::of_batch(0);
+
+impl ProgramRig {
+    /// Every engine that is here; the others are kept with their reasons.
+    pub fn available() -> Self {
+        Self::with(|_| true)
+    }
+
+    /// The engines whose names `wanted` is true of, as far as they are here; `spec` is the reference and always here.
+    pub fn with(wanted: impl Fn(&str) -> bool) -> Self {
+        let mut rig = Self { engines: Vec::new(), absent: Vec::new(), planted: None, only: None };
+        for kind in PROGRAM_ENGINES.iter().filter(|kind| kind.name != "spec" && wanted(kind.name)) {
+            match kind.make() {
+                Ok(engine) => rig.engines.push(engine),
+                Err(reason) => rig.absent.push((kind.name, reason)),
+            }
+        }
+        rig
+    }
+
+    /// Compiles with this mistake from now on.
+    pub fn plant(&mut self, planted: Option<Planted>) {
+        self.planted = planted;
+    }
+
+    /// The engines that are not here, and why.
+    pub fn absent(&self) -> &[(&'static str, String)] {
+        &self.absent
+    }
+
+    /// The names of the engines that are here.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.engines.iter().map(|engine| engine.name()).collect()
+    }
+
+    /// Runs a case on all engines.
+    ///
+    /// # Errors
+    /// [`CaseProblem`] when there is nothing to compare.
+    pub fn judge(&mut self, case: &ProgramCase, catalog: &Catalog) -> Result<Judged, CaseProblem> {
+        let reference = Reference::new(case, catalog)?;
+        let mut judged = Judged { end: reference.end(), ..Judged::default() };
+        self.run_ebpf(&reference, &mut judged);
+        for arch in Arch::ALL {
+            self.run_code(&reference, catalog, arch, &mut judged);
+        }
+        blame_the_reference(&mut judged);
+        Ok(judged)
+    }
+
+    /// As [`ProgramRig::judge`], as far as it takes to see `finding` again: on one engine where that is enough.
+    ///
+    /// # Errors
+    /// As [`ProgramRig::judge`].
+    pub(super) fn judge_like(
+        &mut self,
+        case: &ProgramCase,
+        catalog: &Catalog,
+        finding: &ProgramFinding,
+    ) -> Result<Judged, CaseProblem> {
+        let (Blame::Jit(_) | Blame::Emit(_), Some(made)) = (&finding.blame, finding.made) else {
+            return self.judge(case, catalog);
+        };
+        let reference = Reference::new(case, catalog)?;
+        let mut judged = Judged::default();
+        if made.guarded || reference.outcome.end.is_ok() {
+            self.only = Some(finding.engine);
+            self.run_guard(&reference, catalog, made, &mut judged);
+            self.only = None;
+        }
+        Ok(judged)
+    }
+
+    fn run_ebpf(&mut self, reference: &Reference, judged: &mut Judged) {
+        for engine in self.engines.iter_mut().filter(|engine| engine.runs() == Runs::Ebpf) {
+            let name = engine.name();
+            match reference.difference(&mut **engine, &[], true) {
+                Err(reason) => judged.passed_over.push((name, reason)),
+                Ok(None) => judged.ran.push(name),
+                Ok(Some(difference)) => {
+                    judged.ran.push(name);
+                    let blame = Blame::Engine(name);
+                    judged.findings.push(ProgramFinding { engine: name, made: None, difference, blame });
+                }
+            }
+        }
+    }
+
+    /// Guarded and unguarded code for one architecture on each of its engines.
+    fn run_code(&mut self, reference: &Reference, catalog: &Catalog, arch: Arch, judged: &mut Judged) {
+        // Code without checks is for programs that a verifier has accepted.
+        let guards: &[bool] = if reference.outcome.end.is_ok() { &[true, false] } else { &[true] };
+        for &guarded in guards {
+            self.run_guard(reference, catalog, Made { arch, guarded, emits: true }, judged);
+        }
+    }
+
+    /// Code of one kind on each of its engines, and who is to blame where they differ.
+    fn run_guard(&mut self, reference: &Reference, catalog: &Catalog, made: Made, judged: &mut Judged) {
+        let found = self.run_made(reference, catalog, made, judged);
+        let differing = found.iter().filter(|(_, difference)| difference.is_some()).count();
+        let all = differing == found.len();
+        let emit_is_wrong = differing > 0 && all && reference.has_sites() && {
+            let plain = Made { emits: false, ..made };
+            let again = self.run_made(reference, catalog, plain, &mut Judged::default());
+            again.iter().all(|(_, difference)| difference.is_none())
+        };
+        for (engine, difference) in found {
+            judged.ran.push(engine);
+            let Some(difference) = difference else { continue };
+            let blame = match (all, emit_is_wrong) {
+                (_, true) => Blame::Emit(made.arch),
+                (true, false) => Blame::Jit(made.arch),
+                (false, false) => Blame::Engine(engine),
+            };
+            judged.findings.push(ProgramFinding { engine, made: Some(made), difference, blame });
+        }
+    }
+
+    /// What each engine for the architecture makes of code.
+    fn run_made(
+        &mut self,
+        reference: &Reference,
+        catalog: &Catalog,
+        made: Made,
+        judged: &mut Judged,
+    ) -> Vec<(&'static str, Option<Difference>)> {
+        let mut found = Vec::new();
+        let planted = self.planted;
+        // What most CPUs have, and what all have.
+        let all = Features::all(made.arch).without_simd();
+        let codes = [all, Features::NONE].map(|features| reference.compile(catalog, made, features, planted));
+        let only = self.only;
+        for engine in self.engines.iter_mut().filter(|engine| engine.runs() == Runs::Code(made.arch)) {
+            let name = engine.name();
+            if only.is_some_and(|only| only != name) {
+                continue;
+            }
+            let mut reasons = Vec::new();
+            for codes in &codes {
+                let codes = match codes {
+                    Ok(codes) => codes,
+                    Err(error) => {
+                        reasons.push(error.to_string());
+                        continue;
+                    }
+                };
+                match reference.difference(&mut **engine, codes, false) {
+                    Ok(difference) => {
+                        found.push((name, difference));
+                        reasons.clear();
+                        break;
+                    }
+                    Err(reason) => reasons.push(reason),
+                }
+            }
+            judged.passed_over.extend(reasons.pop().map(|reason| (name, reason)));
+        }
+        found
+    }
+}
+
+impl<'a> Reference<'a> {
+    fn new(case: &'a ProgramCase, catalog: &Catalog) -> Result<Self, CaseProblem> {
+        let lowered = kop_jit::lower(&case.object, catalog)?;
+        spec::check(&lowered.object)?;
+        let start = case.start(SLOT)?;
+        let mut witness = Witness::new(&case.object, &lowered, catalog);
+        let (mut world, mut image) = (start.world.clone(), start.image.clone());
+        let interpreter = Interpreter::new(&lowered.object, SLOT);
+        let from = SpecStart { entry: 0, registers: start.registers, fuel: case.fuel };
+        let stopped = interpreter.run(from, &mut world, &mut image, &mut witness);
+        if let Err(Trap { program, at: Some(at), fault }) = stopped.end
+            && fault != Fault::RunAway
+        {
+            let insn = &lowered.object.programs[program].flow.insns()[at];
+            witness.stopped_at(program, at, insn, &stopped.registers);
+        }
+        let defined = witness.defined();
+        if witness.read_undefined() {
+            return Err(CaseProblem::Undefined);
+        }
+        let outcome = Outcome {
+            end: stopped.end,
+            registers: Some(stopped.registers),
+            defined: stopped.defined,
+            world,
+            image,
+        };
+        let addresses = start.world.addresses().clone();
+        Ok(Self { case, lowered, start, outcome, defined, addresses })
+    }
+
+    fn end(&self) -> String {
+        match self.outcome.end {
+            Ok(_) => "returns".to_owned(),
+            Err(Trap { fault: Fault::Memory { access, .. }, .. }) => {
+                Fault::Memory { access, address: None }.to_string()
+            }
+            Err(Trap { fault, .. }) => fault.to_string(),
+        }
+    }
+
+    fn has_sites(&self) -> bool {
+        !self.case.object.operations.is_empty()
+    }
+
+    fn compile(
+        &self,
+        catalog: &Catalog,
+        made: Made,
+        features: Features,
+        planted: Option<Planted>,
+    ) -> Result<Vec<Code>, CompileError> {
+        let options = Options {
+            arch: made.arch,
+            features,
+            guarded: made.guarded,
+            observe: true,
+            catalog,
+            operations: &self.case.object.operations,
+            emits: made.emits,
+            addresses: &self.addresses,
+        };
+        let compile = |program: &Program| match planted {
+            None => kop_jit::compile(program, &options),
+            Some(planted) => kop_jit::compile_planted(program, &options, planted),
+        };
+        self.case.object.programs.iter().map(compile).collect()
+    }
+
+    /// The first difference on an engine.
+    ///
+    /// # Errors
+    /// Why the engine does not run it.
+    fn difference(
+        &self,
+        engine: &mut dyn ProgramEngine,
+        codes: &[Code],
+        is_lowered: bool,
+    ) -> Result<Option<Difference>, String> {
+        let run = Run {
+            object: &self.lowered.object,
+            entry: 0,
+            world: &self.start.world,
+            image: &self.start.image,
+            registers: &self.start.registers,
+            fuel: self.case.fuel,
+        };
+        let job = Job { run, codes };
+        engine.admits(&job)?;
+        let outcome = engine.run(&job);
+        let terms = Terms {
+            precision: engine.precision(),
+            defined: self.defined,
+            lowered: &self.lowered,
+            is_lowered,
+            slot: SLOT,
+        };
+        Ok(terms.compare(&self.outcome, &outcome))
+    }
+}
+
+/// Where nobody agrees with the reference and there are at least two kinds of others, it is the reference that is wrong.
+fn blame_the_reference(judged: &mut Judged) {
+    let mut differing: Vec<&str> = judged.findings.iter().map(|finding| finding.engine).collect();
+    differing.dedup();
+    let all = judged.ran.iter().all(|engine| differing.contains(engine));
+    let archs: Vec<_> = judged.findings.iter().map(|finding| finding.made.map(|made| made.arch)).collect();
+    if all && archs.iter().any(|arch| *arch != archs[0]) {
+        for finding in &mut judged.findings {
+            finding.blame = Blame::Spec;
+            if finding.difference.kind == Kind::Register {
+                finding.difference.kind = Kind::Reference;
+            }
+        }
+    }
+}
