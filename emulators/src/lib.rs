@@ -10,7 +10,6 @@ pub mod engines;
 #[cfg(feature = "native")]
 pub mod host;
 #[cfg(feature = "native")]
-pub mod inprocess;
 pub mod inspect;
 pub mod kernel;
 pub mod machine;

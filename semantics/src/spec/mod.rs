@@ -216,9 +216,11 @@ impl<'r> Active<'r> {
     fn call(&mut self, flow: &Flow, at: usize, target: CallTarget) -> Result<Called<'r>, Fault> {
         match target {
             CallTarget::Helper(id) => self.call_helper(at, id),
-            CallTarget::Register(register) => {
-                self.call_helper(at, self.cpu.registers[register.index()] as i32)
-            }
+            // Compiled code takes its frame down for a tail call, and does not know that a call by register is one.
+            CallTarget::Register(register) => match self.cpu.registers[register.index()] as i32 {
+                TAIL_CALL => Err(Fault::Helper { id: TAIL_CALL }),
+                id => self.call_helper(at, id),
+            },
             CallTarget::Local(_) => {
                 self.call_function(at)?;
                 Ok(Called::At(flow.target(at).expect("a local call has a target")))
