@@ -3,12 +3,13 @@
 //! programs with calls. The generators of `kop_harness::program` go further; this test needs nothing but the compiler.
 
 use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
-use kop_jit::{Options, compile};
+use kop_harness::generate::random_operands;
+use kop_jit::{Options, compile, lower};
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::ebpf::{AtomicOp, Insn, Reg, forms, parse_program};
-use kop_ops::program::MapAddresses;
+use kop_ops::program::{MapAddresses, SiteTarget};
 use kop_ops::state::Registers;
-use kop_ops::{Arch, Catalog, Code, Fault, Features, Flow, Object, Program, ProgramKind, Slot};
+use kop_ops::{Arch, Catalog, Code, Fault, Features, Flow, Object, Program, ProgramKind, Site, Slot};
 use kop_semantics::world::Input;
 use kop_semantics::{Outcome, Run, World, spec};
 
@@ -29,7 +30,7 @@ impl Subject {
             guarded: self.guarded,
             observe: true,
             catalog: &catalog,
-            operations: &[],
+            operations: &self.object.operations,
             emits: true,
             addresses: &MapAddresses::new(&[], SLOT).expect("there are none"),
         };
@@ -42,15 +43,19 @@ impl Subject {
         for (place, byte) in image.window.iter_mut().enumerate() {
             *byte = (place as u8).wrapping_mul(37) ^ (place >> 3) as u8;
         }
+        let lowered = lower(&self.object, &Catalog::einsn()).expect("its sites have proof sequences");
         let run = Run {
-            object: &self.object,
+            object: &lowered.object,
             entry: 0,
             world: &world,
             image: &image,
             registers: &self.registers,
             fuel: 100_000,
         };
-        let expected = spec::run(&run);
+        let mut expected = spec::run(&run);
+        if let Err(trap) = &mut expected.end {
+            trap.at = trap.at.map(|at| lowered.origin(0, at));
+        }
         if expected.end.is_err() && !self.guarded {
             return None;
         }
@@ -248,6 +253,41 @@ fn calls_keep_frames_and_registers() {
             for guarded in [false, true] {
                 let subject =
                     Subject { object: object.clone(), guarded, features: Features::NONE, registers };
+                subject.check(engine.as_mut(), arch);
+            }
+        }
+    }
+}
+
+/// A site of each form between instructions that set and use its registers, against its proof sequence.
+#[test]
+fn sites_do_what_their_proof_sequences_do() {
+    let catalog = Catalog::einsn();
+    for (arch, mut engine) in engines() {
+        let mut choices = Seeded::derived(1, &[9]);
+        for (kop, form) in catalog.forms() {
+            for round in 0..40 {
+                let Some(operands) = random_operands(kop, form, &mut choices) else {
+                    continue;
+                };
+                let payload = form.layout.encode(&operands).expect("the operands are its own");
+                let site = Site::decode(form, payload, Features::NONE).expect("it decodes");
+                let dead = kop.contract(&site).dead;
+                let [sidecar, call] = Insn::kop_site(payload, 7, 0);
+                let mut insns = vec![sidecar, call];
+                // What a contract declares dead may differ, and is not looked at.
+                insns.extend(dead.iter().map(|register| Insn::mov64(register, 0)));
+                insns.push(Insn::Exit);
+                let Some(mut object) = object(insns) else {
+                    continue;
+                };
+                let target = SiteTarget { id: 7, kop: kop.name().to_owned(), form: form.name.to_string() };
+                object.operations = vec![target];
+                let mut registers = [0; 11];
+                registers.iter_mut().for_each(|register| *register = value(&mut choices));
+                registers[10] = SLOT.stack_end();
+                let features = if round % 2 == 0 { Features::NONE } else { Features::all(arch) };
+                let subject = Subject { object, guarded: round % 4 < 2, features, registers };
                 subject.check(engine.as_mut(), arch);
             }
         }
