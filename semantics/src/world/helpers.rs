@@ -190,10 +190,13 @@ impl Helper {
     }
 }
 
+/// The name of a function that neither is here nor is known.
+const UNKNOWN: &str = "unknown";
+
 /// The kernel's name of a helper function without `bpf_`, also of common ones that are not here; `unknown` for the rest.
 pub fn name(id: i32) -> &'static str {
     let absent = |id| ABSENT.iter().find(|(number, _)| *number == id).map(|(_, name)| *name);
-    Helper::find(id).map(|helper| helper.name).or_else(|| absent(id)).unwrap_or("unknown")
+    Helper::find(id).map(|helper| helper.name).or_else(|| absent(id)).unwrap_or(UNKNOWN)
 }
 
 /// Names of functions that are not here, for messages.
@@ -246,11 +249,7 @@ const ABSENT: &[(i32, &str)] = &[
 
 /// A call of a function that the program's kind does not have here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unsupported helper {} (id {id}) at instruction {index} of program `{program}`: {} programs are not offered it here",
-    name(*id),
-    kind.name()
-)]
+#[error("unsupported helper {} (id {id}) at instruction {index} of program `{program}`: {}", name(*id), self.reason())]
 pub struct UnsupportedHelper {
     /// Its number.
     pub id: i32,
@@ -260,6 +259,16 @@ pub struct UnsupportedHelper {
     pub program: String,
     /// The program's kind.
     pub kind: ProgramKind,
+}
+
+impl UnsupportedHelper {
+    fn reason(&self) -> String {
+        match Helper::find(self.id) {
+            Some(_) => format!("{} programs do not have it", self.kind.name()),
+            None if name(self.id) == UNKNOWN => "there is no function of this number".to_owned(),
+            None => "it is not implemented here".to_owned(),
+        }
+    }
 }
 
 /// Checks that every helper function that the programs call is there. A call by register is checked when it runs.
