@@ -34,7 +34,7 @@ programs: deps $(PROGRAMS) ## Compile corpus/programs for eBPF, into target/prog
 
 $(PROGRAMS_DIR)/%.o: corpus/programs/%.c $(wildcard corpus/programs/include/*.h)
 	@mkdir -p $(@D)
-	clang $(BPF_CFLAGS) -Icorpus/programs/include -c $< -o $@
+	@echo "programs: $<"; clang $(BPF_CFLAGS) -Icorpus/programs/include -c $< -o $@
 
 check: deps ## Main job: does native code agree with its proof sequence, for every operation? (ARGS=..)
 	cargo run --locked $(PROFILE) --bin kop -- check $(ARGS)
