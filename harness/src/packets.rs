@@ -86,7 +86,8 @@ fn pcap(path: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, PacketError> {
     let mut reader = PcapReader::new(bytes).map_err(|error| broken(1, error))?;
     check_link(path, reader.header().datalink)?;
     let mut packets = Vec::new();
-    while let Some(packet) = reader.next_packet() {
+    // A packet that was cut off when it was captured is what was captured of it.
+    while let Some(packet) = reader.next_raw_packet() {
         let packet = packet.map_err(|error| broken(packets.len() + 1, error))?;
         packets.push(packet.data.into_owned());
     }
@@ -110,7 +111,11 @@ fn pcapng(path: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, PacketError> {
                 continue;
             }
             Block::EnhancedPacket(packet) => (packet.interface_id as usize, packet.data),
-            Block::SimplePacket(packet) => (0, packet.data),
+            Block::SimplePacket(packet) => {
+                // The block says how long the packet was, and is padded.
+                let length = packet.data.len().min(packet.original_len as usize);
+                (0, Cow::Owned(packet.data[..length].to_vec()))
+            }
             Block::Packet(packet) => (usize::from(packet.interface_id), packet.data),
             _ => continue,
         };

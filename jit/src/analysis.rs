@@ -112,6 +112,7 @@ impl Scratch {
         let mut function = Function { start, end, ..Function::default() };
         let mut assigned = RegSet::EMPTY;
         let mut exposed_by_loops = false;
+        let mut passed = RegSet::EMPTY;
         for index in start..end {
             let insn = &body.insns[index];
             assigned = assigned.intersect(self.assigned[index]);
@@ -130,6 +131,7 @@ impl Scratch {
                     self.is_target[body.target(index)] = true;
                     // What a function before this one takes is not known yet.
                     let takes = if body.target(index) <= index { RegSet::ALL } else { callees };
+                    passed = passed.union(takes);
                     reads = takes.minus(assigned);
                 }
                 Insn::Call { target } => {
@@ -164,7 +166,8 @@ impl Scratch {
             return Err(CompileError::unsupported(end - 1, "execution runs into the next function"));
         }
         if exposed_by_loops {
-            function.live_in = function.live_in.union(function.reads);
+            // What seemed assigned before a call may not be, either.
+            function.live_in = function.live_in.union(function.reads).union(passed);
         }
         Ok(function)
     }
@@ -212,5 +215,11 @@ mod tests {
     fn a_loop_entered_from_its_middle_is_seen_in_whole() {
         let sideways = "if r1 == 0 goto +1\nr2 = 1\nr0 = r2\nr1 -= 1\nif r1 != 0 goto -3\nexit";
         assert_eq!(functions(sideways)[0].live_in, set(&[1, 2]));
+    }
+
+    #[test]
+    fn a_call_that_only_a_backward_jump_leads_to_takes_what_its_callee_takes() {
+        let backward = "goto +2\ncall pc+2\nexit\ngoto -3\nr0 = r2\nexit";
+        assert!(functions(backward)[0].live_in.has(Reg::R2));
     }
 }

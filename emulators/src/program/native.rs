@@ -135,8 +135,12 @@ impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
             if self.status() == status::FINISHED {
                 return self.finish(&before).map_err(|(fault, at)| Trap { at, ..trap(fault) });
             }
+            // A program that a function went on with returns to that function's caller, in another program.
+            let back = self.return_address();
+            program = back.and_then(|back| self.program_at(back - 1)).ok_or_else(|| trap(ESCAPE))?;
+            let trap = |fault| Trap { fault, program, at: None };
             let call = self.call(&job.codes[program]).map_err(trap)?;
-            let at = self.caller(job, program, &call.registers);
+            let at = back.and_then(|back| self.insn_at(job, program, back - 1));
             let trap = |fault| Trap { fault, program, at };
             calls += 1;
             if calls > job.run.fuel {
@@ -184,7 +188,7 @@ impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
         if registers[FLAGS] & D::ABI.direction_flag != 0 {
             return Err(Fault::Frame { what: "the direction flag is set at a call" });
         }
-        let id = id.ok_or(Fault::Escape { address: None })?;
+        let id = id.ok_or(ESCAPE)?;
         Ok(Call { id, by_register: self.status() == status::GATE, registers })
     }
 
@@ -246,13 +250,15 @@ impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
 
     fn trap(&mut self, job: &Job, program: usize, stop: Stop) -> Trap {
         self.stack_is_intact();
+        let program = stop.at.and_then(|at| self.program_at(at)).unwrap_or(program);
         let at = stop.at.and_then(|at| self.insn_at(job, program, at));
         Trap { fault: stop.fault, program, at }
     }
 
-    /// The instruction that a helper function was called from: it belongs to the byte before the return address.
-    fn caller(&self, job: &Job, program: usize, call: &RegisterFile) -> Option<usize> {
-        let returns_to = match D::ABI.link {
+    /// Where the helper function that was called last returns to; never 0.
+    fn return_address(&self) -> Option<u64> {
+        let call = load_file(self.machine.arena(), control::CALL);
+        let address = match D::ABI.link {
             Some(link) => call[link],
             None => {
                 let stack = Region::NativeStack;
@@ -262,7 +268,14 @@ impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
                 u64::from_le_bytes(*word)
             }
         };
-        self.insn_at(job, program, returns_to.checked_sub(1)?)
+        (address != 0).then_some(address)
+    }
+
+    /// The program whose code holds the byte at `address`.
+    fn program_at(&self, address: u64) -> Option<usize> {
+        self.placed.iter().position(|placed| {
+            address.checked_sub(placed.address).is_some_and(|offset| offset < placed.bytes.len() as u64)
+        })
     }
 
     fn insn_at(&self, job: &Job, program: usize, address: u64) -> Option<usize> {
@@ -270,6 +283,9 @@ impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
         job.codes[program].insn_at(usize::try_from(offset).ok()?)
     }
 }
+
+/// Control is where no code of a program can have left it.
+const ESCAPE: Fault = Fault::Escape { address: None };
 
 /// The first rule of the ABI that the change from `before` to `after` breaks.
 fn breach(abi: &Abi, before: &RegisterFile, after: &RegisterFile) -> Option<&'static str> {

@@ -146,7 +146,7 @@ pub(super) fn build(kind: ProgramKind, fields: &Fields, packet: &Packet, bytes: 
 }
 
 fn build_sk_buff(context: &mut [u8], fields: &Fields, bytes: &[u8]) {
-    let ether_type = bytes.get(12..14).map_or(0, |pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let ether_type = ether_type(bytes);
     let length = bytes.len() as u32;
     let words = [
         (sk_buff::PKT_TYPE, packet_type(bytes)),
@@ -177,14 +177,27 @@ fn build_sk_buff(context: &mut [u8], fields: &Fields, bytes: &[u8]) {
     }
 }
 
-/// `PACKET_HOST` for the loopback device's address (zeros), else what the destination says: `eth_type_trans`.
+/// The protocol of a packet as a number in network order: its EtherType, or what stands for a length in that place
+/// (`eth_type_trans`).
+fn ether_type(bytes: &[u8]) -> u16 {
+    const LEAST: u16 = 0x600;
+    const RAW_802_3: u16 = 0x0001;
+    const WITH_802_2: u16 = 0x0004;
+    let pair = |at: usize| bytes.get(at..at + 2).map_or(0, |pair| u16::from_be_bytes([pair[0], pair[1]]));
+    match pair(12) {
+        number @ LEAST.. => number.swap_bytes(),
+        _ if pair(14) == 0xffff => RAW_802_3.swap_bytes(),
+        _ => WITH_802_2.swap_bytes(),
+    }
+}
+
+/// `PACKET_HOST` for the loopback device's address, which is zeros as its broadcast address is, else what the destination
+/// says: `eth_type_trans`.
 fn packet_type(bytes: &[u8]) -> u32 {
     const HOST: u32 = 0;
-    const BROADCAST: u32 = 1;
     const MULTICAST: u32 = 2;
     const OTHER_HOST: u32 = 3;
     match bytes.get(..6) {
-        Some([0xff, 0xff, 0xff, 0xff, 0xff, 0xff]) => BROADCAST,
         Some(destination) if destination[0] & 1 != 0 => MULTICAST,
         Some([0, 0, 0, 0, 0, 0]) | None => HOST,
         Some(_) => OTHER_HOST,

@@ -207,7 +207,7 @@ fn functions_of_other_kinds_of_programs_and_maps_are_faults() {
 fn contexts_show_the_packet() {
     let (world, image) = world(ProgramKind::Tc, Vec::new());
     let word = |offset| image.load(world.registers()[1] + offset, 4);
-    assert_eq!((word(0), word(16), word(40), word(160)), (Ok(64), Ok(0), Ok(1), Ok(64)));
+    assert_eq!((word(0), word(16), word(40), word(160)), (Ok(64), Ok(0x400), Ok(1), Ok(64)));
     assert_eq!((word(76), word(80)), (Ok(world.packet().data), Ok(world.packet().end)));
     assert_eq!(image.context.len(), 192);
 }
