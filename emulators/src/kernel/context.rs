@@ -27,6 +27,20 @@ mod sk_buff {
     /// What a test run takes from the caller and gives back: mark, priority and ingress_ifindex, cb, tstamp and wire_len,
     /// gso_segs, gso_size, hwtstamp.
     pub const GIVEN: [Range<usize>; 7] = [8..12, 32..40, 48..68, 152..164, 164..168, 176..180, 184..192];
+
+    /// Where the interface's number is.
+    pub const IFINDEX: usize = 40;
+
+    /// What is zero in a test run.
+    pub const NOT_GIVEN: [(&str, usize); 7] = [
+        ("queue_mapping", 12),
+        ("vlan_present", 20),
+        ("vlan_tci", 24),
+        ("vlan_proto", 28),
+        ("tc_index", 44),
+        ("hash", 68),
+        ("tc_classid", 72),
+    ];
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -49,6 +63,14 @@ pub(super) fn admits(kind: ProgramKind, world: &World, image: &Image) -> Result<
         ));
     }
     let context = &image.context;
+    if kind == ProgramKind::Tc {
+        if let Some((name, _)) = sk_buff::NOT_GIVEN.iter().find(|(_, at)| word(context, *at) != 0) {
+            return Err(format!("{name} is set: a test run does not take it"));
+        }
+        if word(context, sk_buff::IFINDEX) != LOOPBACK {
+            return Err(format!("ifindex is not {LOOPBACK}: a test run has the loopback interface"));
+        }
+    }
     if kind == ProgramKind::Xdp {
         if word(context, xdp_md::EGRESS_IFINDEX) != 0 {
             return Err(

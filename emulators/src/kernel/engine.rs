@@ -112,12 +112,18 @@ impl ProgramEngine for KernelEngine {
 /// Refuses programs whose results depend on more than what a run says.
 fn compared(run: &Run) -> Result<(), String> {
     let object = run.object;
-    let calls =
-        object.programs.iter().flat_map(|program| program.flow.insns()).filter_map(|insn| match insn {
+    let calls = |program: &Program| -> Vec<i32> {
+        let id = |insn: &Insn| match insn {
             Insn::Call { target: CallTarget::Helper(id) } => Some(*id),
             _ => None,
-        });
-    for id in calls {
+        };
+        program.flow.insns().iter().filter_map(id).collect()
+    };
+    let mut ids = calls(&object.programs[run.entry]);
+    if ids.contains(&TAIL_CALL) {
+        ids = object.programs.iter().flat_map(calls).collect();
+    }
+    for id in ids {
         let reason = match id {
             CLONE_REDIRECT => "would send packets to a device of this machine",
             PERF_EVENT_OUTPUT => "depends on who reads the events, which is nobody here",
