@@ -2,7 +2,6 @@
 //! Compiled programs on the engines that run them: what engines promise, shown with code written by hand.
 
 mod aarch64;
-mod speed;
 mod x86_64;
 
 use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
