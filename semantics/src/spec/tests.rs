@@ -51,6 +51,18 @@ fn a_program_returns_r0() {
     assert_eq!(end.registers[10], Slot::of_batch(SLOT).stack_end());
 }
 
+/// RFC 9669 section 4.1: amounts are taken modulo the width.
+#[test]
+fn shift_amounts_are_masked() {
+    let r0 = |source: &str| stopped(source).end;
+    assert_eq!(r0("r0 = 1\nr2 = 65\nr0 <<= r2\nexit"), Ok(2));
+    assert_eq!(r0("r0 = 6\nr2 = 65\nr0 >>= r2\nexit"), Ok(3));
+    assert_eq!(r0("r0 = -4\nr2 = 65\nr0 s>>= r2\nexit"), Ok(u64::MAX - 1));
+    assert_eq!(r0("w0 = 1\nr2 = 33\nw0 <<= w2\nexit"), Ok(2));
+    assert_eq!(r0("w0 = 6\nr2 = 33\nw0 >>= w2\nexit"), Ok(3));
+    assert_eq!(r0("w0 = -4\nr2 = 33\nw0 s>>= w2\nexit"), Ok(0xffff_fffe));
+}
+
 #[test]
 fn every_instruction_takes_fuel() {
     let source = "r0 = 1\nr0 = 2\nexit";
