@@ -130,6 +130,62 @@ pub struct Limits {
     pub max_emit_bytes: u16,
 }
 
+/// What a callback did beside answering: crashed, hung, wrote where it must not, lied about what it wrote.
+///
+/// Only operations that come as foreign code have any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CallbackFault {
+    /// The callback.
+    pub callback: Callback,
+    /// What is wrong.
+    pub kind: CallbackFaultKind,
+    /// What faults of one cause have in common, such as `crash in emit_x86`; it does not depend on the payload.
+    pub place: String,
+    /// What happened, in one line with its numbers.
+    pub message: String,
+}
+
+/// A function of an operation that is called with a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Callback {
+    /// The one that writes the proof sequence: `instantiate_insn`.
+    Proof,
+    /// The one that writes native code: `emit_x86` or `emit_arm64`.
+    Emit(Arch),
+}
+
+impl Callback {
+    /// The architecture of an emit.
+    pub const fn arch(self) -> Option<Arch> {
+        match self {
+            Callback::Proof => None,
+            Callback::Emit(arch) => Some(arch),
+        }
+    }
+}
+
+impl fmt::Display for Callback {
+    /// The name in the C interface.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Callback::Proof => "instantiate_insn",
+            Callback::Emit(Arch::X86_64) => "emit_x86",
+            Callback::Emit(Arch::Aarch64) => "emit_arm64",
+        })
+    }
+}
+
+/// What a [`CallbackFault`] is reported as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CallbackFaultKind {
+    /// It crashed, hung, overran a buffer, or broke its calling convention.
+    Callback,
+    /// Sizing and writing, the offset and the bytes, or two calls do not go together.
+    Encoding,
+    /// What it wrote is no sequence of eBPF instructions.
+    Shape,
+}
+
 /// A result that is known from elsewhere: the manual, or arithmetic.
 #[derive(Clone, Debug)]
 pub struct KnownAnswer {
@@ -206,6 +262,36 @@ pub trait Kop: Send + Sync {
     /// The site's contract.
     fn contract(&self, site: &Site) -> Contract {
         Contract::with_dead(site.form.layout.temporaries(&site.operands))
+    }
+
+    /// The architectures for which `form` has an emit at all; there is no row for the others.
+    fn archs(&self, form: &Form) -> &[Arch] {
+        let _ = form;
+        &Arch::ALL
+    }
+
+    /// What went wrong inside the callbacks for `payload`, apart from what they answer; nothing where the callbacks are Rust.
+    ///
+    /// After a fault of [`CallbackFaultKind::Callback`] the callback counts as one that rejects the payload.
+    fn callback_faults(&self, form: &Form, payload: u64) -> Vec<CallbackFault> {
+        let _ = (form, payload);
+        Vec::new()
+    }
+
+    /// What the command line needs to find the operation again, such as `--module rotate.c`; empty for the catalog's own.
+    fn arguments(&self) -> &[String] {
+        &[]
+    }
+
+    /// The conditions that were declared from outside of the operation, as texts that reports repeat: `dead=r3`.
+    fn declared_contract(&self) -> &[String] {
+        &[]
+    }
+
+    /// Remarks on the operation as a whole that belong into every report, such as payload bits that it ignores.
+    fn remarks(&self, form: &Form) -> Vec<String> {
+        let _ = form;
+        Vec::new()
     }
 
     /// The CPU features that the emits for `arch` look at.

@@ -23,7 +23,10 @@ pub use arch::{Arch, Feature, Features};
 pub use catalog::Catalog;
 pub use code::Code;
 pub use contract::{Contract, MemoryUse, Vectors};
-pub use kop::{Emission, EmitRequest, KnownAnswer, Kop, Limits, Pass, Reject, Site};
+pub use kop::{
+    Callback, CallbackFault, CallbackFaultKind, Emission, EmitRequest, KnownAnswer, Kop, Limits, Pass,
+    Reject, Site,
+};
 pub use payload::{Field, FieldKind, Form, Layout, Operands, PayloadError, Role};
 pub use program::{Flow, MapKind, MapSpec, Object, Program, ProgramKind};
 pub use state::{Access, Fault, Memory, Slot, State};

@@ -11,7 +11,7 @@ use crate::ebpf::{Reg, RegSet};
 pub const PAYLOAD_BITS: u32 = 52;
 
 /// The most operands a form can have.
-pub const MAX_FIELDS: usize = 8;
+pub const MAX_FIELDS: usize = 13;
 
 /// What an operation does with a register operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,9 @@ pub enum Role {
     Destination,
     /// Holds garbage afterwards; it differs from every other register operand and is not r10.
     Temporary,
+    /// Written by the proof, never by native code, and nobody said so: what foreign operations do with a temporary that they
+    /// do not declare. It may coincide with other operands.
+    Scratch,
 }
 
 impl Role {
@@ -31,7 +34,7 @@ impl Role {
     pub const fn highest(self) -> u8 {
         match self {
             Role::Any => 10,
-            Role::Source | Role::Destination | Role::Temporary => 9,
+            Role::Source | Role::Destination | Role::Temporary | Role::Scratch => 9,
         }
     }
 
@@ -42,6 +45,7 @@ impl Role {
             Role::Any => "source, r10 allowed",
             Role::Destination => "destination",
             Role::Temporary => "temporary, dead afterwards",
+            Role::Scratch => "written by the proof alone",
         }
     }
 }
@@ -289,9 +293,26 @@ impl Layout {
     /// # Panics
     /// When the layout grows beyond [`PAYLOAD_BITS`] or [`MAX_FIELDS`].
     #[must_use]
-    pub fn field(mut self, name: impl Into<Cow<'static, str>>, kind: FieldKind, width: u32) -> Self {
+    pub fn field(self, name: impl Into<Cow<'static, str>>, kind: FieldKind, width: u32) -> Self {
         let low = self.fields.last().map_or(0, |field| field.low + field.width);
-        assert!(low + width <= PAYLOAD_BITS && self.fields.len() < MAX_FIELDS, "layout exceeds the payload");
+        self.field_at(name, kind, low, width)
+    }
+
+    /// Adds a field at bit `low`, above the ones there are; bits in between are unused and must be zero.
+    ///
+    /// # Panics
+    /// As [`Layout::field`], or when the field overlaps one that is there.
+    #[must_use]
+    pub fn field_at(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        kind: FieldKind,
+        low: u32,
+        width: u32,
+    ) -> Self {
+        let end = self.fields.last().map_or(0, |field| field.low + field.width);
+        assert!(end <= low && low + width <= PAYLOAD_BITS, "fields are added upwards, within the payload");
+        assert!(self.fields.len() < MAX_FIELDS, "layout exceeds the payload");
         self.fields.push(Field { name: name.into(), kind, low, width });
         self
     }
