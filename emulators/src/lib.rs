@@ -3,8 +3,6 @@
 //! for native code run on.
 
 pub mod arena;
-#[cfg(feature = "assembler")]
-pub mod assembler;
 pub mod engine;
 pub mod engines;
 #[cfg(feature = "native")]

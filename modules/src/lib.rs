@@ -5,6 +5,8 @@
 //! A module is [`Callbacks`]: functions over raw payloads that may do anything. `learn` finds out what their payloads
 //! look like, and `operation` makes an operation of both.
 
+#[cfg(feature = "assembler")]
+pub mod assembler;
 pub mod callbacks;
 
 pub use callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, Reply};

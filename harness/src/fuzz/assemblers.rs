@@ -59,7 +59,7 @@ pub(super) fn show(bytes: &[u8]) -> String {
 /// With the first instruction for which Keystone has other bytes.
 #[cfg(feature = "assembler")]
 pub(super) fn check(bytes: &[u8]) {
-    use kop_emulators::assembler::Keystone;
+    use kop_modules::assembler::Keystone;
     use kop_ops::Arch;
 
     thread_local! {

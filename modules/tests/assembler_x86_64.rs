@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use kop_emulators::assembler::{Keystone, gnu};
+use kop_modules::assembler::{Keystone, gnu};
 use kop_ops::Arch;
 use kop_ops::choices::Seeded;
 use kop_ops::x86_64::Insn;

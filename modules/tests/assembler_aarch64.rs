@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use kop_emulators::assembler::{Keystone, gnu};
+use kop_modules::assembler::{Keystone, gnu};
 use kop_ops::Arch;
 use kop_ops::aarch64::forms::{self, Reference};
 use kop_ops::aarch64::{Bitmask, Insn, Width, encode_bitmask};
