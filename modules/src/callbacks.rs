@@ -20,12 +20,21 @@ pub struct Descriptor {
     pub archs: Vec<Arch>,
 }
 
+/// What an emit returns where it has no native form for the CPU that it runs on: `-EOPNOTSUPP`.
+///
+/// In a kernel this fails the load, so that such a module takes the emit out of its descriptor in `module_init` when the
+/// feature is missing, and the kernel compiles the proof. `module_init` runs here on a CPU with every feature.
+pub const NO_EMIT: i32 = -95;
+
 /// What one callback answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<T> {
     /// A value.
     Accepted(T),
     /// It refused the payload with this return value, a negative errno.
+    ///
+    /// An emit that looked for a CPU feature, did not find it and returns [`NO_EMIT`] says nothing of the payload: there is
+    /// no native form for this CPU ([`kop_ops::Reject::NoEmit`]).
     Rejected(i32),
     /// It did not come back, or what it left behind means nothing; [`Answer::faults`] says why.
     Failed,

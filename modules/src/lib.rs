@@ -9,4 +9,4 @@
 pub mod assembler;
 pub mod callbacks;
 
-pub use callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, Reply};
+pub use callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, NO_EMIT, Reply};
