@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One run of a program of a file on any engine, and whether two engines agree on it.
 
-use kop_emulators::program::{Job, PROGRAM_ENGINES, Precision, ProgramEngine, Runs};
+use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
 use kop_jit::{LowerError, Lowered, Options};
+use kop_ops::ebpf::RegSet;
 use kop_ops::program::MapAddresses;
-use kop_ops::{Arch, Catalog, Code, Fault, Features, Object};
+use kop_ops::{Arch, Catalog, Code, Features, Object};
 use kop_semantics::{Image, Outcome, Run, Trap, World};
+
+use crate::program::Terms;
 
 /// How programs are run.
 #[derive(Clone, Copy, Debug)]
@@ -139,73 +142,14 @@ impl<'a> Executable<'a> {
         (reference, first): (Runs, &Outcome),
         (other, second): (&dyn ProgramEngine, &Outcome),
     ) -> Option<String> {
-        let (expected, found) = match (&first.end, &second.end) {
-            (Ok(expected), Ok(found)) => (*expected, *found),
-            (Err(a), Err(b)) => return self.trap_difference((reference, a), (other.runs(), b)),
-            (Ok(_), Err(trap)) => return Some(format!("it stops: {}", trap.fault.show(first.image.slot))),
-            (Err(trap), Ok(_)) => {
-                return Some(format!("it ends where the other stops: {}", trap.fault.show(first.image.slot)));
-            }
+        let terms = Terms {
+            precision: other.precision(),
+            // Code that is not observed says no more than r0.
+            defined: RegSet::EMPTY,
+            lowered: &self.lowered,
+            is_lowered: [reference, other.runs()].map(|runs| runs == Runs::Ebpf),
+            slot: first.image.slot,
         };
-        if other.precision() == Precision::Contents {
-            return contents_difference(first, second);
-        }
-        if expected != found {
-            return Some(format!("r0 is {found:#x}, not {expected:#x}"));
-        }
-        memory_difference(first, second)
+        terms.compare(first, second).map(|difference| difference.to_string())
     }
-
-    fn trap_difference(&self, (first, a): (Runs, &Trap), (second, b): (Runs, &Trap)) -> Option<String> {
-        if a.fault == Fault::RunAway && b.fault == Fault::RunAway {
-            // Fuel is counted by the instruction here and by the block there.
-            return None;
-        }
-        let address = |trap: &Trap| match trap.fault {
-            Fault::Memory { address, .. } => address,
-            _ => None,
-        };
-        let differ = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
-        let places = self.place(first, a).zip(self.place(second, b));
-        if !a.fault.same_kind(b.fault) || differ(address(a), address(b)) {
-            return Some(format!("it stops with {}, not {}", b.fault, a.fault));
-        }
-        let ((program, expected), (other, found)) = places?;
-        let differs = (program, expected) != (other, found);
-        differs.then(|| {
-            format!("it stops at instruction {found} of program {other}, not {expected} of {program}")
-        })
-    }
-}
-
-fn contents_difference(first: &Outcome, second: &Outcome) -> Option<String> {
-    let (a, b) = (first.contents()?, second.contents()?);
-    // The kernel gives the low half.
-    if a.r0 as u32 != b.r0 as u32 {
-        return Some(format!("the low half of r0 is {:#x}, not {:#x}", b.r0 as u32, a.r0 as u32));
-    }
-    if a.data.len() != b.data.len() || a.metadata != b.metadata {
-        let [a, b] = [&a, &b].map(|c| (c.data.len() as u64 - c.metadata, c.metadata));
-        return Some(format!("packet and metadata have {} and {} bytes, not {} and {}", b.0, b.1, a.0, a.1));
-    }
-    if let Some(at) = a.data.iter().zip(&b.data).position(|(a, b)| a != b) {
-        return Some(format!("byte {at} of the packet is {:02x}, not {:02x}", b.data[at], a.data[at]));
-    }
-    let maps = a.maps.iter().zip(&b.maps).find(|(a, b)| a != b);
-    maps.map(|(map, _)| format!("map `{}` holds something else", map.name))
-}
-
-fn memory_difference(first: &Outcome, second: &Outcome) -> Option<String> {
-    if let Some((address, expected, found)) = first.image.first_difference(&second.image) {
-        let place = first.image.slot.show(address);
-        return Some(format!("the byte at {place} is {found:02x}, not {expected:02x}"));
-    }
-    if first.world.packet() != second.world.packet() {
-        return Some("the packet has other bounds".to_owned());
-    }
-    if first.world.events() != second.world.events() {
-        return Some("it sent something else".to_owned());
-    }
-    (first.world != second.world)
-        .then(|| "the keys of maps, or what helper functions keep, differ".to_owned())
 }

@@ -16,6 +16,7 @@ use kop_semantics::world::{Input, SetupError};
 use kop_semantics::{Image, Outcome, Run, World, spec};
 
 pub use compare::Difference;
+pub(crate) use compare::Terms;
 pub use instructions::{Instructions, sweep};
 pub use minimise::minimise;
 pub use rig::{Blame, CaseProblem, Judged, Made, ProgramFinding, ProgramRig};

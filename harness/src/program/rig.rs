@@ -404,7 +404,7 @@ impl<'a> Reference<'a> {
             precision: engine.precision(),
             defined: self.defined,
             lowered: &self.lowered,
-            is_lowered,
+            is_lowered: [true, is_lowered],
             slot: SLOT,
         };
         Ok(terms.compare(&self.outcome, &outcome))
