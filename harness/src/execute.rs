@@ -77,7 +77,8 @@ impl<'a> Executable<'a> {
             let run = self.job(world, image, &registers, true);
             let job = Job { run, codes: &[] };
             engine.admits(&job)?;
-            return Ok(engine.run(&job));
+            let outcome = engine.run(&job);
+            return engine.undone().map_or(Ok(outcome), Err);
         };
         // What most CPUs have, then what all have.
         let mut refused = String::new();
@@ -151,5 +152,55 @@ impl<'a> Executable<'a> {
             slot: first.image.slot,
         };
         terms.compare(first, second).map(|difference| difference.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kop_ops::state::Slot;
+    use kop_semantics::Input;
+
+    /// An engine that never gets to run anything.
+    struct Unable;
+
+    impl ProgramEngine for Unable {
+        fn name(&self) -> &'static str {
+            "unable"
+        }
+
+        fn runs(&self) -> Runs {
+            Runs::Ebpf
+        }
+
+        fn admits(&self, _job: &Job) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn run(&mut self, job: &Job) -> Outcome {
+            let trap = Trap { fault: kop_ops::Fault::Other(22), program: job.run.entry, at: None };
+            Outcome {
+                end: Err(trap),
+                registers: None,
+                defined: RegSet::EMPTY,
+                world: job.run.world.clone(),
+                image: job.run.image.clone(),
+            }
+        }
+
+        fn undone(&self) -> Option<String> {
+            Some("could not run the program: Invalid argument".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_run_that_did_not_come_about_is_no_outcome() {
+        let catalog = Catalog::einsn();
+        let options = kop_jit::LoadOptions { format: None, kind: None, catalog: Some(&catalog) };
+        let object = kop_jit::load(b"r0 = 0\nexit\n", &options).expect("a program");
+        let mut executable = Executable::new(&object, 0, &catalog, Manner::default()).expect("sound");
+        let (world, image) = World::new(&object, 0, Slot::default(), &Input::default()).expect("a state");
+        let said = executable.run(&mut Unable, &world, &image).expect_err("nothing ran");
+        assert_eq!(said, "could not run the program: Invalid argument");
     }
 }

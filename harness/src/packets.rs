@@ -8,6 +8,8 @@ use pcap_file::DataLink;
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
+use crate::bounded;
+
 /// Why there are no packets.
 #[derive(Debug, thiserror::Error)]
 pub enum PacketError {
@@ -51,7 +53,7 @@ pub fn read(text: &str) -> Result<Vec<Vec<u8>>, PacketError> {
     if let Some(bytes) = hex(text) {
         return Ok(vec![bytes]);
     }
-    let bytes = std::fs::read(Path::new(text))
+    let bytes = bounded::read(Path::new(text), bounded::MAX_CAPTURE)
         .map_err(|error| PacketError::Neither { text: text.to_owned(), error })?;
     let packets = match bytes.get(..4) {
         Some([0xa1, 0xb2, 0xc3, 0xd4] | [0xd4, 0xc3, 0xb2, 0xa1]) => pcap(text, &bytes)?,

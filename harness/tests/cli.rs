@@ -253,6 +253,7 @@ fn what_cannot_be_run_is_told() {
         (&["run", COUNT, "--prog", "count", "--map", "x:00=00"], "no map `x` (it has counts, jumps, big)"),
         (&["run", "README.md"], "README.md: line "),
         (&["run", "no-such-file"], "no-such-file: No such file"),
+        (&["run", "/dev/zero"], "/dev/zero: larger than 67108864 bytes"),
         (&["jit", COUNT, "--emit", "bin"], "several programs"),
         (&["jit", COUNT, "-o", "/no/such/folder/x"], "/no/such/folder/x: No such file"),
         (&["run", COUNT, "--prog", "many", "--type", "xdp", "--map", "jumps:00000000=x"], "no program `x`"),
@@ -289,6 +290,10 @@ fn wrong_usage_ends_with_two() {
         (&["show", "rotat"], "unknown operation `rotat` (known: rotate"),
         (&["show", "rotate", "imm63"], "rotate has no form `imm63` (it has imm64"),
         (&["show", "rotate", "imm64", "amount=64"], "operand amount is 64, outside 0..=63"),
+        (
+            &["show", "rotate", "imm64", "dst=r3", "tmp=r3"],
+            "dst=r3 tmp=r3: temporary tmp is also operand dst",
+        ),
         (&["show", "rotate", "imm64", "dest=r1"], "no operand `dest` (it has dst"),
         (&["check", "--engines", "bochs"], "unknown engine `bochs` (known: rbpf"),
         (&["replay", "--engines", "bochs"], "unknown engine `bochs` (known: rbpf"),

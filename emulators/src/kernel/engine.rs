@@ -2,7 +2,6 @@
 //! The engine `kernel`: whole programs in the running kernel.
 
 use std::cell::RefCell;
-use std::io;
 
 use kop_ops::ebpf::{CallTarget, Insn, Reg, RegSet};
 use kop_ops::{Fault, MapKind, MapSpec, Object, Program, ProgramKind};
@@ -29,6 +28,8 @@ const NO_PACKET: [u8; 64] = [0; 64];
 pub struct KernelEngine {
     /// What was loaded last, with the length in its prologue: a program runs on many states.
     loaded: RefCell<Option<(Loaded, u64)>>,
+    /// What kept the last run from coming about.
+    undone: Option<String>,
 }
 
 impl KernelEngine {
@@ -38,7 +39,7 @@ impl KernelEngine {
     /// As [`available`].
     pub fn new() -> Result<Self, String> {
         available()?;
-        Ok(Self { loaded: RefCell::new(None) })
+        Ok(Self { loaded: RefCell::new(None), undone: None })
     }
 
     /// Loads what `run` is of, unless it is loaded already.
@@ -102,10 +103,17 @@ impl ProgramEngine for KernelEngine {
             let (loaded, _) = loaded.as_ref().expect("it was just loaded");
             execute(loaded, run, &mut outcome)
         }) {
-            Ok(r0) => outcome.end = Ok(r0),
-            Err(error) => outcome.end = Err(trap(run, &error)),
+            Ok(r0) => (outcome.end, self.undone) = (Ok(r0), None),
+            Err(error) => {
+                outcome.end = Err(trap(run, &error));
+                self.undone = Some(error.to_string());
+            }
         }
         outcome
+    }
+
+    fn undone(&self) -> Option<String> {
+        self.undone.clone()
     }
 }
 
@@ -262,6 +270,5 @@ fn trap(run: &Run, error: &KernelError) -> Trap {
         _ => None,
     };
     let number = number.unwrap_or(libc::EINVAL);
-    eprintln!("kernel: {error} ({})", io::Error::from_raw_os_error(number));
     Trap { fault: Fault::Other(number), program: run.entry, at: None }
 }

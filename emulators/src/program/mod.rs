@@ -37,6 +37,11 @@ pub trait ProgramEngine {
 
     /// Runs a program from its entry to its exit or a fault.
     fn run(&mut self, job: &Job) -> Outcome;
+
+    /// Why the last run did not come about, through no fault of the program: its outcome means nothing then.
+    fn undone(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What an engine for programs runs.

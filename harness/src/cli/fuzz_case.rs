@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `kop fuzz-case`
 
-use std::fs;
 use std::path::PathBuf;
 
+use kop_harness::bounded;
 use kop_harness::fuzz::{Target, seeds};
 use kop_ops::Catalog;
 
@@ -36,6 +36,6 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         unreachable!("clap asks for both unless seeds are to be written")
     };
     let target = Target::find(&catalog, name).map_err(Failure::usage)?;
-    let bytes = fs::read(path).map_err(|error| Failure::path(path, error))?;
+    let bytes = bounded::read(path, bounded::MAX_FUZZER_INPUT).map_err(|error| Failure::path(path, error))?;
     print_all(target.show(&catalog, &bytes).as_bytes())
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use kop_harness::bounded;
 use kop_jit::LoadOptions;
 use kop_ops::{Catalog, Object, ProgramKind};
 
@@ -40,7 +41,8 @@ impl ProgramFile {
 
     /// The objects in the file.
     pub fn load(&self, catalog: &Catalog) -> Result<Object, Failure> {
-        let bytes = std::fs::read(&self.file).map_err(|error| Failure::path(&self.file, error))?;
+        let bytes = bounded::read(&self.file, bounded::MAX_PROGRAM_FILE);
+        let bytes = bytes.map_err(|error| Failure::path(&self.file, error))?;
         let kind = self.kind.map(|kind| match kind {
             Kind::Raw => ProgramKind::Raw,
             Kind::Xdp => ProgramKind::Xdp,

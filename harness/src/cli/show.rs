@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `kop show`
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use kop_harness::describe::{native_listing, proof_listing};
@@ -143,21 +144,26 @@ fn choose(kop: &dyn Kop, form: &Form, assignments: &[(&str, &str)]) -> Result<Op
         fixed[index] = Some(parsed.map_err(|error| Failure::usage(format!("form {}: {error}", form.name)))?);
     }
     let mut choices = Seeded::new(0);
+    let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
     for attempt in 0..10_000 {
         let drawn = example(form, attempt, &mut choices);
         let values: Vec<i64> =
             fixed.iter().zip(drawn.values()).map(|(fixed, &drawn)| fixed.unwrap_or(drawn)).collect();
         let operands = Operands::new(&values);
         let site = Site { form, operands, features: Features::NONE };
-        if form.layout.encode(&operands).is_ok() && kop.admits(&site).is_ok() {
-            return Ok(operands);
-        }
+        let admitted = form.layout.encode(&operands).map_err(Reject::from).and_then(|_| kop.admits(&site));
+        let Err(reject) = admitted else { return Ok(operands) };
+        *reasons.entry(reject.to_string()).or_default() += 1;
         if fixed.iter().all(Option::is_some) {
-            form.layout.encode(&operands).map_err(Failure::usage)?;
-            kop.admits(&site).map_err(Failure::usage)?;
+            break;
         }
     }
-    Err(Failure::usage(format!("no {} {} has such operands", kop.name(), form.name)))
+    // What was chosen at random breaks rules too; what was given breaks the same one each time.
+    let reason = reasons.into_iter().max_by_key(|&(_, count)| count).map(|(reason, _)| reason);
+    let given =
+        assignments.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ");
+    let given = if given.is_empty() { "no operands that are admitted were found".to_owned() } else { given };
+    Err(Failure::usage(format!("{} {}: {given}: {}", kop.name(), form.name, reason.unwrap_or_default())))
 }
 
 /// Operands that read well first: r0, r1, r2, and middling immediates; then random ones.

@@ -400,6 +400,9 @@ impl<'a> Reference<'a> {
         let job = Job { run, codes };
         engine.admits(&job)?;
         let outcome = engine.run(&job);
+        if let Some(reason) = engine.undone() {
+            return Err(reason);
+        }
         let terms = Terms {
             precision: engine.precision(),
             defined: self.defined,
