@@ -8,5 +8,7 @@
 #[cfg(feature = "assembler")]
 pub mod assembler;
 pub mod callbacks;
+pub mod learn;
 
 pub use callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, NO_EMIT, Reply};
+pub use learn::{LearnError, Learned, LearnedForm, learn};

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Tags: bits that select what the other bits mean. Payloads are split by their tag, as long as that makes the parts
+//! uniform.
+
+use std::collections::BTreeMap;
+
+use kop_ops::ebpf::PAYLOAD_BITS;
+
+use super::effect::{Effect, Seed};
+
+/// The most forms of an operation.
+const MOST_FORMS: usize = 16;
+
+/// The widest tag, in bits.
+const WIDEST_TAG: u32 = 4;
+
+/// Tags within tags.
+const DEEPEST: usize = 2;
+
+/// A run of bits with one value, or with neighbouring values that mean the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tag {
+    pub low: u32,
+    pub width: u32,
+    pub min: u64,
+    pub max: u64,
+}
+
+impl Tag {
+    pub(super) const fn mask(&self) -> u64 {
+        ((1 << self.width) - 1) << self.low
+    }
+
+    pub(super) fn admits(&self, payload: u64) -> bool {
+        (self.min..=self.max).contains(&((payload & self.mask()) >> self.low))
+    }
+}
+
+/// Payloads in which each bit means the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Group {
+    /// The tags that they have; none when there is one group alone.
+    pub tags: Vec<Tag>,
+    /// The payloads.
+    pub seeds: Vec<Seed>,
+}
+
+/// Splits `seeds` by their tags.
+pub(super) fn split(seeds: Vec<Seed>) -> Vec<Group> {
+    let mut groups = vec![Group { tags: Vec::new(), seeds }];
+    for _ in 0..DEEPEST {
+        let mut next = Vec::new();
+        let many = groups.len();
+        for group in groups {
+            match best_split(&group.seeds) {
+                Some(parts) if many + parts.len() <= MOST_FORMS + 1 => next.extend(divide(group, parts)),
+                _ => next.push(group),
+            }
+        }
+        groups = next;
+    }
+    groups
+}
+
+fn divide(group: Group, parts: Vec<Tag>) -> Vec<Group> {
+    let of = |tag: Tag| Group {
+        tags: group.tags.iter().copied().chain([tag]).collect(),
+        seeds: group.seeds.iter().filter(|seed| tag.admits(seed.payload)).cloned().collect(),
+    };
+    parts.into_iter().map(of).collect()
+}
+
+/// The tag that makes the parts of `seeds` uniform, with its values; `None` when they are, or when no tag does.
+fn best_split(seeds: &[Seed]) -> Option<Vec<Tag>> {
+    let all: Vec<&Seed> = seeds.iter().collect();
+    if disorder(&all, 0) <= seeds.len() / 50 {
+        return None;
+    }
+    let eligible = selectors(seeds);
+    let mut best: Option<(usize, usize, u32, u32)> = None;
+    for width in 1..=WIDEST_TAG {
+        for low in 0..=PAYLOAD_BITS - width {
+            let mask = ((1u64 << width) - 1) << low;
+            if mask & !eligible != 0 {
+                continue;
+            }
+            let parts = parts(&all, low, width);
+            // A tag's own bits need not be free under each of its values.
+            let before = disorder(&all, mask);
+            let left: usize = parts.values().map(|part| disorder(part, mask)).sum();
+            let score = (left + parts.len(), parts.len(), width, low);
+            if parts.len() > 1 && left * 8 <= before && best.is_none_or(|best| score < best) {
+                best = Some(score);
+            }
+        }
+    }
+    let (_, _, width, low) = best?;
+    let (low, width) = widened(&all, low, width);
+    let tags = merged(&parts(&all, low, width), low, width);
+    (tags.len() > 1 && tags.len() <= MOST_FORMS).then_some(tags)
+}
+
+fn parts<'a>(seeds: &[&'a Seed], low: u32, width: u32) -> BTreeMap<u64, Vec<&'a Seed>> {
+    let mut parts: BTreeMap<u64, Vec<&Seed>> = BTreeMap::new();
+    for &seed in seeds {
+        parts.entry(seed.payload >> low & ((1 << width) - 1)).or_default().push(seed);
+    }
+    parts
+}
+
+/// The bits that may be part of a tag: those that vary, and hold no register number and no constant of the proof.
+fn selectors(seeds: &[Seed]) -> u64 {
+    let varying = seeds.iter().fold(0, |bits, seed| bits | seed.payload ^ seeds[0].payload);
+    (0..PAYLOAD_BITS)
+        .filter(|bit| varying >> bit & 1 == 1 && !is_value(seeds, *bit))
+        .fold(0, |bits, bit| bits | 1 << bit)
+}
+
+fn is_value(seeds: &[Seed], bit: u32) -> bool {
+    let (mut values, mut others) = (0, 0);
+    for seed in seeds {
+        match seed.effects[bit as usize] {
+            Effect::Register { .. } | Effect::Number(_) => values += 1,
+            Effect::Structure { .. } | Effect::Native => others += 1,
+            _ => {}
+        }
+    }
+    values > others
+}
+
+/// In how many places the seeds contradict each other about what a bit is, or whether it is anything at all; `except` are
+/// bits that do not count.
+fn disorder(seeds: &[&Seed], except: u64) -> usize {
+    (0..PAYLOAD_BITS).filter(|bit| except >> bit & 1 == 0).map(|bit| disorder_of(seeds, bit)).sum()
+}
+
+fn disorder_of(seeds: &[&Seed], bit: u32) -> usize {
+    let mut meanings: BTreeMap<(u32, bool), usize> = BTreeMap::new();
+    let mut live = 0;
+    for seed in seeds {
+        live += (seed.live >> bit & 1) as usize;
+        match seed.effects[bit as usize] {
+            Effect::Register { bit, written, .. } => *meanings.entry((bit, written)).or_default() += 1,
+            Effect::Number(_) => *meanings.entry((u32::MAX, false)).or_default() += 1,
+            _ => {}
+        }
+    }
+    let most = meanings.values().copied().max().unwrap_or(0);
+    live.min(seeds.len() - live) + meanings.values().sum::<usize>() - most
+}
+
+/// The tag together with the bits beside it that are the same throughout each part: two values may differ in one bit and
+/// be a tag of four.
+fn widened(seeds: &[&Seed], low: u32, width: u32) -> (u32, u32) {
+    let (mut low, mut high) = (low, low + width);
+    let varying = seeds.iter().fold(0, |bits, seed| bits | seed.payload ^ seeds[0].payload);
+    let settled = |low: u32, high: u32, bit: u32| {
+        let constant =
+            |part: &Vec<&Seed>| part.iter().all(|seed| (seed.payload ^ part[0].payload) >> bit & 1 == 0);
+        varying >> bit & 1 == 1 && parts(seeds, low, high - low).values().all(constant)
+    };
+    while low > 0 && settled(low, high, low - 1) {
+        low -= 1;
+    }
+    while high < PAYLOAD_BITS && settled(low, high, high) {
+        high += 1;
+    }
+    (low, high - low)
+}
+
+/// Neighbouring values under which everything is the same become one.
+fn merged(parts: &BTreeMap<u64, Vec<&Seed>>, low: u32, width: u32) -> Vec<Tag> {
+    let mask = ((1 << width) - 1) << low;
+    let mut tags: Vec<(Tag, Vec<&Seed>)> = Vec::new();
+    for (&value, part) in parts {
+        if let Some((tag, members)) = tags.last_mut() {
+            let both: Vec<&Seed> = members.iter().chain(part).copied().collect();
+            if tag.max + 1 == value && disorder(&both, mask) <= disorder(members, mask) + disorder(part, mask)
+            {
+                tag.max = value;
+                *members = both;
+                continue;
+            }
+        }
+        tags.push((Tag { low, width, min: value, max: value }, part.clone()));
+    }
+    tags.into_iter().map(|(tag, _)| tag).collect()
+}
