@@ -6,6 +6,6 @@ mod text;
 
 pub use record::{
     Blame, Difference, Divergence, Engine, Kind, ListingLine, Record, RegisterPair, Row, RowVerdict, SCHEMA,
-    Side, Variant, Verdict,
+    Side, Timings, Variant, Verdict,
 };
 pub use text::{Style, divergence, engines_table, row_header, row_line, summary, verbose_classes};

@@ -153,6 +153,23 @@ pub struct Record {
     pub elapsed_s: f64,
     /// How many threads it used.
     pub jobs: usize,
+    /// Where the time went, for operations that were loaded from files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timings: Option<Timings>,
+}
+
+/// Where the time of a run went, in seconds; what did not take place is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Compiling the sources of operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compile_s: Option<f64>,
+    /// Learning which payloads they take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learn_s: Option<f64>,
+    /// The check itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_s: Option<f64>,
 }
 
 /// An engine of a run.
@@ -173,7 +190,7 @@ pub struct Row {
     pub name: String,
     /// The form.
     pub form: String,
-    /// `x86_64` or `aarch64`.
+    /// `x86_64`, `aarch64`, or `none` for an operation without any emit.
     pub arch: String,
     /// The engines that the verdict rests on.
     pub engines: Vec<String>,
@@ -193,6 +210,14 @@ pub struct Row {
     pub untested: Option<String>,
     /// The native codes by CPU features.
     pub variants: Vec<Variant>,
+    /// Conditions of the site that were declared from outside of the operation, such as `dead=r3`: what they exempt was not
+    /// compared.
+    #[serde(default)]
+    pub contract: Vec<String>,
+    /// What native code writes that is no eBPF register: scratch registers, flags, SIMD registers; `(restored)` behind a
+    /// register that must be preserved and was.
+    #[serde(default)]
+    pub clobbers: Vec<String>,
     /// Remarks that are no divergences.
     pub warnings: Vec<String>,
     /// The divergences, equal causes once.
@@ -217,6 +242,8 @@ impl Row {
             verdict: RowVerdict::Divergent,
             untested: None,
             variants: Vec::new(),
+            contract: Vec::new(),
+            clobbers: Vec::new(),
             warnings: Vec::new(),
             divergences: Vec::new(),
             classes: BTreeMap::new(),
@@ -375,12 +402,30 @@ mod tests {
             ops: Vec::new(),
             elapsed_s: 1.5,
             jobs: 2,
+            timings: None,
         }
     }
 
     #[test]
     fn a_record_survives_json() {
-        assert_eq!(Record::from_json(&record().to_json()), Ok(record()));
+        let timings = Timings { compile_s: Some(0.25), learn_s: None, check_s: Some(1.5) };
+        let mut row = Row::of_case("rotate", "imm64", "x86_64");
+        row.contract = vec!["dead=r3".to_owned()];
+        row.clobbers = vec!["r11".to_owned(), "flags".to_owned()];
+        for record in [record(), Record { timings: Some(timings), ops: vec![row], ..record() }] {
+            assert_eq!(Record::from_json(&record.to_json()), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_report_without_what_was_added_later_is_understood() {
+        let mut record = record();
+        record.ops.push(Row::of_case("rotate", "imm64", "x86_64"));
+        let mut json: serde_json::Value = serde_json::from_str(&record.to_json()).expect("JSON");
+        let row = json["ops"][0].as_object_mut().expect("a row");
+        assert!(row.remove("contract").is_some() && row.remove("clobbers").is_some());
+        assert!(json.get("timings").is_none());
+        assert_eq!(Record::from_json(&json.to_string()), Ok(record));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! A row on one line, and its classes in columns.
 
 use super::Style;
-use super::line::{Block, INDENT, Line, Paint, clip, number, plural, width};
+use super::line::{Block, FIELD, INDENT, Line, Paint, clip, number, plural, width, wrap_items};
 use crate::record::{Kind, Row, RowVerdict};
 
 const OPERATION: usize = 6;
@@ -94,7 +94,8 @@ pub(super) fn kinds(row: &Row) -> String {
 }
 
 /// What `-v` tells about a row: how often each class of operands and values occurred, in columns, `never` for a class
-/// that did not; before it the native code's variants by CPU features. No colour, 110 columns.
+/// that did not; before it the native code's variants by CPU features, the declared contract and what native code
+/// clobbers. No colour, 110 columns.
 pub fn verbose_classes(row: &Row) -> String {
     let mut block = Block::new(Style::default());
     block.paragraph(
@@ -116,6 +117,11 @@ pub fn verbose_classes(row: &Row) -> String {
             None => plural(variant.states, "state"),
         };
         block.field("features", Paint::Plain, &format!("{}: {outcome}", variant.features));
+    }
+    for (label, texts) in [("contract", &row.contract), ("clobbers", &row.clobbers)] {
+        if !texts.is_empty() {
+            block.field_lines(label, Paint::Plain, wrap_items(texts, block.style().columns() - FIELD));
+        }
     }
     if !row.classes.is_empty() {
         block.label("classes");
@@ -254,6 +260,8 @@ mod tests {
             untested: untested.map(str::to_owned),
         };
         row.variants = vec![variant("none", 20_000, None), variant("bmi2", 0, Some("no engine here has it"))];
+        row.contract = vec!["dead=r3".to_owned()];
+        row.clobbers = ["r11", "flags", "r12 (restored)"].map(str::to_owned).to_vec();
         for (i, name) in
             ["dst=src", "amount=0", "amount=max", "value ones", "value zero"].into_iter().enumerate()
         {
@@ -263,6 +271,8 @@ mod tests {
             "rotate imm64 x86_64: 20,000 states, 312 observed; 1,408 payloads run, 90,000 inspected",
             "  features   none: 20,000 states",
             "  features   bmi2: untested: no engine here has it",
+            "  contract   dead=r3",
+            "  clobbers   r11, flags, r12 (restored)",
             "  classes",
             "    amount=0................  1,000    dst=src.................  never    value zero..............  4,000",
             "    amount=max..............  2,000    value ones..............  3,000",

@@ -22,6 +22,8 @@ pub(super) fn row(name: &str, form: &str, arch: &str) -> Row {
         verdict: RowVerdict::Equivalent,
         untested: None,
         variants: Vec::new(),
+        contract: Vec::new(),
+        clobbers: Vec::new(),
         warnings: Vec::new(),
         divergences: Vec::new(),
         classes: BTreeMap::new(),
@@ -60,6 +62,7 @@ pub(super) fn record(ops: Vec<Row>) -> Record {
         ops,
         elapsed_s: 12.34,
         jobs: 2,
+        timings: None,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::Style;
 use super::line::{Block, FIELD, INDENT, Line, Paint, number, plural, width, wrap, wrap_items};
 use super::row::kinds;
-use crate::record::{Engine, Record, Row, RowVerdict};
+use crate::record::{Engine, Record, Row, RowVerdict, Timings};
 
 /// The engines, one per line: name, `available` or `absent`, and the reason. No colour, 110 columns.
 pub fn engines_table(engines: &[Engine]) -> String {
@@ -29,7 +29,8 @@ pub fn engines_table(engines: &[Engine]) -> String {
 }
 
 /// What the run came to: how many rows have which verdict, the engines and why some are absent, states, time, seed; then
-/// by name the rows that diverge, that are untested, and that have warnings, equal reasons once.
+/// by name the rows that diverge, that are untested, that rest on a declared contract, and that have warnings, equal reasons
+/// once.
 ///
 /// The divergences themselves are [`divergence`](super::divergence())'s.
 pub fn summary(record: &Record, style: Style) -> String {
@@ -52,6 +53,9 @@ pub fn summary(record: &Record, style: Style) -> String {
         Paint::Plain,
         &format!("{} in {}, {threads}", number(states), duration(record.elapsed_s)),
     );
+    if let Some(timings) = &record.timings {
+        block.field("time", Paint::Plain, &split(timings));
+    }
     block.field("seed", Paint::Plain, &record.seed.to_string());
     rows_by_text(&mut block, "divergent", &record.ops, |row| match row.verdict {
         RowVerdict::Divergent => vec![kinds(row)],
@@ -63,8 +67,18 @@ pub fn summary(record: &Record, style: Style) -> String {
         }
         _ => Vec::new(),
     });
+    rows_by_text(&mut block, "contract", &record.ops, |row| row.contract.clone());
     rows_by_text(&mut block, "warnings", &record.ops, |row| row.warnings.clone());
     block.finish()
+}
+
+/// Where the time went, as `compile 0.3 s, learn 0.1 s, check 2.0 s`.
+fn split(timings: &Timings) -> String {
+    [("compile", timings.compile_s), ("learn", timings.learn_s), ("check", timings.check_s)]
+        .into_iter()
+        .filter_map(|(what, seconds)| Some(format!("{what} {}", duration(seconds?))))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn verdict_line(rows: &[Row]) -> Line {
@@ -186,6 +200,26 @@ mod tests {
             "  seed       42",
         ];
         assert_eq!(summary(&clean, Style::default()), lines(&expected));
+    }
+
+    #[test]
+    fn a_run_of_loaded_operations_says_where_the_time_went_and_what_was_declared() {
+        let declared =
+            |arch| Row { contract: vec!["dead=payload[8:11]".to_owned()], ..row("bpf_mul", "payload", arch) };
+        let mut loaded = record(vec![declared("x86_64"), declared("aarch64")]);
+        loaded.engines.pop();
+        loaded.timings = Some(Timings { compile_s: Some(0.251), learn_s: Some(61.0), check_s: None });
+        let expected = [
+            "2 rows equivalent, 0 divergent, 0 untested",
+            "  engines    rbpf, unicorn-x86_64",
+            "  states     40,000 in 12.3 s, 2 threads",
+            "  time       compile 0.3 s, learn 1 min 1 s",
+            "  seed       42",
+            "  contract",
+            "    dead=payload[8:11]",
+            "      bpf_mul payload x86_64, bpf_mul payload aarch64",
+        ];
+        assert_eq!(summary(&loaded, Style::default()), lines(&expected));
     }
 
     #[test]
