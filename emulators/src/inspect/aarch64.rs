@@ -5,10 +5,10 @@
 //! instructions, where the words in the field may come from arithmetic gone wrong, are refused here.
 
 use disarm64::{InsnDisplay, InsnOpcode, Opcode, decoder};
-use disarm64_defn::{InsnClass as Class, InsnFeatureSet as Set};
+use disarm64_defn::{InsnClass as Class, InsnFeatureSet as Set, InsnOperandClass as Operand};
 use kop_ops::Feature;
 
-use super::{BAD, Branch, BreachKind, Broken, Line, Need, Profile};
+use super::{BAD, Branch, BreachKind, Broken, Line, Need, Profile, Writes};
 
 const SP: u32 = 31;
 
@@ -31,6 +31,15 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Profile, Broken> {
         branch.check(bytes.len(), |target| target % 4 == 0).map_err(|kind| (branch.offset, kind))?;
     }
     Ok(profile)
+}
+
+/// What the words that decode write.
+pub(super) fn writes(bytes: &[u8]) -> Writes {
+    bytes
+        .chunks_exact(4)
+        .map(|chunk| Word(u32::from_le_bytes(chunk.try_into().expect("four bytes"))))
+        .filter_map(|word| Some(word.writes(&decoder::decode(word.0)?)))
+        .fold(Writes::default(), Writes::union)
 }
 
 fn check(word: Word, insn: &Opcode) -> Result<(), BreachKind> {
@@ -243,7 +252,104 @@ impl Word {
         let (reads, writes) = self.accesses(definition.class, definition.mnemonic);
         profile.reads_memory |= reads;
         profile.writes_memory |= writes;
+        profile.writes = profile.writes.union(self.writes(insn));
         Ok(())
+    }
+
+    /// The registers that the instruction writes.
+    fn writes(self, insn: &Opcode) -> Writes {
+        let definition = insn.definition();
+        let (class, mnemonic) = (definition.class, definition.mnemonic);
+        let mut writes = Writes { flags: self.sets_flags(class, mnemonic), ..Writes::default() };
+        if self.is_load_store() {
+            self.transfer_writes(class, mnemonic, &mut writes);
+            return writes;
+        }
+        match class {
+            Class::BRANCH_IMM | Class::BRANCH_REG | Class::COMPBRANCH | Class::CONDBRANCH => return writes,
+            Class::TESTBRANCH | Class::CONDCMP_IMM | Class::CONDCMP_REG | Class::EXCEPTION => return writes,
+            Class::IC_SYSTEM if mnemonic != "mrs" => return writes,
+            _ => {}
+        }
+        // The first operand is the destination, if there is one. Comparisons name sources alone.
+        match definition.operands.first().map(|operand| operand.class) {
+            Some(Operand::INT_REG) => writes.general |= numbered(self.rd()),
+            _ if self.is_sve() && mnemonic.starts_with("st") => {}
+            Some(Operand::PRED_REG) => writes.predicates |= 1 << self.field(0, 4),
+            Some(Operand::IMMEDIATE | Operand::SYSTEM | Operand::ADDRESS | Operand::COND) | None => {}
+            Some(_) if matches!(class, Class::FLOATCMP | Class::FLOATCCMP) => {}
+            Some(_) => writes.vectors |= 1 << self.rd(),
+        }
+        writes
+    }
+
+    /// Whether the condition flags are written.
+    fn sets_flags(self, class: Class, mnemonic: &str) -> bool {
+        match class {
+            Class::ADDSUB_CARRY | Class::ADDSUB_EXT | Class::ADDSUB_IMM | Class::ADDSUB_SHIFT => self.bit(29),
+            Class::LOG_IMM | Class::LOG_SHIFT => self.field(29, 2) == 0b11,
+            Class::CONDCMP_IMM | Class::CONDCMP_REG | Class::FLOATCMP | Class::FLOATCCMP => true,
+            Class::IC_SYSTEM => matches!(mnemonic, "msr" | "cfinv" | "rmif" | "setf8" | "setf16"),
+            // Those that write predicates, and comparisons of scalars: flags in most of them.
+            _ => self.is_sve() && (self.field(29, 3) == 0b001 || mnemonic.starts_with("cterm")),
+        }
+    }
+
+    /// What loads, stores and atomics write besides memory.
+    fn transfer_writes(self, class: Class, mnemonic: &str, writes: &mut Writes) {
+        let (rt, rn, rt2, rs) = (self.rd(), self.rn(), self.field(10, 5), self.field(16, 5));
+        if class == Class::AARCH64_MISC {
+            // Memory copies and sets count their operands on.
+            writes.general |=
+                numbered(rt) | numbered(rn) | if mnemonic.starts_with("cpy") { numbered(rs) } else { 0 };
+            return;
+        }
+        let indexed = [Class::LDST_IMM9, Class::LDSTPAIR_INDEXED, Class::ASISDLSEP, Class::ASISDLSOP];
+        if indexed.contains(&class) {
+            writes.general |= numbered(rn);
+        }
+        let loads = mnemonic.starts_with("ld");
+        let loaded = match class {
+            Class::ASISDLSE | Class::ASISDLSEP | Class::ASISDLSO | Class::ASISDLSOP if loads => {
+                (0..self.listed(class)).fold(0, |bits, step| bits | 1 << ((rt + step) % 32))
+            }
+            Class::LSE_ATOMIC if mnemonic.starts_with("casp") => numbered(rs) | numbered(rs + 1),
+            Class::LSE_ATOMIC if mnemonic.starts_with("cas") => numbered(rs),
+            Class::LSE_ATOMIC => numbered(rt),
+            Class::LSE128_ATOMIC => numbered(rt) | numbered(rs),
+            // The status of a store-exclusive.
+            Class::LDSTEXCL if mnemonic.starts_with("stx") || mnemonic.starts_with("stlx") => numbered(rs),
+            Class::LDSTPAIR_INDEXED | Class::LDSTPAIR_OFF | Class::LDSTNAPAIR_OFFS if loads => {
+                self.transferred(rt) | self.transferred(rt2)
+            }
+            Class::LDSTEXCL if mnemonic.contains("xp") && loads => numbered(rt) | numbered(rt2),
+            Class::RCPC3 if loads => self.transferred(rt) | self.transferred(rt2),
+            _ if loads => self.transferred(rt),
+            _ => 0,
+        };
+        if self.bit(26) {
+            writes.vectors |= loaded;
+        } else {
+            writes.general |= loaded;
+        }
+    }
+
+    /// The bit of a register of the file that a load or store transfers.
+    fn transferred(self, number: u32) -> u32 {
+        if self.bit(26) { 1 << number } else { numbered(number) }
+    }
+
+    /// How many registers are in the list of an Advanced SIMD structure load (Arm ARM C4.1.94).
+    fn listed(self, class: Class) -> u32 {
+        if matches!(class, Class::ASISDLSO | Class::ASISDLSOP) {
+            return (self.field(13, 1) << 1 | self.field(21, 1)) + 1;
+        }
+        match self.field(12, 4) {
+            0b0000 | 0b0010 => 4,
+            0b0100 | 0b0110 => 3,
+            0b1000 | 0b1010 => 2,
+            _ => 1,
+        }
     }
 
     /// Whether the word is in the encoding space of loads and stores (Arm ARM C4.1, op0 = x1x0).
@@ -276,6 +382,11 @@ impl Word {
             _ => (false, false),
         }
     }
+}
+
+/// The bit of the general register `number`; none for the zero register and the stack pointer.
+const fn numbered(number: u32) -> u32 {
+    if number < SP { 1 << number } else { 0 }
 }
 
 /// The number of a system register as MRS and MSR hold it (Arm ARM C5.3).

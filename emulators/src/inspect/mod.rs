@@ -8,12 +8,15 @@
 mod aarch64;
 #[cfg(test)]
 mod tests;
+mod writes;
 mod x86_64;
 
 use std::borrow::Cow;
 use std::fmt;
 
 use kop_ops::{Arch, Feature, Features};
+
+pub use writes::{Writes, Written, writes};
 
 /// What is known of an emit whose instructions break no rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Profile {
     pub reads_memory: bool,
     /// Whether an instruction writes memory, the stack that PUSH writes included.
     pub writes_memory: bool,
+    /// The registers that instructions write.
+    pub writes: Writes,
 }
 
 impl Profile {

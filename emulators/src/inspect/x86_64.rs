@@ -10,7 +10,7 @@ use iced_x86::{
 };
 use kop_ops::Feature;
 
-use super::{BAD, Branch, BreachKind, Broken, Line, Need, Profile};
+use super::{BAD, Branch, BreachKind, Broken, Line, Need, Profile, Writes};
 
 thread_local! {
     /// The factory's two lists are reused by all inspections of a thread.
@@ -38,6 +38,7 @@ fn inspect_with(factory: &mut InstructionInfoFactory, bytes: &[u8]) -> Result<Pr
         check_registers(&insn, info).map_err(broken)?;
         check_memory(&insn, info).map_err(broken)?;
         check_features(&insn, info, &mut profile).map_err(broken)?;
+        profile.writes = profile.writes.union(written(&insn, info));
         if is_direct_branch(&insn) {
             check_prefixes(&bytes[offset..]).map_err(broken)?;
             branches.push(Branch { offset, target: insn.near_branch_target() as i64 });
@@ -46,6 +47,32 @@ fn inspect_with(factory: &mut InstructionInfoFactory, bytes: &[u8]) -> Result<Pr
     profile.backward_branch = branches.iter().any(|branch| branch.goes_back());
     check_branches(bytes, &branches)?;
     Ok(profile)
+}
+
+/// What the instructions up to the first that does not decode write.
+pub(super) fn writes(bytes: &[u8]) -> Writes {
+    FACTORY.with_borrow_mut(|factory| {
+        decoder(bytes, 0)
+            .into_iter()
+            .take_while(|insn| !insn.is_invalid())
+            .fold(Writes::default(), |all, insn| all.union(written(&insn, factory.info(&insn))))
+    })
+}
+
+/// What one instruction writes.
+fn written(insn: &Instruction, info: &InstructionInfo) -> Writes {
+    let mut written = Writes { flags: insn.rflags_modified() != RflagsBits::NONE, ..Writes::default() };
+    for used in info.used_registers().iter().filter(|used| is_write(used.access())) {
+        let register = used.register();
+        if register.is_gpr() && register.full_register() != Register::RSP {
+            written.general |= 1 << register.full_register().number();
+        } else if register.is_vector_register() {
+            written.vectors |= 1 << register.number();
+        } else if register.is_k() {
+            written.predicates |= 1 << register.number();
+        }
+    }
+    written
 }
 
 pub(super) fn names_bzhi(bytes: &[u8]) -> bool {
@@ -134,7 +161,8 @@ fn check_registers(insn: &Instruction, info: &InstructionInfo) -> Result<(), Bre
         if register.is_st() || register.is_mm() {
             return Err(BreachKind::X87);
         }
-        if register.full_register() == Register::RSP && writes(used.access()) && !moves_stack_soundly(insn) {
+        if register.full_register() == Register::RSP && is_write(used.access()) && !moves_stack_soundly(insn)
+        {
             return Err(BreachKind::StackPointer);
         }
     }
@@ -166,7 +194,7 @@ fn is_immediate(kind: OpKind) -> bool {
     matches!(kind, OpKind::Immediate8to64 | OpKind::Immediate32to64)
 }
 
-fn writes(access: OpAccess) -> bool {
+fn is_write(access: OpAccess) -> bool {
     matches!(access, OpAccess::Write | OpAccess::CondWrite | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
 }
 
@@ -214,7 +242,7 @@ fn check_features(
     profile.vex_vector |= simd && insn.encoding() != EncodingKind::Legacy;
     for memory in info.used_memory() {
         profile.reads_memory |= reads(memory.access());
-        profile.writes_memory |= writes(memory.access());
+        profile.writes_memory |= is_write(memory.access());
     }
     Ok(())
 }
