@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kop_emulators::engines::EngineKind;
+use kop_emulators::inspect::{Writes, Written};
 use kop_ops::choices::{Choices, Seeded, mix};
 use kop_ops::ebpf::RegSet;
 use kop_ops::state::Slot;
@@ -127,6 +128,7 @@ struct Tally {
     uninvestigated: u64,
     observed: u64,
     ignored: u64,
+    writes: BTreeMap<Arch, Writes>,
     operand_classes: BTreeMap<String, u64>,
     state_classes: StateClasses,
     has_memory: bool,
@@ -152,6 +154,10 @@ impl Tally {
         self.uninvestigated += other.uninvestigated;
         self.observed += other.observed;
         self.ignored |= other.ignored;
+        for (arch, writes) in other.writes {
+            let mine = self.writes.entry(arch).or_default();
+            *mine = mine.union(writes);
+        }
         self.state_classes.merge(&other.state_classes);
         self.has_memory |= other.has_memory;
         self.has_relations |= other.has_relations;
@@ -372,6 +378,10 @@ fn run_payloads(
         for &(arch, features) in &subject.absent {
             *result.tally.absent.entry((arch, features)).or_default() += 1;
         }
+        for variant in &subject.variants {
+            let writes = result.tally.writes.entry(variant.code.arch).or_default();
+            *writes = writes.union(variant.writes);
+        }
         for &arch in &settings.scope.archs {
             if subject.variants.iter().any(|variant| variant.code.arch == arch) {
                 *result.tally.payloads.entry(arch).or_default() += 1;
@@ -506,8 +516,12 @@ impl<'a> Checked<'a> {
         let mut rig = None;
         let mut rows = Vec::new();
         for result in &self.forms {
-            for &arch in &settings.scope.archs {
-                rows.push(result.row(arch, settings, save, &mut rig)?);
+            let shared = result.shared();
+            let archs = settings.scope.archs_of(result.kop, result.form);
+            // What has no emit at all is named once: its proof alone may be wrong.
+            let bare = result.kop.archs(result.form).is_empty();
+            for arch in archs.into_iter().map(Some).chain(bare.then_some(None)) {
+                rows.push(result.row(arch, &shared, settings, save, &mut rig)?);
             }
         }
         Ok(reports::Record {
@@ -518,30 +532,35 @@ impl<'a> Checked<'a> {
             ops: rows,
             elapsed_s: (self.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             jobs: settings.jobs,
+            timings: None,
         })
     }
 }
 
+/// What the rows of a form have in common.
+struct Shared {
+    payloads_total: u64,
+    classes: BTreeMap<String, u64>,
+}
+
 impl FormResult<'_> {
+    fn shared(&self) -> Shared {
+        Shared { payloads_total: describe::payloads_total(self.kop, self.form), classes: self.classes() }
+    }
+
+    /// The row of an architecture, or of an operation that has no emit for any.
     fn row(
         &self,
-        arch: Arch,
+        arch: Option<Arch>,
+        shared: &Shared,
         settings: &Settings,
         save: Option<&Path>,
         rig: &mut Option<Rig>,
     ) -> Result<reports::Row, String> {
         let tally = &self.tally;
-        let mut divergences = Vec::new();
-        for (finding, count) in self.findings.iter().filter(|(finding, _)| finding.concerns(arch)) {
-            let rig = match rig {
-                Some(rig) => rig,
-                None => rig.insert(Rig::new(&settings.engines)?),
-            };
-            let described =
-                describe::divergence(rig, self.kop, self.form, finding, *count, arch, &settings.scope, save)?;
-            divergences.push(described);
-        }
-        let states = tally.states.get(&arch).copied().unwrap_or(0);
+        let divergences = self.divergences(arch, settings, save, rig)?;
+        let count = |counts: &BTreeMap<Arch, u64>| arch.and_then(|arch| counts.get(&arch)).copied();
+        let states = count(&tally.states).unwrap_or(0);
         let untested = (states == 0).then(|| self.why_untested(arch));
         let verdict = if !divergences.is_empty() {
             reports::RowVerdict::Divergent
@@ -550,29 +569,75 @@ impl FormResult<'_> {
         } else {
             reports::RowVerdict::Equivalent
         };
-        let classes = self.classes();
+        let is_engine_of = |name| arch.is_some_and(|arch| tally.engines.contains(&(arch, name)));
         Ok(reports::Row {
             name: self.kop.name().to_owned(),
             form: self.form.name.to_string(),
-            arch: arch.name().to_owned(),
+            arch: arch.map_or("none", Arch::name).to_owned(),
             engines: settings
                 .engines
                 .iter()
-                .filter(|engine| tally.engines.contains(&(arch, engine.name)))
+                .filter(|engine| is_engine_of(engine.name))
                 .map(|engine| engine.name.to_owned())
                 .collect(),
-            payloads: tally.payloads.get(&arch).copied().unwrap_or(0),
-            payloads_total: describe::payloads_total(self.kop, self.form),
+            payloads: count(&tally.payloads).unwrap_or(0),
+            payloads_total: shared.payloads_total,
             payloads_inspected: tally.inspected,
             states,
             observed: tally.observed,
             verdict,
             untested,
-            variants: self.variants(arch, settings),
-            warnings: self.warnings(arch, &classes),
+            variants: arch.map_or_else(Vec::new, |arch| self.variants(arch, settings)),
+            contract: self.kop.declared_contract().to_vec(),
+            clobbers: arch.map_or_else(Vec::new, |arch| self.clobbers(arch)),
+            warnings: self.warnings(arch, &shared.classes),
             divergences,
-            classes,
+            classes: shared.classes.clone(),
         })
+    }
+
+    fn divergences(
+        &self,
+        arch: Option<Arch>,
+        settings: &Settings,
+        save: Option<&Path>,
+        rig: &mut Option<Rig>,
+    ) -> Result<Vec<reports::Divergence>, String> {
+        let concerns = |finding: &Finding| match arch {
+            Some(arch) => finding.concerns(arch),
+            None => finding.arch.is_none(),
+        };
+        let mut divergences = Vec::new();
+        for (finding, count) in self.findings.iter().filter(|(finding, _)| concerns(finding)) {
+            let rig = match rig {
+                Some(rig) => rig,
+                None => rig.insert(Rig::new(&settings.engines)?),
+            };
+            let (kop, form, scope) = (self.kop, self.form, &settings.scope);
+            let arch = arch.unwrap_or(Arch::X86_64);
+            divergences.push(describe::divergence(rig, kop, form, finding, *count, arch, scope, save)?);
+        }
+        Ok(divergences)
+    }
+
+    /// The names of what native code writes beyond the eBPF registers.
+    fn clobbers(&self, arch: Arch) -> Vec<String> {
+        let broken = |written: &Written| {
+            self.findings.iter().any(|(finding, _)| {
+                finding.kind == reports::Kind::Frame
+                    && finding.concerns(arch)
+                    && finding.place == written.name
+            })
+        };
+        let writes = self.tally.writes.get(&arch).copied().unwrap_or_default();
+        writes
+            .others(arch)
+            .into_iter()
+            .map(|written| match written.preserved && !broken(&written) {
+                true => format!("{} (restored)", written.name),
+                false => written.name,
+            })
+            .collect()
     }
 
     fn variants(&self, arch: Arch, settings: &Settings) -> Vec<reports::Variant> {
@@ -595,8 +660,11 @@ impl FormResult<'_> {
             .collect()
     }
 
-    fn why_untested(&self, arch: Arch) -> String {
+    fn why_untested(&self, arch: Option<Arch>) -> String {
         let tally = &self.tally;
+        let Some(arch) = arch else {
+            return "it registers no emit: the proof sequence is compiled".to_owned();
+        };
         if let Some(reason) =
             tally.unable.iter().find_map(|((own, _), reason)| (*own == arch).then_some(reason))
         {
@@ -626,9 +694,9 @@ impl FormResult<'_> {
         classes
     }
 
-    fn warnings(&self, arch: Arch, classes: &BTreeMap<String, u64>) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let ran = self.tally.states.get(&arch).is_some_and(|&states| states > 0);
+    fn warnings(&self, arch: Option<Arch>, classes: &BTreeMap<String, u64>) -> Vec<String> {
+        let mut warnings = self.kop.remarks(self.form);
+        let ran = arch.is_some_and(|arch| self.tally.states.get(&arch).is_some_and(|&states| states > 0));
         let missing: Vec<&str> =
             classes.iter().filter(|(_, count)| **count == 0).map(|(class, _)| class.as_str()).collect();
         if ran && !missing.is_empty() {
@@ -653,7 +721,7 @@ impl FormResult<'_> {
             ));
         }
         for ((own, features), reason) in &self.tally.unable {
-            if *own == arch {
+            if Some(*own) == arch {
                 warnings.push(format!("the code for features {features} did not run: {reason}"));
             }
         }

@@ -100,7 +100,10 @@ pub fn divergence(
             fields.map(|(field, &value)| (field.name.to_string(), field.show(value))).collect()
         },
     );
-    let reproduce = path.as_ref().map(|path| format!("kop repro {}", path.display()));
+    let reproduce = path.as_ref().map(|path| {
+        let path = shell_word(&path.display().to_string());
+        format!("kop repro {path}{}", arguments(kop))
+    });
     Ok(Divergence {
         kind: shown.kind,
         engine: shown.engine.clone(),
@@ -119,6 +122,21 @@ pub fn divergence(
         proof: proof_listing(kop, form, case.payload),
         native: native_listing(kop, form, case.payload, arch, finding.features),
     })
+}
+
+/// What a command needs to find the operation again, each word after a space and quoted for a shell where that is needed:
+/// ` --module rotate.c`; empty for the catalog's own.
+pub fn arguments(kop: &dyn Kop) -> String {
+    kop.arguments().iter().map(|word| format!(" {}", shell_word(word))).collect()
+}
+
+/// A word as a shell reads it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// The proof sequence, an instruction a line, or why there is none.
@@ -147,4 +165,23 @@ pub fn native_listing(
             text: line.text,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them_otherwise() {
+        for (word, expected) in [
+            ("rotate.c", "rotate.c"),
+            ("--module", "--module"),
+            ("dead=payload[8:11]", "'dead=payload[8:11]'"),
+            ("my op.c", "'my op.c'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(word), expected);
+        }
+    }
 }

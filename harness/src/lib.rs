@@ -18,6 +18,7 @@ pub mod minimise;
 pub mod packets;
 pub mod planted;
 pub mod plugin;
+mod prepare;
 pub mod program;
 pub mod replay;
 pub mod rig;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Making a finding small: fewest non-default registers, operands and bytes that still show the same kind of divergence.
 
+use std::time::{Duration, Instant};
+
 use kop_ops::ebpf::Reg;
 use kop_ops::state::{STACK_SIZE, WINDOW_SIZE};
 use kop_ops::{Features, Form, Kop, Operands, Site, State};
@@ -26,8 +28,11 @@ pub struct Shown {
     pub finding: Finding,
 }
 
-/// The smallest case found that shows what `finding` shows; `None` when not even its own case does, when
-/// nothing ran, or when what ran does not end.
+/// A callback that takes longer than this on a payload hangs: no further payloads are tried.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The smallest case found that shows what `finding` shows; `None` when not even its own case does, or when what ran does
+/// not end. Where nothing ran, the payload is the case.
 ///
 /// Smaller means, in this order: slot 0, no garbage, memory zero, registers at their defaults, operands at the low end.
 pub fn minimise(
@@ -37,7 +42,9 @@ pub fn minimise(
     finding: &Finding,
     scope: &Scope,
 ) -> Option<Shown> {
-    let (state, garbage) = finding.run.as_ref()?;
+    let Some((state, garbage)) = finding.run.as_ref() else {
+        return Some(smallest_payload(kop, form, finding, scope));
+    };
     if finding.is_endless() {
         return None;
     }
@@ -51,6 +58,29 @@ pub fn minimise(
     search.operands(&mut best);
     search.registers(&mut best);
     Some(best)
+}
+
+/// The finding with a payload of the fewest bits that still shows it, as far as callbacks answer quickly.
+fn smallest_payload(kop: &dyn Kop, form: &Form, finding: &Finding, scope: &Scope) -> Shown {
+    let mut best = finding.clone();
+    for bit in (0..u64::BITS).rev().map(|bit| 1u64 << bit) {
+        if best.payload & bit == 0 {
+            continue;
+        }
+        let start = Instant::now();
+        let shown = prepare(kop, form, best.payload & !bit, scope)
+            .findings
+            .into_iter()
+            .find(|found| found.cause() == finding.cause() && found.features == finding.features);
+        if let Some(shown) = shown {
+            best = shown;
+        }
+        if start.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    let state = State::zeroed(kop_ops::Slot::default());
+    Shown { payload: best.payload, state, garbage: 0, finding: best }
 }
 
 struct Search<'r, 'k> {

@@ -788,7 +788,10 @@ fn register_disagreement(
     let (kind, message) = if left {
         let condition =
             format!("sound only where {reg} is dead after the site, which the contract does not say");
-        (Kind::Temporary, format!("the proof writes {reg} ({role}), native code leaves it: {condition}"))
+        let way_out = subject.declaration(reg).map(|option| format!(" (declare it with {option})"));
+        let way_out = way_out.unwrap_or_default();
+        let message = format!("the proof writes {reg} ({role}), native code leaves it: {condition}{way_out}");
+        (Kind::Temporary, message)
     } else {
         (Kind::Register, format!("{reg} ({role}) differs"))
     };

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What is tested: one payload with its proof sequence and its native codes, and everything that can be said of them
-//! before any of them runs.
+//! What is tested: one payload with its proof sequence and its native codes.
 
 use kop_emulators::NativeCode;
-use kop_emulators::inspect::{Profile, inspect};
-use kop_ops::ebpf::{Insn, Reg, RegSet, shape};
+use kop_emulators::inspect::Writes;
+use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::payload::PAYLOAD_BITS;
-use kop_ops::{
-    Access, Arch, Contract, Emission, EmitRequest, Features, Form, Kop, MemoryUse, Operands, Pass, Reject,
-    Role, Site,
-};
-use kop_reports::{Blame, Difference, Kind};
+use kop_ops::{Access, Arch, EmitRequest, Features, Field, Form, Kop, MemoryUse, Operands, Pass, Role, Site};
+use kop_reports::Difference;
 
-use crate::finding::Finding;
+pub use crate::prepare::{ADDRESSES, Prepared, hex, prepare};
 
 /// What is asked of a preparation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +30,12 @@ impl Scope {
     pub fn feature_sets(&self, kop: &dyn Kop, arch: Arch) -> Vec<Features> {
         let features = kop.features(arch);
         if self.simd { features.subsets() } else { features.without_simd().subsets() }
+    }
+
+    /// The architectures asked for, of those for which `form` has an emit.
+    pub fn archs_of(&self, kop: &dyn Kop, form: &Form) -> Vec<Arch> {
+        let archs = kop.archs(form);
+        self.archs.iter().copied().filter(|arch| archs.contains(arch)).collect()
     }
 }
 
@@ -73,6 +75,8 @@ pub struct Variant {
     pub loops: bool,
     /// The features that its instructions need.
     pub needs: Features,
+    /// The registers that its instructions write.
+    pub writes: Writes,
 }
 
 impl<'a> Subject<'a> {
@@ -114,233 +118,25 @@ impl<'a> Subject<'a> {
         self.operand_fields(reg).any(|field| field.role() == Some(Role::Destination))
     }
 
-    fn operand_fields(&self, reg: Reg) -> impl Iterator<Item = &'a kop_ops::Field> {
+    /// What to give on the command line to declare that `reg` is dead after the site: `--contract dead=r3`, or the payload
+    /// bits of the operand that names it; `None` for operations that are not loaded from files, whose source says it.
+    pub fn declaration(&self, reg: Reg) -> Option<String> {
+        if self.kop.arguments().is_empty() {
+            return None;
+        }
+        Some(match self.operand_fields(reg).next() {
+            Some(field) => {
+                format!("--contract dead=payload[{}:{}]", field.low, field.low + field.width - 1)
+            }
+            None => format!("--contract dead={reg}"),
+        })
+    }
+
+    fn operand_fields(&self, reg: Reg) -> impl Iterator<Item = &'a Field> {
         let values = self.operands;
         self.form.layout.fields().iter().enumerate().filter_map(move |(i, field)| {
             (field.is_register() && values.values()[i] == reg.index() as i64).then_some(field)
         })
-    }
-}
-
-/// The outcome of a preparation.
-#[derive(Debug, Default)]
-pub struct Prepared<'a> {
-    /// The payload, when the proof accepts it; codes that must not run are left out.
-    pub subject: Option<Subject<'a>>,
-    /// What is wrong already.
-    pub findings: Vec<Finding>,
-}
-
-/// Calls every callback for a payload and compares what they say.
-pub fn prepare<'a>(kop: &'a dyn Kop, form: &'a Form, payload: u64, scope: &Scope) -> Prepared<'a> {
-    let mut prepared = Prepared::default();
-    let proof = kop.instantiate(form, payload);
-    let mut emits = Vec::new();
-    for &arch in &scope.archs {
-        for features in scope.feature_sets(kop, arch) {
-            let request = EmitRequest { arch, features, payload, pass: Pass::Write, address: ADDRESSES[0] };
-            emits.push((request, kop.emit(form, &request)));
-        }
-    }
-    let static_finding = |request: &EmitRequest, kind, place: &str, message: String| Finding {
-        kind,
-        engine: "-".to_owned(),
-        arch: Some(request.arch),
-        features: request.features,
-        payload,
-        blame: Blame::Emit,
-        reason: "the callbacks tell, nothing was run".to_owned(),
-        message,
-        difference: None,
-        place: place.to_owned(),
-        run: None,
-        sides: Vec::new(),
-    };
-    // What layout and rules declare tells which of two callbacks that disagree is wrong.
-    let declared = Site::decode(form, payload, Features::NONE).and_then(|site| kop.admits(&site)).is_ok();
-    let (validity_blame, validity_reason) = if proof.is_ok() == declared {
-        (Blame::Emit, "layout and rules agree with the proof")
-    } else {
-        (Blame::Proof, "layout and rules agree with the emit")
-    };
-    let validity_finding = |finding: Finding| Finding {
-        blame: validity_blame.clone(),
-        reason: validity_reason.to_owned(),
-        ..finding
-    };
-    let mut sound = Vec::new();
-    let mut absent = Vec::new();
-    for (request, emitted) in emits {
-        match (&proof, emitted) {
-            (_, Err(Reject::NoEmit { .. })) => absent.push((request.arch, request.features)),
-            (Err(_), Err(_)) => (),
-            (Ok(_), Err(reject)) => prepared.findings.push(validity_finding(static_finding(
-                &request,
-                Kind::Validity,
-                "emit rejects",
-                format!("the proof accepts the payload, the {} emit rejects it: {reject}", request.arch),
-            ))),
-            (Err(reject), Ok(_)) => prepared.findings.push(validity_finding(static_finding(
-                &request,
-                Kind::Validity,
-                "proof rejects",
-                format!("the {} emit accepts the payload, the proof rejects it: {reject}", request.arch),
-            ))),
-            (Ok(_), Ok(emission)) => {
-                let faults = encoding_faults(kop, form, &request, &emission);
-                for (place, message) in faults {
-                    prepared.findings.push(static_finding(&request, Kind::Encoding, place, message));
-                }
-                sound.push((request, emission));
-            }
-        }
-    }
-    let Ok(proof) = proof else { return prepared };
-    let limits = kop.limits(form);
-    if let Err(error) = shape::check(&proof, usize::from(limits.max_insn_cnt)) {
-        let mut finding = Finding {
-            kind: Kind::Shape,
-            blame: Blame::Proof,
-            reason: "the kernel would refuse the sequence before it is verified".to_owned(),
-            arch: None,
-            ..static_finding(&EMPTY_REQUEST, Kind::Shape, "shape", error.to_string())
-        };
-        finding.features = Features::NONE;
-        prepared.findings.push(finding);
-        return prepared;
-    }
-    let operands = form.layout.decode(payload).unwrap_or_default();
-    let mut subject = Subject {
-        kop,
-        form,
-        payload,
-        operands,
-        dead: RegSet::EMPTY,
-        memory: memory_uses(&proof),
-        proof,
-        variants: Vec::new(),
-        absent,
-    };
-    subject.dead = kop.contract(&subject.site(Features::NONE)).dead;
-    let mut refused: Vec<(Arch, Vec<u8>)> = Vec::new();
-    for (request, emission) in sound {
-        let is_own = |arch: Arch, bytes: &[u8]| arch == request.arch && bytes == emission.bytes;
-        let known = subject.variants.iter().find(|own| is_own(own.code.arch, &own.code.bytes));
-        if refused.iter().any(|(arch, bytes)| is_own(*arch, bytes)) {
-            continue;
-        }
-        let inspected = match known {
-            Some(known) => Ok(known.needs),
-            None => inspect(request.arch, &emission.bytes).map(|profile| {
-                let contract = kop.contract(&subject.site(request.features));
-                let needs = profile.features;
-                subject.variants.push(variant(&request, emission.clone(), profile, &contract));
-                needs
-            }),
-        };
-        match inspected {
-            Ok(needs) => {
-                if let Some((place, message)) = undeclared_features(kop, &request, needs) {
-                    prepared.findings.push(static_finding(&request, Kind::Frame, place, message));
-                }
-            }
-            Err(breach) => {
-                let message = breach.to_string();
-                prepared.findings.push(static_finding(&request, Kind::Frame, "inspection", message));
-                refused.push((request.arch, emission.bytes));
-            }
-        }
-    }
-    prepared.subject = Some(subject);
-    prepared
-}
-
-const ADDRESSES: [u64; 3] = [0xffff_ffff_c000_1000, 0xffff_ffff_c000_1003, 0x4000_0000];
-
-const EMPTY_REQUEST: EmitRequest =
-    EmitRequest { arch: Arch::X86_64, features: Features::NONE, payload: 0, pass: Pass::Size, address: 0 };
-
-/// What calling the emit again tells: sizes, limits, and whether the bytes depend on the address or on the call.
-fn encoding_faults(
-    kop: &dyn Kop,
-    form: &Form,
-    request: &EmitRequest,
-    first: &Emission,
-) -> Vec<(&'static str, String)> {
-    let mut faults = Vec::new();
-    let length = first.bytes.len();
-    let limit = usize::from(kop.limits(form).max_emit_bytes);
-    if first.size != length {
-        faults.push(("says", format!("it says {} bytes and writes {length}", first.size)));
-    }
-    if length > limit || first.size > limit {
-        faults.push((
-            "limit",
-            format!("{} bytes are over the declared limit of {limit}", length.max(first.size)),
-        ));
-    }
-    if length == 0 {
-        faults.push(("empty", "it emits nothing".to_owned()));
-    }
-    if request.arch == Arch::Aarch64 && !length.is_multiple_of(4) {
-        faults.push(("words", format!("{length} bytes are no whole number of instructions")));
-    }
-    let mut again =
-        |pass, address, place, what: &str| match kop.emit(form, &EmitRequest { pass, address, ..*request }) {
-            Err(reject) => faults.push((place, format!("{what} is rejected: {reject}"))),
-            Ok(next) if pass == Pass::Size && next.size != length => {
-                faults.push((place, format!("{what} says {} bytes, writing gives {length}", next.size)));
-            }
-            Ok(next) if pass == Pass::Size && !next.bytes.is_empty() => {
-                faults.push((place, format!("{what} writes {} bytes", next.bytes.len())));
-            }
-            Ok(next) if pass == Pass::Write && next.bytes != first.bytes => {
-                let (old, new) = (hex(&first.bytes), hex(&next.bytes));
-                faults.push((place, format!("{what} gives other bytes: {new} after {old}")));
-            }
-            Ok(_) => (),
-        };
-    again(Pass::Size, ADDRESSES[0], "sizing", "sizing");
-    again(Pass::Write, ADDRESSES[0], "second call", "a second call");
-    again(Pass::Write, ADDRESSES[1], "address", "a call for another address");
-    again(Pass::Write, ADDRESSES[2], "address", "a call for another address");
-    faults
-}
-
-/// Bytes as hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
-}
-
-fn undeclared_features(
-    kop: &dyn Kop,
-    request: &EmitRequest,
-    needs: Features,
-) -> Option<(&'static str, String)> {
-    let beyond = needs.minus(request.features);
-    if beyond.is_empty() {
-        return None;
-    }
-    let declared = kop.features(request.arch);
-    let what =
-        if declared.contains(beyond) { "the CPU is said to lack" } else { "the operation does not declare" };
-    Some(("features", format!("the code needs {beyond}, which {what}")))
-}
-
-fn variant(request: &EmitRequest, emission: Emission, profile: Profile, contract: &Contract) -> Variant {
-    Variant {
-        features: request.features,
-        loops: profile.backward_branch,
-        needs: profile.features,
-        observable: profile.simd || profile.reads_memory || profile.writes_memory,
-        code: NativeCode {
-            arch: request.arch,
-            bytes: emission.bytes,
-            features: profile.features,
-            other_features: profile.other_features,
-            vex_vector: profile.vex_vector,
-            vectors: contract.vectors,
-        },
     }
 }
 
@@ -367,9 +163,9 @@ pub fn memory_uses(proof: &[Insn]) -> Vec<MemoryUse> {
 pub fn ignored_bits(kop: &dyn Kop, form: &Form, payload: u64, scope: &Scope) -> u64 {
     let answers = |payload| {
         let emits: Vec<_> = scope
-            .archs
-            .iter()
-            .flat_map(|&arch| scope.feature_sets(kop, arch).into_iter().map(move |features| (arch, features)))
+            .archs_of(kop, form)
+            .into_iter()
+            .flat_map(|arch| scope.feature_sets(kop, arch).into_iter().map(move |features| (arch, features)))
             .map(|(arch, features)| {
                 let request =
                     EmitRequest { arch, features, payload, pass: Pass::Write, address: ADDRESSES[0] };

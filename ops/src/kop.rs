@@ -327,6 +327,18 @@ pub trait Kop: Send + Sync {
         self.proof(&site)
     }
 
+    /// What the proof callback that comes in one file with the emit for `arch` says, where each architecture has a file of its
+    /// own; `None` where one proof serves both.
+    ///
+    /// Files of one operation must accept the same payloads.
+    ///
+    /// # Errors
+    /// As [`Kop::instantiate`], in the inner result.
+    fn own_proof(&self, arch: Arch, form: &Form, payload: u64) -> Option<Result<Vec<Insn>, Reject>> {
+        let _ = (arch, form, payload);
+        None
+    }
+
     /// The emit callback: the native code of a raw payload.
     ///
     /// # Errors
