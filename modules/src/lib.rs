@@ -9,6 +9,8 @@
 pub mod assembler;
 pub mod callbacks;
 pub mod learn;
+#[cfg(feature = "text")]
+pub mod text;
 
 pub use callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, NO_EMIT, Reply};
 pub use learn::{LearnError, Learned, LearnedForm, learn};

@@ -46,7 +46,7 @@ impl Keystone {
             return Err(refused("a NUL character".to_owned()));
         }
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let output = self.engine.asm(text.to_owned(), 0).map_err(|error| refused(error.to_string()))?;
+        let output = self.engine.asm(text.to_owned(), 0).map_err(|error| refused(words(error)))?;
         Ok(output.bytes)
     }
 
@@ -57,5 +57,13 @@ impl Keystone {
     pub fn assemble_all<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<u8>, AssemblerError> {
         let lines: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         self.assemble(&lines.join("\n"))
+    }
+}
+
+/// What Keystone says, without the binding's own words.
+fn words(error: engine::KeystoneError) -> String {
+    match error {
+        engine::KeystoneError::Engine(error) => error.to_string(),
+        engine::KeystoneError::Misc(error) => error.to_string(),
     }
 }
