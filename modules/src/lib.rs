@@ -8,9 +8,20 @@
 #[cfg(feature = "assembler")]
 pub mod assembler;
 pub mod callbacks;
+mod compile;
+mod contained;
+mod contract;
+mod error;
+pub mod headers;
 pub mod learn;
+mod module;
+mod operation;
 #[cfg(feature = "text")]
 pub mod text;
 
 pub use callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, NO_EMIT, Reply};
+pub use contained::Contained;
+pub use error::ModuleError;
 pub use learn::{LearnError, Learned, LearnedForm, learn};
+pub use module::{Options, Timings, load};
+pub use operation::ModuleKop;

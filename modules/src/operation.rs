@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! An operation of a module as an `impl Kop`: answers come from its callbacks, once for each payload.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kop_ops::ebpf::{Insn, decode_program};
+use kop_ops::{
+    Arch, Callback, CallbackFault, CallbackFaultKind, Contract, Emission, EmitRequest, Fault, Features, Form,
+    Kop, Limits, Pass, Reject, Site, State,
+};
+
+use crate::callbacks::{Answer, Asked, Callbacks, NO_EMIT, Reply};
+use crate::contained::Contained;
+use crate::contract::Condition;
+use crate::error::ModuleError;
+use crate::learn::{Learned, LearnedForm, learn};
+use crate::module::{Group, Options, Timings};
+
+/// How many answers are remembered; all are forgotten when there are more.
+const REMEMBERED: usize = 4096;
+
+/// What every member answered to a payload, on a CPU with some features.
+type Remembered = HashMap<(u64, Features), Arc<[Answer]>>;
+
+/// An operation that kernel modules register. It is made by [`crate::load`].
+#[derive(Debug)]
+pub struct ModuleKop {
+    name: String,
+    summary: String,
+    source: String,
+    sources: Vec<PathBuf>,
+    members: Vec<Arc<Contained>>,
+    forms: Vec<Form>,
+    /// What became known of its payloads; its forms are those of `forms`.
+    learned: Learned,
+    warnings: Vec<String>,
+    conditions: Vec<Condition>,
+    declared: Vec<String>,
+    arguments: Vec<String>,
+    timings: Timings,
+    answers: Mutex<Remembered>,
+}
+
+impl ModuleKop {
+    pub(crate) fn new(
+        group: Group,
+        options: &Options,
+        conditions: &[Condition],
+        compile: Duration,
+    ) -> Result<Self, ModuleError> {
+        let start = Instant::now();
+        let callbacks: Vec<&dyn Callbacks> =
+            group.members.iter().map(|member| &**member as &dyn Callbacks).collect();
+        let learned = learn(&callbacks, &options.payloads).map_err(|error| ModuleError::Payloads {
+            path: group.sources[0].clone(),
+            reason: error.to_string(),
+        })?;
+        let forms: Vec<Form> = learned.forms.iter().map(|learned| learned.form.clone()).collect();
+        let conditions: Vec<Condition> =
+            conditions.iter().filter(|condition| condition.fits(&group.name, &forms)).cloned().collect();
+        let list = |paths: &[PathBuf]| {
+            paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+        };
+        Ok(Self {
+            summary: format!("registered by {}", list(&group.sources)),
+            source: list(&group.sources),
+            declared: conditions.iter().map(|condition| condition.text().to_owned()).collect(),
+            arguments: arguments(&group.sources, options, &conditions),
+            name: group.name,
+            sources: group.sources,
+            members: group.members,
+            forms,
+            learned,
+            warnings: group.warnings,
+            conditions,
+            timings: Timings { compile, learn: start.elapsed() },
+            answers: Mutex::default(),
+        })
+    }
+
+    /// The name under which it is registered.
+    pub fn registered_name(&self) -> &str {
+        &self.name
+    }
+
+    /// The files that register it.
+    pub fn sources(&self) -> &[PathBuf] {
+        &self.sources
+    }
+
+    /// How long it took to get here.
+    pub const fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// What the compiler warned of in its files, as it said it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What became known of its payloads, for people.
+    pub const fn learned(&self) -> &Learned {
+        &self.learned
+    }
+
+    /// Whether `condition` is part of its contract.
+    pub(crate) fn is_bound_by(&self, condition: &Condition) -> bool {
+        self.conditions.contains(condition)
+    }
+
+    /// What became known of `form`, whose first callback's proof is the operation's.
+    fn part(&self, form: &Form) -> &LearnedForm {
+        let index = self.forms.iter().position(|own| own.name == form.name);
+        &self.learned.forms[index.expect("a form is one of its own operation")]
+    }
+
+    /// What all members answer to a payload, on a CPU with `features`. Features that nobody asks for do not count.
+    fn answers(&self, payload: u64, features: Features) -> Arc<[Answer]> {
+        let features: Features =
+            features.iter().filter(|feature| self.learned.features.has(*feature)).collect();
+        let known =
+            self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&(payload, features)).cloned();
+        if let Some(known) = known {
+            return known;
+        }
+        let answers: Arc<[Answer]> = self
+            .members
+            .iter()
+            .flat_map(|member| member.ask(Asked::Everything, features, &[payload]))
+            .collect();
+        let mut remembered = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.len() >= REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert((payload, features), Arc::clone(&answers));
+        answers
+    }
+
+    /// The member whose emit for `arch` a form has.
+    fn member(&self, part: &LearnedForm, arch: Arch) -> Option<usize> {
+        part.callbacks.iter().copied().find(|&member| self.members[member].descriptor().archs.contains(&arch))
+    }
+
+    fn file(&self, member: usize) -> String {
+        self.members[member].descriptor().source.display().to_string()
+    }
+
+    /// Where the members' proofs do not go together although both accept the payload.
+    fn proof_faults(&self, part: &LearnedForm, answers: &[Answer]) -> Vec<CallbackFault> {
+        let fault = |kind, place: &str, message| CallbackFault {
+            callback: Callback::Proof,
+            kind,
+            place: place.to_owned(),
+            message,
+        };
+        let mut faults = Vec::new();
+        let mut first: Option<(usize, &[u8])> = None;
+        for &member in &part.callbacks {
+            let Reply::Accepted(proof) = &answers[member].proof else { continue };
+            if let Err(error) = decode_program(proof) {
+                let message =
+                    format!("instantiate_insn of {} wrote what is no eBPF: {error}", self.file(member));
+                faults.push(fault(CallbackFaultKind::Shape, "undecodable proof", message));
+            }
+            match first {
+                Some((other, known)) if known != proof.as_slice() => {
+                    let message = format!(
+                        "instantiate_insn of {} and of {} write different proof sequences",
+                        self.file(other),
+                        self.file(member)
+                    );
+                    faults.push(fault(CallbackFaultKind::Encoding, "proofs of two files", message));
+                }
+                Some(_) => (),
+                None => first = Some((member, proof)),
+            }
+        }
+        faults
+    }
+}
+
+/// The arguments of the command line that find the operation again.
+fn arguments(sources: &[PathBuf], options: &Options, conditions: &[Condition]) -> Vec<String> {
+    let path = |path: &PathBuf| path.display().to_string();
+    let mut arguments = Vec::new();
+    let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
+    sources.iter().for_each(|source| add("--module", path(source)));
+    options.includes.iter().for_each(|folder| add("--include", path(folder)));
+    options.cflags.iter().for_each(|flag| add("--cflag", flag.clone()));
+    conditions.iter().for_each(|condition| add("--contract", condition.text().to_owned()));
+    options.payloads.iter().for_each(|payload| add("--payload", format!("{payload:#x}")));
+    arguments
+}
+
+/// The name of an errno that a refusal returns, where it is a usual one.
+fn errno(returned: i32) -> String {
+    const NAMES: [(i32, &str); 8] = [
+        (-1, "EPERM"),
+        (-2, "ENOENT"),
+        (-7, "E2BIG"),
+        (-12, "ENOMEM"),
+        (-22, "EINVAL"),
+        (-28, "ENOSPC"),
+        (-34, "ERANGE"),
+        (-95, "EOPNOTSUPP"),
+    ];
+    match NAMES.iter().find(|(number, _)| *number == returned) {
+        Some((_, name)) => format!("{returned} (-{name})"),
+        None => returned.to_string(),
+    }
+}
+
+fn refusal(callback: Callback, returned: i32) -> Reject {
+    Reject::Operands(Cow::Owned(format!("{callback} returned {}", errno(returned))))
+}
+
+fn failure(callback: Callback) -> Reject {
+    Reject::Operands(Cow::Owned(format!("{callback} failed")))
+}
+
+fn accepted<T>(reply: &Reply<T>, callback: Callback) -> Result<&T, Reject> {
+    match reply {
+        Reply::Accepted(value) => Ok(value),
+        Reply::Rejected(returned) => Err(refusal(callback, *returned)),
+        Reply::Failed => Err(failure(callback)),
+    }
+}
+
+impl Kop for ModuleKop {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    fn source(&self) -> &str {
+        &self.source
+    }
+
+    fn forms(&self) -> &[Form] {
+        &self.forms
+    }
+
+    fn admits(&self, site: &Site) -> Result<(), Reject> {
+        self.proof(site).map(drop)
+    }
+
+    fn model(&self, _site: &Site, _state: &mut State) -> Option<Result<(), Fault>> {
+        None
+    }
+
+    fn proof(&self, site: &Site) -> Result<Vec<Insn>, Reject> {
+        self.instantiate(site.form, site.form.layout.pack(&site.operands))
+    }
+
+    fn contract(&self, site: &Site) -> Contract {
+        let layout = &site.form.layout;
+        let payload = layout.pack(&site.operands);
+        let declared = self.conditions.iter().map(|condition| condition.dead(layout, payload));
+        Contract::with_dead(declared.fold(layout.temporaries(&site.operands), |all, dead| all.union(dead)))
+    }
+
+    fn archs(&self, form: &Form) -> &[Arch] {
+        &self.part(form).archs
+    }
+
+    fn callback_faults(&self, form: &Form, payload: u64) -> Vec<CallbackFault> {
+        let part = self.part(form);
+        let mut faults: Vec<CallbackFault> = Vec::new();
+        for features in [Features::NONE, self.learned.features] {
+            let answers = self.answers(payload, features);
+            let own = part.callbacks.iter().flat_map(|member| answers[*member].faults.iter().cloned());
+            for fault in own.chain(self.proof_faults(part, &answers)) {
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+            }
+        }
+        faults
+    }
+
+    fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
+    fn declared_contract(&self) -> &[String] {
+        &self.declared
+    }
+
+    fn remarks(&self, form: &Form) -> Vec<String> {
+        self.learned.remarks.iter().chain(&self.part(form).remarks).cloned().collect()
+    }
+
+    fn features(&self, arch: Arch) -> Features {
+        self.learned.features.iter().filter(|feature| feature.arch() == arch).collect()
+    }
+
+    fn limits(&self, form: &Form) -> Limits {
+        let descriptors = self.part(form).callbacks.iter().map(|member| self.members[*member].descriptor());
+        descriptors.fold(Limits { max_insn_cnt: 0, max_emit_bytes: 0 }, |most, own| Limits {
+            max_insn_cnt: most.max_insn_cnt.max(own.max_insn_cnt),
+            max_emit_bytes: most.max_emit_bytes.max(own.max_emit_bytes),
+        })
+    }
+
+    fn instantiate(&self, form: &Form, payload: u64) -> Result<Vec<Insn>, Reject> {
+        let answers = self.answers(payload, Features::NONE);
+        let first = self.part(form).callbacks[0];
+        let proof = accepted(&answers[first].proof, Callback::Proof)?;
+        decode_program(proof)
+            .map_err(|error| Reject::Operands(Cow::Owned(format!("the proof is no eBPF: {error}"))))
+    }
+
+    fn emit(&self, form: &Form, request: &EmitRequest) -> Result<Emission, Reject> {
+        let (arch, features) = (request.arch, request.features);
+        let part = self.part(form);
+        let Some(member) = self.member(part, arch) else { return Err(Reject::NoEmit { arch, features }) };
+        let answers = self.answers(request.payload, features);
+        let answer = &answers[member];
+        let reply = answer.emit(arch).expect("the member has this emit");
+        if *reply == Reply::Rejected(NO_EMIT) && !answer.looked_at.minus(features).is_empty() {
+            return Err(Reject::NoEmit { arch, features });
+        }
+        let emitted = accepted(reply, Callback::Emit(arch))?;
+        // Each file's emit is held to its own file's validity as well.
+        if let (Err(reject), true) = (accepted(&answer.proof, Callback::Proof), member != part.callbacks[0]) {
+            let file = self.file(member);
+            return Err(Reject::Operands(Cow::Owned(format!("{reject}, in {file}"))));
+        }
+        match request.pass {
+            Pass::Size => Ok(Emission { size: emitted.sized, bytes: Vec::new() }),
+            Pass::Write => Ok(Emission { size: emitted.size, bytes: emitted.bytes.clone() }),
+        }
+    }
+}
