@@ -109,7 +109,7 @@ fn surrounding(probe: &mut Probe, payload: u64, varying: u64) -> Seed {
             (false, ..) => Effect::Refused,
             (true, Some(before), Some(after)) => {
                 seed.native |= u64::from(before.native != after.native) << bit;
-                compare(before, after, payload >> bit & 1 == 0)
+                compare(before, after, payload, bit as u32)
             }
             _ => Effect::Unknown,
         };
@@ -119,8 +119,9 @@ fn surrounding(probe: &mut Probe, payload: u64, varying: u64) -> Seed {
     seed
 }
 
-/// What separates the samples; `rising` when the bit is set in the second one.
-fn compare(before: &Sample, after: &Sample, rising: bool) -> Effect {
+/// What separates the sample of `payload` from the one with `bit` flipped.
+fn compare(before: &Sample, after: &Sample, payload: u64, bit: u32) -> Effect {
+    let rising = payload >> bit & 1 == 0;
     let mut change = Change::default();
     for (before, after) in before.proofs.iter().zip(&after.proofs) {
         match (before, after) {
@@ -133,7 +134,7 @@ fn compare(before: &Sample, after: &Sample, rising: bool) -> Effect {
         Change { different: false, .. } if before.native == after.native => Effect::Nothing,
         Change { different: false, .. } => Effect::Native,
         Change { structure: true, resized, .. } => Effect::Structure { resized },
-        Change { registers, written, address, .. } if registers.is_power_of_two() => {
+        Change { registers, written, address, .. } if change.is_number_at(payload, bit) => {
             Effect::Register { bit: registers.trailing_zeros(), written, address }
         }
         Change { registers: 0, steps, .. } if steps.all() != 0 => Effect::Number(steps),
@@ -148,12 +149,22 @@ struct Change {
     resized: bool,
     /// The bits that differ in register numbers.
     registers: u64,
+    /// The set of these numbers before.
+    numbers: u16,
     written: bool,
     address: bool,
     steps: Steps,
 }
 
 impl Change {
+    /// Whether the register number that changes is the one that `payload` holds around `bit`.
+    fn is_number_at(&self, payload: u64, bit: u32) -> bool {
+        self.registers.is_power_of_two()
+            && bit
+                .checked_sub(self.registers.trailing_zeros())
+                .is_some_and(|low| self.numbers == 1 << (payload >> low & 0xf))
+    }
+
     fn add(&mut self, before: &[u64], after: &[u64], rising: bool) {
         self.different |= before != after;
         if before.len() != after.len() {
@@ -167,6 +178,7 @@ impl Change {
             }
             let (dst, src) = ((a ^ b) >> 8 & 0xf, (a ^ b) >> 12 & 0xf);
             self.registers |= dst | src;
+            self.numbers |= u16::from(dst != 0) << (a >> 8 & 0xf) | u16::from(src != 0) << (a >> 12 & 0xf);
             // In stores the field `dst` is a base address, and an atomic one writes its `src`.
             let (load, store) = (a & 7 == 1, matches!(a & 7, 2 | 3));
             self.address |= dst != 0 && store || src != 0 && load;

@@ -48,7 +48,7 @@ pub(super) fn forms(
         archs: Vec::new(),
         callbacks: Vec::new(),
         ignored,
-        remarks: fields.iter().filter_map(|field| field.remark(&base)).collect(),
+        remarks: fields.iter().flat_map(|field| field.remarks(&base)).collect(),
         notes: fields.iter().map(Known::note).collect(),
     }];
     for (index, odd) in fields.iter().enumerate().filter(|(_, field)| field.least_beyond().is_some()) {
@@ -221,17 +221,19 @@ impl Known {
         note.to_owned()
     }
 
-    fn remark(&self, form: &str) -> Option<String> {
+    fn remarks(&self, form: &str) -> Vec<String> {
         let name = &self.name;
+        let mut remarks = Vec::new();
         if self.least_beyond().is_some() {
-            return Some(format!("{form}: numbers above r10 are accepted for the register {name}"));
+            remarks.push(format!("{form}: numbers above r10 are accepted for the register {name}"));
         }
-        (self.is_written() && self.registers.contains(&R10)).then(|| {
-            format!(
+        if self.is_written() && self.registers.contains(&R10) {
+            remarks.push(format!(
                 "{form}: r10 is accepted for {name}, which the proof writes; the verifier refuses such a site, so it is not \
                  checked"
-            )
-        })
+            ));
+        }
+        remarks
     }
 }
 

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 
 use kop_ops::ebpf::PAYLOAD_BITS;
 
+use super::cut::cuts;
 use super::effect::{Effect, Seed};
+use super::pieces::runs;
+use super::probe::Probe;
 
 /// The most forms of an operation.
 const MOST_FORMS: usize = 16;
@@ -45,14 +48,21 @@ pub(super) struct Group {
     pub seeds: Vec<Seed>,
 }
 
-/// Splits `seeds` by their tags.
-pub(super) fn split(seeds: Vec<Seed>) -> Vec<Group> {
+impl Group {
+    /// The payloads out of `found` that have its tags.
+    pub(super) fn members(&self, found: &[u64]) -> Vec<u64> {
+        found.iter().copied().filter(|payload| self.tags.iter().all(|tag| tag.admits(*payload))).collect()
+    }
+}
+
+/// Splits `seeds`, which are among the valid payloads `found`, by their tags.
+pub(super) fn split(probe: &mut Probe, seeds: Vec<Seed>, found: &[u64]) -> Vec<Group> {
     let mut groups = vec![Group { tags: Vec::new(), seeds }];
     for _ in 0..DEEPEST {
         let mut next = Vec::new();
         let many = groups.len();
         for group in groups {
-            match best_split(&group.seeds) {
+            match best_split(probe, &group, found) {
                 Some(parts) if many + parts.len() <= MOST_FORMS + 1 => next.extend(divide(group, parts)),
                 _ => next.push(group),
             }
@@ -71,12 +81,18 @@ fn divide(group: Group, parts: Vec<Tag>) -> Vec<Group> {
 }
 
 /// The tag that makes the parts of `seeds` uniform, with its values; `None` when they are, or when no tag does.
-fn best_split(seeds: &[Seed]) -> Option<Vec<Tag>> {
+fn best_split(probe: &mut Probe, group: &Group, found: &[u64]) -> Option<Vec<Tag>> {
+    let seeds = &group.seeds;
     let all: Vec<&Seed> = seeds.iter().collect();
     if disorder(&all, 0) <= seeds.len() / 50 {
         return None;
     }
-    let eligible = selectors(seeds);
+    let members = group.members(found);
+    let (mut eligible, mut fields) = (0, Vec::new());
+    for (low, width) in runs(selectors(seeds)).into_iter().filter(|run| !is_sign(seeds, &members, *run)) {
+        eligible |= ((1 << width) - 1) << low;
+        fields.extend(cuts(probe, group, &members, low, width));
+    }
     let mut best: Option<(usize, usize, u32, u32)> = None;
     for width in 1..=WIDEST_TAG {
         for low in 0..=PAYLOAD_BITS - width {
@@ -85,9 +101,12 @@ fn best_split(seeds: &[Seed]) -> Option<Vec<Tag>> {
                 continue;
             }
             let parts = parts(&all, low, width);
-            // A tag's own bits need not be free under each of its values.
-            let before = disorder(&all, mask);
-            let left: usize = parts.values().map(|part| disorder(part, mask)).sum();
+            // A tag's own bits need not be free under each of its values, and those of a length neither.
+            let field =
+                fields.iter().map(|&(low, width)| ((1 << width) - 1) << low).find(|field| mask & !field == 0);
+            let except = field.unwrap_or(mask);
+            let before = disorder(&all, except);
+            let left: usize = parts.values().map(|part| disorder(part, except)).sum();
             let score = (left + parts.len(), parts.len(), width, low);
             if parts.len() > 1 && left * 8 <= before && best.is_none_or(|best| score < best) {
                 best = Some(score);
@@ -114,6 +133,15 @@ fn selectors(seeds: &[Seed]) -> u64 {
     (0..PAYLOAD_BITS)
         .filter(|bit| varying >> bit & 1 == 1 && !is_value(seeds, *bit))
         .fold(0, |bits, bit| bits | 1 << bit)
+}
+
+/// Whether bits are the sign of the constant below them: always all the same, and both occur.
+fn is_sign(seeds: &[Seed], members: &[u64], (low, width): (u32, u32)) -> bool {
+    let mask = ((1 << width) - 1) << low;
+    low > 0
+        && width > 1
+        && is_value(seeds, low - 1)
+        && members.iter().all(|member| [0, mask].contains(&(member & mask)))
 }
 
 fn is_value(seeds: &[Seed], bit: u32) -> bool {

@@ -3,11 +3,12 @@
 //!
 //! Nobody declares the layout of a payload. [`learn`] finds valid ones (`search`), changes each of them bit by bit and
 //! looks at what that does to the proof and to native code (`effect`), splits them by their tag where the other bits
-//! change their meaning with it (`group`), makes fields of bits that act together (`pieces`), finds their ranges (`range`),
+//! change their meaning with it (`group`), makes fields of bits that act together (`pieces`, `cut`), finds their ranges (`range`),
 //! and tries fresh payloads against the result (`cover`). The layout of a form is a hull: every valid payload belongs to
 //! exactly one form, but not every payload that a form describes is valid.
 
 mod cover;
+mod cut;
 mod describe;
 mod effect;
 mod form;
@@ -23,7 +24,7 @@ use kop_ops::{Arch, Features, Form};
 use self::cover::{Coverage, cover};
 use self::describe::bit_list;
 use self::effect::surroundings;
-use self::group::split;
+use self::group::{Group, split};
 use self::probe::Probe;
 use self::search::{Found, search};
 use crate::callbacks::Callbacks;
@@ -33,6 +34,9 @@ const SEED: u64 = 0x6b6f_7073;
 
 /// How many payloads are looked at closely.
 const SEEDS: usize = 192;
+
+/// How many of each form at least.
+const FEWEST_SEEDS: usize = 48;
 
 /// How many times what fresh payloads show is learned from.
 const ROUNDS: usize = 4;
@@ -180,9 +184,9 @@ fn learn_forms(probe: &mut Probe, found: &mut Found, choices: &mut Seeded) -> Le
         looked_at.dedup();
         let seeds = surroundings(probe, &looked_at, found.varying());
         forms.clear();
-        for group in split(seeds) {
-            let belongs = |payload: &u64| group.tags.iter().all(|tag| tag.admits(*payload));
-            let members: Vec<u64> = found.payloads().iter().copied().filter(belongs).collect();
+        for mut group in split(probe, seeds, found.payloads()) {
+            let members = group.members(found.payloads());
+            top_up(probe, &mut group, &members, found.varying());
             forms.extend(form::forms(probe, &group, &members, choices));
         }
         coverage = cover(probe, found, &mut forms, choices);
@@ -201,8 +205,17 @@ fn learn_forms(probe: &mut Probe, found: &mut Found, choices: &mut Seeded) -> Le
         remarks,
         features: probe.looked_at,
         asked: probe.asked,
-        failed: std::mem::take(&mut probe.failed),
+        failed: probe.failed.iter().chain(&probe.failed_emits).copied().collect(),
         disputed: std::mem::take(&mut probe.disputed),
+    }
+}
+
+/// Looks at some more payloads of a small group.
+fn top_up(probe: &mut Probe, group: &mut Group, members: &[u64], varying: u64) {
+    let missing = FEWEST_SEEDS.saturating_sub(group.seeds.len());
+    if let Some(step) = members.len().checked_div(missing) {
+        let more: Vec<u64> = members.iter().copied().step_by(step.max(1)).take(missing).collect();
+        group.seeds.extend(surroundings(probe, &more, varying));
     }
 }
 
@@ -219,12 +232,18 @@ fn remarks(probe: &Probe, forms: &[LearnedForm], coverage: &Coverage) -> Vec<Str
             remarks.push(format!("{many} of {all} valid payloads belong to {what}, for example {first:#x}"));
         }
     }
-    if let Some(first) = probe.failed.first() {
-        let stopped = if probe.is_spent() { "; learning stopped early" } else { "" };
-        remarks.push(format!(
-            "callbacks failed for {} payloads, for example {first:#x}{stopped}",
-            probe.failed.len()
-        ));
+    let failures = [
+        (&probe.failed, "the proof", probe.is_spent()),
+        (&probe.failed_emits, "an emit", probe.has_spent_emits()),
+    ];
+    for (payloads, what, stopped) in failures {
+        if let Some(first) = payloads.first() {
+            let stopped = if stopped { "; no more were asked, so that fields may be missing" } else { "" };
+            remarks.push(format!(
+                "{what} failed for {} payloads, for example {first:#x}{stopped}",
+                payloads.len()
+            ));
+        }
     }
     if let Some(first) = probe.disputed.first() {
         remarks.push(format!(

@@ -6,14 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::ebpf::PAYLOAD_BITS;
 
+use super::cut::{cuts, is_interval, is_product};
 use super::effect::{Effect, Seed, Steps};
 use super::group::Group;
 use super::probe::Probe;
-use super::range::{accepted_values, is_interval};
+use super::range::accepted_values;
 use super::search::PAYLOAD_MASK;
-
-/// The widest run of bits that only change the structure of the proof, before it is cut without being understood.
-const WIDEST_SELECTOR: u32 = 14;
 
 /// A field before its range is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,48 +60,46 @@ pub(super) fn pieces(
     choices: &mut Seeded,
 ) -> (Vec<Piece>, u64) {
     let tallies: Vec<Tally> = (0..PAYLOAD_BITS).map(|bit| Tally::of(&group.seeds, bit)).collect();
-    let ignored = ignored(probe, group, &tallies, choices);
+    let set = |of: &dyn Fn(&Tally) -> bool| {
+        tallies.iter().enumerate().fold(0u64, |bits, (bit, tally)| bits | u64::from(of(tally)) << bit)
+    };
+    let ignored = ignored(probe, group, set(&Tally::is_ignored), choices);
     let varying = members.iter().fold(0, |bits, member| bits | member ^ members[0]);
-    let mut pieces: Vec<Piece> =
-        group.tags.iter().map(|tag| Piece { low: tag.low, width: tag.width, holds: Holds::Tag }).collect();
-    let mut free = PAYLOAD_MASK & !ignored & !pieces.iter().fold(0, |bits, piece| bits | piece.mask());
-    for found in [registers(&tallies, free), numbers(&tallies, free)] {
-        pieces.extend(found.into_iter().filter(|piece| {
-            let fits = piece.mask() & !free == 0;
-            free &= !if fits { piece.mask() } else { 0 };
-            fits
-        }));
-    }
-    let native_only = |bit: u32| tallies[bit as usize].is_native_alone();
-    let native =
-        (0..PAYLOAD_BITS).filter(|&bit| native_only(bit)).fold(0, |bits, bit| bits | 1 << bit) & free;
-    let changing = tallies
-        .iter()
-        .enumerate()
-        .fold(varying, |bits, (bit, tally)| bits | u64::from(tally.accepted > 0) << bit);
-    for (mask, is_native) in [(native, true), (free & changing & !native, false)] {
-        for (low, width) in runs(mask) {
-            for (low, width) in cuts(probe, group, members, low, width) {
-                let holds = if is_native {
-                    Holds::Native
-                } else {
-                    Holds::Selector { length: resizes(&tallies, low, width) }
-                };
-                pieces.push(Piece { low, width, holds });
-            }
+    let changing = varying | set(&|tally| tally.accepted > 0);
+    let tags = group.tags.iter().map(|tag| Piece { low: tag.low, width: tag.width, holds: Holds::Tag });
+    let mut pieces: Vec<Piece> = tags.collect();
+    let mut free = PAYLOAD_MASK & !ignored & !mask(&pieces);
+    pieces.extend(registers(&tallies, free));
+    free &= !mask(&pieces);
+    let mut numbers = numbers(&tallies, free);
+    // One bit has no place value: beside bits that select something it is one of them.
+    let others = free & changing & !mask(&numbers);
+    numbers.retain(|piece| piece.width > 1 || (piece.mask() << 1 | piece.mask() >> 1) & others == 0);
+    numbers.iter_mut().for_each(|piece| extend_sign(piece, members, free));
+    free &= !mask(&numbers);
+    pieces.extend(numbers);
+    let native = set(&Tally::is_native_alone) & free;
+    for (of, is_native) in [(native, true), (free & changing & !native, false)] {
+        for (low, width) in
+            runs(of).into_iter().flat_map(|(low, width)| cuts(probe, group, members, low, width))
+        {
+            let length = resizes(&tallies, low, width);
+            let holds = if is_native { Holds::Native } else { Holds::Selector { length } };
+            pieces.push(Piece { low, width, holds });
         }
     }
     pieces.sort_by_key(|piece| piece.low);
     join(probe, group, members, &mut pieces);
-    let taken = pieces.iter().fold(ignored, |bits, piece| bits | piece.mask());
+    let taken = ignored | mask(&pieces);
     let fixed = members.first().copied().unwrap_or(0) & !taken & PAYLOAD_MASK;
-    pieces.extend(runs(fixed_nibbles(fixed, taken)).into_iter().map(|(low, width)| Piece {
-        low,
-        width,
-        holds: Holds::Fixed,
-    }));
+    let fixed = runs(fixed_nibbles(fixed, taken)).into_iter();
+    pieces.extend(fixed.map(|(low, width)| Piece { low, width, holds: Holds::Fixed }));
     pieces.sort_by_key(|piece| piece.low);
     (pieces, ignored)
+}
+
+fn mask(pieces: &[Piece]) -> u64 {
+    pieces.iter().fold(0, |bits, piece| bits | piece.mask())
 }
 
 /// What the seeds of a group say of one bit.
@@ -173,12 +169,12 @@ impl Tally {
         self.nothing > 0 && self.structure + self.number + self.registers() + self.native == 0
     }
 
-    /// The steps that at least half of the votes for a number have.
+    /// The steps that two thirds of the votes for a number have; in a table, each value has others.
     fn steps(&self) -> BTreeSet<u32> {
         let often = |votes: &BTreeMap<u32, usize>| {
             votes
                 .iter()
-                .filter(|(_, votes)| 2 * **votes >= self.number)
+                .filter(|(_, votes)| 3 * **votes >= 2 * self.number)
                 .map(|(step, _)| *step)
                 .collect::<Vec<_>>()
         };
@@ -186,10 +182,8 @@ impl Tally {
     }
 }
 
-/// The bits that change nothing, also when several of them change at once.
-fn ignored(probe: &mut Probe, group: &Group, tallies: &[Tally], choices: &mut Seeded) -> u64 {
-    let mask =
-        tallies.iter().enumerate().fold(0, |bits, (bit, tally)| bits | u64::from(tally.is_ignored()) << bit);
+/// The bits of `mask`, each of which changes nothing, if several of them at once change nothing either.
+fn ignored(probe: &mut Probe, group: &Group, mask: u64, choices: &mut Seeded) -> u64 {
     if mask == 0 {
         return 0;
     }
@@ -236,7 +230,8 @@ fn registers(tallies: &[Tally], free: u64) -> Vec<Piece> {
         }
         left &= !mask;
         let holds = if width == 4 {
-            Holds::Register { written: 2 * written > votes, address: 2 * address > votes }
+            // Fewer: slots with numbers that are no register cannot be read.
+            Holds::Register { written: 4 * written > votes, address: 4 * address > votes }
         } else {
             Holds::Selector { length: false }
         };
@@ -312,6 +307,23 @@ fn resizes(tallies: &[Tally], low: u32, width: u32) -> bool {
     2 * resized > structure
 }
 
+/// Adds the bits above a constant that are always all the same: a signed one that is bounded on both sides never sets
+/// them alone.
+fn extend_sign(piece: &mut Piece, members: &[u64], free: u64) {
+    let high = piece.high();
+    let most = (free >> high).trailing_ones().min(32 - piece.width);
+    let extended = |width: u32| {
+        let mask = ((1u64 << width) - 1) << high;
+        let mut ones = members.iter().map(|member| member & mask).filter(|bits| *bits != 0).peekable();
+        ones.peek().is_some() && ones.all(|bits| bits == mask)
+    };
+    let Some(width) = (2..=most).rev().find(|width| extended(*width)) else { return };
+    piece.width += width;
+    if let Holds::Number { signed, .. } = &mut piece.holds {
+        *signed = true;
+    }
+}
+
 /// The runs of ones in `mask` as low bit and width.
 pub(super) fn runs(mask: u64) -> Vec<(u32, u32)> {
     let mut runs = Vec::new();
@@ -331,66 +343,6 @@ fn fixed_nibbles(fixed: u64, taken: u64) -> u64 {
         .map(|nibble| 0xf << (4 * nibble))
         .filter(|nibble| fixed & nibble != 0)
         .fold(0, |bits, nibble| bits | if nibble & taken == 0 { nibble } else { fixed & nibble })
-}
-
-/// Where a run of bits is cut so that each part takes the values of an interval whatever the others are.
-fn cuts(probe: &mut Probe, group: &Group, members: &[u64], low: u32, width: u32) -> Vec<(u32, u32)> {
-    if width == 1 {
-        return vec![(low, width)];
-    }
-    if width > WIDEST_SELECTOR {
-        let first = 8 - low % 8;
-        let mut parts = vec![(low, first)];
-        parts.extend(cuts(probe, group, members, low + first, width - first));
-        return parts;
-    }
-    let joint = accepted_values(probe, group, members, low, width);
-    best_cuts(&joint, width).into_iter().map(|(at, part)| (low + at, part)).collect()
-}
-
-/// The fewest parts of which `joint` is the product, each an interval; cuts at multiples of four where there is a choice.
-fn best_cuts(joint: &BTreeSet<u64>, width: u32) -> Vec<(u32, u32)> {
-    if is_interval(joint) {
-        return vec![(0, width)];
-    }
-    for many in 1..=3u32 {
-        let mut best: Option<(u32, Vec<(u32, u32)>)> = None;
-        for cuts in (1u32..1 << (width - 1)).filter(|cuts| cuts.count_ones() == many) {
-            let parts = cut_at(cuts, width);
-            let uneven = parts.iter().filter(|(at, _)| at % 4 != 0).count() as u32;
-            if best.as_ref().is_none_or(|(worst, _)| uneven < *worst) && is_product(joint, &parts) {
-                best = Some((uneven, parts));
-            }
-        }
-        if let Some((_, parts)) = best {
-            return parts;
-        }
-    }
-    vec![(0, width)]
-}
-
-fn cut_at(cuts: u32, width: u32) -> Vec<(u32, u32)> {
-    let mut parts = Vec::new();
-    let mut from = 0;
-    for at in 1..=width {
-        if at == width || cuts >> (at - 1) & 1 == 1 {
-            parts.push((from, at - from));
-            from = at;
-        }
-    }
-    parts
-}
-
-fn is_product(joint: &BTreeSet<u64>, parts: &[(u32, u32)]) -> bool {
-    let mut size = 1;
-    for &(at, width) in parts {
-        let values: BTreeSet<u64> = joint.iter().map(|value| value >> at & ((1 << width) - 1)).collect();
-        if !is_interval(&values) {
-            return false;
-        }
-        size *= values.len();
-    }
-    size == joint.len()
 }
 
 /// Joins a constant with bits beside it that take their values together: the one bit that only the largest value sets.

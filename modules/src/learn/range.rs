@@ -7,18 +7,13 @@ use kop_ops::choices::{Choices, Seeded};
 
 use super::group::Group;
 use super::probe::Probe;
-use super::search::replaced;
+use super::search::{NIBBLES, replaced};
 
 /// Up to this width every value is tried.
 const NARROW: u32 = 12;
 
-/// Whether the numbers follow each other without a gap.
-pub(super) fn is_interval(values: &BTreeSet<u64>) -> bool {
-    match (values.first(), values.last()) {
-        (Some(first), Some(last)) => last - first + 1 == values.len() as u64,
-        _ => false,
-    }
-}
+/// In how many payloads the values of a wider field are tried.
+const CONTEXTS: usize = 12;
 
 /// In how many of a group's payloads a field of this width is tried out.
 const fn contexts(width: u32) -> usize {
@@ -71,16 +66,16 @@ pub(super) fn range(
     let (mut min, mut max) = bounds(members.iter().map(|&member| read(member)));
     let (least, most) =
         if signed { (-(1 << (width - 1)), (1 << (width - 1)) - 1) } else { (0, (1 << width) - 1) };
-    let seeds: Vec<u64> = (0..6).map(|_| choices.pick(&group.seeds).payload).collect();
-    for _ in 0..2 {
-        for value in candidates(least, most, choices) {
-            if !(min..=max).contains(&value) && accepts(probe, &seeds, low, width, value) {
-                (min, max) = (min.min(value), max.max(value));
-            }
+    let seeds: Vec<u64> = (0..CONTEXTS).map(|_| choices.pick(&group.seeds).payload).collect();
+    for value in candidates(least, most, choices) {
+        if !(min..=max).contains(&value) && !accepted(probe, &seeds, low, width, value).is_empty() {
+            (min, max) = (min.min(value), max.max(value));
         }
-        max = furthest(probe, &seeds, (low, width), max, most);
-        min = furthest(probe, &seeds, (low, width), min, least);
     }
+    let at = |value: i64| members.iter().copied().find(|&member| read(member) == value);
+    let (lowest, highest) = (at(min), at(max));
+    max = furthest(probe, &seeds, highest, (low, width), max, most);
+    min = furthest(probe, &seeds, lowest, (low, width), min, least);
     (min, max)
 }
 
@@ -97,20 +92,49 @@ fn candidates(least: i64, most: i64, choices: &mut impl Choices) -> Vec<i64> {
     candidates.into_iter().filter(|value| (least..=most).contains(value)).collect()
 }
 
-fn accepts(probe: &mut Probe, seeds: &[u64], low: u32, width: u32, value: i64) -> bool {
-    let tried: Vec<u64> = seeds.iter().map(|&seed| replaced(seed, low, width, value as u64)).collect();
-    !probe.valid(&tried).is_empty()
+/// The payloads out of `contexts` with the field set to `value` that are valid.
+fn accepted(probe: &mut Probe, contexts: &[u64], low: u32, width: u32, value: i64) -> Vec<u64> {
+    let tried: Vec<u64> =
+        contexts.iter().map(|&context| replaced(context, low, width, value as u64)).collect();
+    probe.valid(&tried)
 }
 
-/// The value furthest from `good` towards `limit` up to which values are accepted, by halving.
-fn furthest(probe: &mut Probe, seeds: &[u64], field: (u32, u32), good: i64, limit: i64) -> i64 {
-    if accepts(probe, seeds, field.0, field.1, limit) {
-        return limit;
-    }
-    let (mut good, mut bad) = (good, limit);
-    while good.abs_diff(bad) > 1 {
-        let middle = good + (bad - good) / 2;
-        if accepts(probe, seeds, field.0, field.1, middle) { good = middle } else { bad = middle }
+/// The value furthest from `good` towards `limit` up to which values are accepted: by halving, and from there on with any
+/// other field changed too.
+fn furthest(
+    probe: &mut Probe,
+    contexts: &[u64],
+    example: Option<u64>,
+    field: (u32, u32),
+    mut good: i64,
+    limit: i64,
+) -> i64 {
+    let (low, width) = field;
+    let mut contexts: Vec<u64> = contexts.iter().copied().chain(example).collect();
+    for _ in 0..8 {
+        if !accepted(probe, &contexts, low, width, limit).is_empty() {
+            return limit;
+        }
+        let mut bad = limit;
+        while good.abs_diff(bad) > 1 {
+            let middle = good + (bad - good) / 2;
+            if accepted(probe, &contexts, low, width, middle).is_empty() {
+                bad = middle
+            } else {
+                good = middle
+            }
+        }
+        if good == limit {
+            return good;
+        }
+        let Some(&edge) = accepted(probe, &contexts, low, width, good).first() else { return good };
+        let around =
+            (0..NIBBLES).flat_map(|nibble| (0..16).map(move |value| replaced(edge, 4 * nibble, 4, value)));
+        let beyond = accepted(probe, &around.collect::<Vec<_>>(), low, width, bad);
+        if beyond.is_empty() {
+            return good;
+        }
+        (good, contexts) = (bad, beyond);
     }
     good
 }

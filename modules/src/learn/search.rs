@@ -90,9 +90,9 @@ impl Found {
 /// Looks for valid payloads; `hints` are tried first. Nothing found is an empty answer.
 pub(super) fn search(probe: &mut Probe, hints: &[u64], choices: &mut Seeded) -> Found {
     let mut found = Found::default();
-    found.extend(probe.valid(hints));
+    found.extend(probe.screen(hints));
     for candidates in [sparse(), (0..1 << 16).collect(), overlaid(1), drawn(DRAWN_PER_LENGTH, choices)] {
-        found.extend(probe.valid(&candidates));
+        found.extend(probe.screen(&candidates));
     }
     if found.payloads.is_empty() {
         // The costly attempts: most operations never get here.
@@ -102,7 +102,7 @@ pub(super) fn search(probe: &mut Probe, hints: &[u64], choices: &mut Seeded) -> 
                 1 => triples(),
                 _ => drawn(40_000, choices),
             };
-            found.extend(probe.valid(&candidates));
+            found.extend(probe.screen(&candidates));
             if !found.payloads.is_empty() {
                 break;
             }
@@ -113,7 +113,7 @@ pub(super) fn search(probe: &mut Probe, hints: &[u64], choices: &mut Seeded) -> 
             break;
         }
         let changed = changed(&found, CHANGES, choices);
-        found.extend(probe.valid(&changed));
+        found.extend(probe.screen(&changed));
     }
     found
 }
@@ -210,6 +210,11 @@ fn any_change(payload: u64, choices: &mut impl Choices) -> u64 {
         0 => payload ^ 1 << low,
         1 => replaced(payload, low, 4, choices.bits()),
         2 => replaced(payload, aligned, 8, choices.bits()),
+        3 if choices.one_in(2) => {
+            // A small negative number.
+            let width = *choices.pick(&[8, 16, 32]);
+            replaced(payload, aligned, width, !choices.below(64))
+        }
         3 => replaced(payload, aligned, 4, 0),
         4 => replaced(payload, aligned, [16, 32][choices.below(2) as usize], choices.bits()),
         _ => replaced(payload, aligned, 4, choices.bits()),

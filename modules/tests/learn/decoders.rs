@@ -11,6 +11,8 @@ use kop_ops::{Arch, Features};
 pub enum Decoded {
     /// The proof, and what native code depends on.
     Valid(Vec<Insn>, u64),
+    /// The same with a proof that may be no instructions.
+    Raw(Vec<u64>, u64),
     /// The payload is refused.
     Refused,
     /// The proof callback crashes.
@@ -54,11 +56,14 @@ impl Callbacks for Synthetic {
 
 impl Synthetic {
     fn answer(&self, asked: Asked, payload: u64) -> Answer {
+        let emitted = |native: u64| {
+            let bytes = native.to_le_bytes().to_vec();
+            Reply::Accepted(Emitted { sized: 8, size: 8, bytes, ..Emitted::default() })
+        };
         let (proof, native) = match (self.decoder)(payload) {
-            Decoded::Valid(proof, native) => {
-                let bytes = native.to_le_bytes().to_vec();
-                let emitted = Emitted { sized: 8, size: 8, bytes, ..Emitted::default() };
-                (Reply::Accepted(encode_program(&proof)), Reply::Accepted(emitted))
+            Decoded::Valid(proof, native) => (Reply::Accepted(encode_program(&proof)), emitted(native)),
+            Decoded::Raw(slots, native) => {
+                (Reply::Accepted(slots.into_iter().flat_map(u64::to_le_bytes).collect()), emitted(native))
             }
             Decoded::Refused => (Reply::Rejected(-22), Reply::Rejected(-22)),
             Decoded::Crash => (Reply::Failed, Reply::Rejected(-22)),

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod decoders;
+mod shapes;
 mod synthetic;
 
 use kop_modules::{Learned, LearnedForm};

@@ -2,6 +2,7 @@
 //! Decoders of every kind that modules have, and the layouts that must come out.
 
 use kop_modules::{LearnError, Learned, learn};
+use kop_ops::Arch;
 use kop_ops::ebpf::{AluOp, Cond, Insn, Size};
 
 use super::decoders::{Decoded, Synthetic, bits, decoded, register};
@@ -204,4 +205,71 @@ fn irregular_values_lie_within_a_field() {
     let learned = learned(irregular);
     let expected = ["dst 0+4 Destination", "imm 6+6 0..63", "sel 15+4 1..8", "imm2 20+8 signed -128..127"];
     assert_eq!(fields(&learned, "payload"), expected, "{learned}");
+}
+
+fn by_addition(payload: u64) -> Decoded {
+    let proof = || Some(vec![Insn::alu64(AluOp::Add, register(payload, 0, 9)?, bits(payload, 4, 4) as i32)]);
+    decoded(payload, proof().filter(|_| payload >> 8 == 0))
+}
+
+fn by_subtraction(payload: u64) -> Decoded {
+    let proof =
+        || Some(vec![Insn::alu64(AluOp::Sub, register(payload, 0, 9)?, -(bits(payload, 4, 4) as i32))]);
+    decoded(payload, proof().filter(|_| payload >> 8 == 0))
+}
+
+fn by_addition_of_less(payload: u64) -> Decoded {
+    if bits(payload, 4, 4) == 9 { Decoded::Refused } else { by_addition(payload) }
+}
+
+fn both(x86: fn(u64) -> Decoded, arm: fn(u64) -> Decoded) -> Learned {
+    let (x86, arm) = (Synthetic::of(x86, &[Arch::X86_64]), Synthetic::of(arm, &[Arch::Aarch64]));
+    learn(&[&x86, &arm], &[]).expect("there are valid payloads")
+}
+
+#[test]
+fn sources_with_different_proofs_have_forms_of_their_own() {
+    let learned = both(by_addition, by_subtraction);
+    assert_eq!(names(&learned), ["payload-x86_64", "payload-aarch64"], "{learned}");
+    for (at, arch) in Arch::ALL.into_iter().enumerate() {
+        let form = &learned.forms[at];
+        assert_eq!((&*form.archs, &*form.callbacks), (&[arch][..], &[at][..]));
+    }
+    assert!(learned.remarks.iter().any(|remark| remark.contains("different proof")), "{:?}", learned.remarks);
+}
+
+#[test]
+fn sources_with_one_proof_have_one_form_that_has_what_either_accepts() {
+    let learned = both(by_addition, by_addition_of_less);
+    assert_eq!(fields(&learned, "payload"), ["dst 0+4 Destination", "imm 4+4 0..15"], "{learned}");
+    assert_eq!((&*learned.forms[0].archs, &*learned.forms[0].callbacks), (&Arch::ALL[..], &[0, 1][..]));
+    assert!(!learned.disputed.is_empty());
+    assert!(learned.disputed.iter().all(|payload| bits(*payload, 4, 4) == 9), "{:x?}", learned.disputed);
+}
+
+/// One proof shows a temporary that native code has not, the other field is for native code alone.
+fn half_seen(payload: u64) -> Decoded {
+    let proof = || {
+        let (dst, tmp) = (register(payload, 0, 9)?, register(payload, 4, 9)?);
+        (payload >> 10 == 0 && tmp != dst).then(|| vec![Insn::mov64(tmp, dst), Insn::neg64(dst)])
+    };
+    proof().map_or(Decoded::Refused, |proof| Decoded::Valid(proof, payload & !0xf0))
+}
+
+#[test]
+fn what_one_side_alone_looks_at_is_told_apart() {
+    let learned = learned(half_seen);
+    let expected = ["dst 0+4 Destination", "tmp 4+4 Scratch", "hint 8+2 0..3"];
+    assert_eq!(fields(&learned, "payload"), expected, "{learned}");
+    assert_eq!(learned.ignored, 0);
+}
+
+#[test]
+fn the_description_has_a_line_for_each_field() {
+    let learned = learned(half_seen);
+    let expected = "payload\n  \
+                    [3:0]  dst   register r0..r9, written\n  \
+                    [7:4]  tmp   register r0..r9, written by the proof, not seen by native code\n  \
+                    [9:8]  hint  unsigned 0..3, changes native code alone";
+    assert_eq!(learned.to_string(), expected);
 }
