@@ -294,15 +294,16 @@ fn run_unit(rig: &mut Rig, target: &Target, unit: &Unit, seed: u64, settings: &S
 fn inspect_payloads(target: &Target, choices: &mut Seeded, scope: &Scope) -> UnitResult {
     let (kop, form) = (target.kop, target.form);
     let mut result = UnitResult::default();
-    for number in 0..INSPECTED_PER_UNIT {
-        let payload = if number % 2 == 0 {
-            invalid_payload(kop, form, choices)
-        } else {
-            match random_operands(kop, form, choices) {
-                Some(operands) => form.layout.pack(&operands),
-                None => continue,
+    let payloads: Vec<u64> = (0..INSPECTED_PER_UNIT)
+        .filter_map(|number| {
+            if number % 2 == 0 {
+                return Some(invalid_payload(kop, form, choices));
             }
-        };
+            random_operands(kop, form, choices).map(|operands| form.layout.pack(&operands))
+        })
+        .collect();
+    kop.expect(&payloads, &scope.all_feature_sets(kop));
+    for (number, payload) in payloads.into_iter().enumerate() {
         if number % 64 == 1 {
             result.tally.ignored |= ignored_bits(kop, form, payload, scope);
         }
@@ -334,6 +335,8 @@ fn run_payloads(
     let slot = Slot::of_batch(number);
     let memory = random_memory(slot, choices);
     let mut subjects: Vec<(Subject, usize)> = Vec::new();
+    let payloads: Vec<u64> = planned.iter().map(|planned| form.layout.pack(&planned.operands)).collect();
+    kop.expect(&payloads, &settings.scope.all_feature_sets(kop));
     for planned in planned {
         note_operands(form, &planned.operands, &mut result.tally.operand_classes);
         let prepared = prepare(kop, form, form.layout.pack(&planned.operands), &settings.scope);

@@ -37,6 +37,11 @@ impl Scope {
         let archs = kop.archs(form);
         self.archs.iter().copied().filter(|arch| archs.contains(arch)).collect()
     }
+
+    /// The feature sets of every architecture.
+    pub fn all_feature_sets(&self, kop: &dyn Kop) -> Vec<Features> {
+        self.archs.iter().flat_map(|&arch| self.feature_sets(kop, arch)).collect()
+    }
 }
 
 /// One payload, ready to run.
@@ -178,7 +183,10 @@ pub fn ignored_bits(kop: &dyn Kop, form: &Form, payload: u64, scope: &Scope) -> 
     if original.0.is_none() {
         return 0;
     }
-    (0..PAYLOAD_BITS).map(|bit| 1 << bit).filter(|bit| answers(payload ^ bit) == original).sum()
+    let bits = (0..PAYLOAD_BITS).map(|bit| 1 << bit);
+    let others: Vec<u64> = bits.clone().map(|bit| payload ^ bit).collect();
+    kop.expect(&others, &scope.all_feature_sets(kop));
+    bits.filter(|bit| answers(payload ^ bit) == original).sum()
 }
 
 /// A difference between two texts.

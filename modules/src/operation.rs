@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kop_ops::ebpf::{Insn, decode_program};
@@ -21,7 +21,7 @@ use crate::learn::{Learned, LearnedForm, learn};
 use crate::module::{Group, Options, Timings};
 
 /// How many answers are remembered; all are forgotten when there are more.
-const REMEMBERED: usize = 4096;
+const REMEMBERED: usize = 1 << 14;
 
 /// What every member answered to a payload, on a CPU with some features.
 type Remembered = HashMap<(u64, Features), Arc<[Answer]>>;
@@ -118,25 +118,38 @@ impl ModuleKop {
         &self.learned.forms[index.expect("a form is one of its own operation")]
     }
 
-    /// What all members answer to a payload, on a CPU with `features`. Features that nobody asks for do not count.
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The features of a set that a callback looks at: the others change no answer.
+    fn relevant(&self, features: Features) -> Features {
+        features.iter().filter(|feature| self.learned.features.has(*feature)).collect()
+    }
+
+    /// What all members answer to a payload, on a CPU with `features`.
     fn answers(&self, payload: u64, features: Features) -> Arc<[Answer]> {
-        let features: Features =
-            features.iter().filter(|feature| self.learned.features.has(*feature)).collect();
-        let known =
-            self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&(payload, features)).cloned();
-        if let Some(known) = known {
-            return known;
-        }
-        let answers: Arc<[Answer]> = self
+        let features = self.relevant(features);
+        let known = self.remembered().get(&(payload, features)).cloned();
+        known.unwrap_or_else(|| self.ask(features, &[payload]).remove(0))
+    }
+
+    /// Asks all members about payloads at once, and remembers what they answer.
+    fn ask(&self, features: Features, payloads: &[u64]) -> Vec<Arc<[Answer]>> {
+        let mut of_members: Vec<_> = self
             .members
             .iter()
-            .flat_map(|member| member.ask(Asked::Everything, features, &[payload]))
+            .map(|member| member.ask(Asked::Everything, features, payloads).into_iter())
             .collect();
-        let mut remembered = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= REMEMBERED {
+        let mut next =
+            || of_members.iter_mut().map(|answers| answers.next().expect("one for each")).collect();
+        let answers: Vec<Arc<[Answer]>> = payloads.iter().map(|_| next()).collect();
+        let mut remembered = self.remembered();
+        if remembered.len() + answers.len() > REMEMBERED {
             remembered.clear();
         }
-        remembered.insert((payload, features), Arc::clone(&answers));
+        let keys = payloads.iter().map(|payload| (*payload, features));
+        remembered.extend(keys.zip(answers.iter().cloned()));
         answers
     }
 
@@ -283,6 +296,24 @@ impl Kop for ModuleKop {
             }
         }
         faults
+    }
+
+    fn expect(&self, payloads: &[u64], features: &[Features]) {
+        // Faults are looked for on the least and on the best CPU.
+        let mut sets: Vec<Features> = features.iter().map(|set| self.relevant(*set)).collect();
+        sets.extend([Features::NONE, self.learned.features]);
+        sets.sort_unstable();
+        sets.dedup();
+        for features in sets {
+            let unknown: Vec<u64> = {
+                let remembered = self.remembered();
+                let is_new = |payload: &&u64| !remembered.contains_key(&(**payload, features));
+                payloads.iter().filter(is_new).copied().collect()
+            };
+            for some in unknown.chunks(REMEMBERED / 2) {
+                self.ask(features, some);
+            }
+        }
     }
 
     fn arguments(&self) -> &[String] {

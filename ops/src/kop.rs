@@ -278,6 +278,12 @@ pub trait Kop: Send + Sync {
         Vec::new()
     }
 
+    /// Says that these payloads will be asked about next, on CPUs with each of the sets of features. An operation whose callbacks
+    /// live in another process asks them all at once.
+    fn expect(&self, payloads: &[u64], features: &[Features]) {
+        let _ = (payloads, features);
+    }
+
     /// What the command line needs to find the operation again, such as `--module rotate.c`; empty for the catalog's own.
     fn arguments(&self) -> &[String] {
         &[]
