@@ -26,10 +26,13 @@
 //! | `arch NAME` | the architecture it is about | both |
 //! | `features LIST` | the CPU features the code is emitted for, or `none` | every set the emit looks at |
 //! | `operand NAME VALUE` | an operand, `r3` or a number | an error |
-//! | `payload 0x..` | instead of the operands: a payload that does not decode | |
+//! | `payload 0x..` | instead of the operands: a payload that does not decode, or one of a kernel module | |
 //! | `garbage 0x..` | the seed for scratch registers, flags and SIMD registers | 0 |
 //! | `rN = VALUE` | a register: a number, `window+0x10`, `stack-0x8` | 0, and `stack` for r10 |
 //! | `ADDRESS: 01 02 ..` | bytes of memory | 0 |
+//!
+//! The payloads of a kernel module have the forms and operands that were learned from it, which a change of the module can
+//! change. So its cases hold the payload, and the form that holds that payload is used, whatever it is called.
 
 mod files;
 mod parse;
@@ -58,6 +61,8 @@ pub struct Case {
     pub features: Option<Features>,
     /// The payload, which need not decode.
     pub payload: u64,
+    /// Whether the form was learned and not declared, so that the payload says more than operands would.
+    pub learned: bool,
     /// Registers and memory before, in slot 0.
     pub state: State,
     /// The seed for everything that a state does not hold: scratch and preserved registers, flags, SIMD registers.
@@ -74,6 +79,7 @@ impl Case {
             arch: None,
             features: None,
             payload,
+            learned: is_learned(kop),
             state: rebase(state, Slot::default()),
             garbage: 0,
         }
@@ -118,6 +124,11 @@ impl Case {
             Err(_) => format!("{} {} payload={:#x}", self.kop, self.form.name, self.payload),
         }
     }
+}
+
+/// Whether the operation's forms are what was learned of a kernel module.
+fn is_learned(kop: &dyn Kop) -> bool {
+    kop.arguments().first().is_some_and(|option| option == "--module")
 }
 
 /// The state with every register that points near its window or stack moved to the same place in `to`.

@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use kop_ops::ebpf::Reg;
 use kop_ops::{Arch, Catalog, Feature, Features, Field, Form, Kop, Operands, PayloadError, Slot, State};
 
-use super::{Case, CaseError, VERSION};
+use super::{Case, CaseError, VERSION, is_learned};
 
 /// The most characters of a text that a message quotes.
 const QUOTED: usize = 60;
@@ -179,6 +179,7 @@ impl<'a> Lines<'a> {
             arch: self.arch.map(arch).transpose()?,
             features: self.features.map(features).transpose()?,
             payload: self.payload(form)?,
+            learned: is_learned(kop),
             state: self.state()?,
             garbage: self.garbage.map_or(Ok(0), Part::number)?,
         })
@@ -197,12 +198,27 @@ impl<'a> Lines<'a> {
 
     fn form<'c>(&self, kop: &'c dyn Kop) -> Result<&'c Form, CaseError> {
         let known = || kop.forms().iter().map(|form| &*form.name).collect::<Vec<_>>().join(", ");
+        if let (Some(payload), true) = (self.payload, is_learned(kop)) {
+            return self
+                .form_of(kop, payload.number()?)
+                .ok_or_else(|| self.missing("an operation that has forms"));
+        }
         let Some(name) = self.form else {
             return Err(self.missing(&format!("`form NAME`; {} has {}", kop.name(), known())));
         };
         kop.forms().iter().find(|form| form.name == name.text).ok_or_else(|| {
             name.error(format!("{} has no form {} (it has {})", kop.name(), quote(name.text), known()))
         })
+    }
+
+    /// The form of a learned operation that holds `payload`; otherwise the one that is named, or the first.
+    fn form_of<'c>(&self, kop: &'c dyn Kop, payload: u64) -> Option<&'c Form> {
+        let forms = kop.forms();
+        let named = |form: &&Form| self.form.is_some_and(|name| form.name == name.text);
+        let holds = |form: &&Form| form.layout.decode(payload).is_ok();
+        let both = |form: &&Form| named(form) && holds(form);
+        let chosen = forms.iter().find(both).or_else(|| forms.iter().find(holds));
+        chosen.or_else(|| forms.iter().find(named)).or(forms.first())
     }
 
     fn payload(&self, form: &Form) -> Result<u64, CaseError> {
@@ -410,6 +426,81 @@ mod tests {
         let case = Case::parse(text, &Catalog::einsn()).expect("valid");
         assert_eq!(case.payload, 1 << 52);
         assert!(case.to_string().ends_with("payload 0x10000000000000\n"));
+    }
+
+    /// An operation as it is learned from a module.
+    struct Learned {
+        forms: Vec<Form>,
+        arguments: [String; 2],
+    }
+
+    impl Learned {
+        fn new(forms: &[(&'static str, &'static str, u32)]) -> Self {
+            use kop_ops::{Layout, Role};
+            let form = |&(name, operand, tag): &(&'static str, &'static str, u32)| {
+                let layout = Layout::new().register(operand, Role::Destination).field_at(
+                    "tag",
+                    kop_ops::FieldKind::Unsigned { min: tag, max: tag },
+                    4,
+                    4,
+                );
+                Form::new(name, "", layout)
+            };
+            let arguments = ["--module", "x.c"].map(str::to_owned);
+            Self { forms: forms.iter().map(form).collect(), arguments }
+        }
+    }
+
+    impl Kop for Learned {
+        fn name(&self) -> &str {
+            "bpf_x"
+        }
+
+        fn summary(&self) -> &str {
+            ""
+        }
+
+        fn source(&self) -> &str {
+            "x.c"
+        }
+
+        fn forms(&self) -> &[Form] {
+            &self.forms
+        }
+
+        fn arguments(&self) -> &[String] {
+            &self.arguments
+        }
+
+        fn model(&self, _: &kop_ops::Site, _: &mut State) -> Option<Result<(), kop_ops::Fault>> {
+            None
+        }
+
+        fn proof(&self, _: &kop_ops::Site) -> Result<Vec<kop_ops::ebpf::Insn>, kop_ops::Reject> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_case_of_a_module_outlives_what_was_learned_of_it() {
+        let before = Learned::new(&[("tag1", "dst", 1), ("tag2", "dst", 2)]);
+        let state = State::zeroed(Slot::default());
+        let case = Case::new(&before, &before.forms[1], 0x23, &state);
+        assert_eq!(case.title(), "bpf_x tag2 dst=r3 tag=2");
+        let text = case.to_string();
+        assert!(text.ends_with("form tag2\npayload 0x23\n"), "{text}");
+        assert_eq!(Case::parse(&text, &Catalog::with(&before)), Ok(case));
+        for (forms, expected) in [
+            (&[("tag1", "a", 1), ("tag2", "out", 2)][..], "tag2"),
+            (&[("tag2", "dst", 1), ("tag1", "dst", 2)], "tag1"),
+            (&[("payload", "dst", 2)], "payload"),
+            (&[("tag1", "dst", 1), ("tag2", "dst", 3)], "tag2"),
+            (&[("payload", "dst", 5)], "payload"),
+        ] {
+            let now = Learned::new(forms);
+            let case = Case::parse(&text, &Catalog::with(&now)).expect("still a case");
+            assert_eq!((&*case.form.name, case.payload), (expected, 0x23), "{forms:?}");
+        }
     }
 
     #[test]

@@ -36,8 +36,9 @@ impl fmt::Display for Case {
 }
 
 fn write_payload(case: &Case, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Ok(operands) = case.operands() else {
-        return writeln!(f, "payload {:#x}", case.payload);
+    let operands = match case.operands() {
+        Ok(operands) if !case.learned => operands,
+        _ => return writeln!(f, "payload {:#x}", case.payload),
     };
     for (field, &value) in case.form.layout.fields().iter().zip(operands.values()) {
         writeln!(f, "operand {} {}", field.name, field.show(value))?;
