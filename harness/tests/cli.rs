@@ -17,7 +17,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EMULATED: &str = "rbpf,model,unicorn-x86_64,unicorn-aarch64";
 
 /// Every subcommand.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "list",
     "show",
     "check",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 12] = [
     "repro",
     "fuzz-case",
     "new",
+    "headers",
     "run",
     "jit",
     "engines",

@@ -11,9 +11,10 @@ use std::time::Duration;
 use kop_harness::check::{DEFAULT_STATES, Settings, check};
 use kop_harness::{Scope, describe, selection};
 use kop_ops::{Arch, Catalog};
-use kop_reports::{Record, Verdict};
+use kop_reports::{Record, Timings, Verdict};
 
 use super::progress::Bar;
+use super::sources::{Loaded, Sources};
 use super::{Failure, Outcome, print_all, style};
 
 /// Decide for every form of every operation whether native code and proof sequence agree
@@ -55,6 +56,8 @@ pub struct Args {
     /// Show how often each class of operands and values occurred
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 fn parse_states(text: &str) -> Result<usize, String> {
@@ -81,9 +84,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let whole = Catalog::einsn();
-    let catalog = select(&whole, &args.ops)?;
     let settings = settings(args)?;
+    let loaded = args.sources.load()?;
+    let catalog = select(&loaded.catalog(), &args.ops)?;
     let mut report = args.report.as_deref().map(Output::open).transpose()?;
     if let Some(dir) = &args.save {
         std::fs::create_dir_all(dir).map_err(|error| Failure::path(dir, error))?;
@@ -100,12 +103,17 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     });
     bar.clear();
     let checked = checked.map_err(Failure::environment)?;
-    let record = checked.record(&settings, args.save.as_deref()).map_err(Failure::environment)?;
+    let mut record = checked.record(&settings, args.save.as_deref()).map_err(Failure::environment)?;
+    record.timings = loaded.timings().map(|spent| Timings {
+        compile_s: Some(seconds(spent.compile)),
+        learn_s: Some(seconds(spent.learn)),
+        check_s: Some(record.elapsed_s),
+    });
     if let Some(output) = &mut report {
         output.write(record.to_json().as_bytes())?;
     }
     let to_stdout = args.report.as_deref() == Some(Path::new("-"));
-    let text = text(&record, args.verbose);
+    let text = text(&loaded, &record, args.verbose);
     if to_stdout {
         // What cannot be said is no reason to fail: the report is written.
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -150,9 +158,17 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
     })
 }
 
-fn text(record: &Record, verbose: bool) -> String {
+/// Seconds to the millisecond.
+fn seconds(spent: Duration) -> f64 {
+    (spent.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+fn text(loaded: &Loaded, record: &Record, verbose: bool) -> String {
     let style = style();
-    let mut text = String::new();
+    let mut text = loaded.learned();
+    if !text.is_empty() {
+        text.push('\n');
+    }
     for row in &record.ops {
         let _ = writeln!(text, "{}", kop_reports::row_line(row, style).trim_end());
         if verbose {

@@ -32,6 +32,13 @@ impl From<Outcome> for ExitCode {
 pub enum Failure {
     /// Bad usage or input.
     Usage(String),
+    /// A source that does not compile.
+    Compiler {
+        /// What the compiler said, to be shown as it is.
+        words: String,
+        /// Which source it was.
+        line: String,
+    },
     /// The environment cannot do it.
     Environment(String),
 }
@@ -61,6 +68,10 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         let (code, message) = match self {
             Failure::Usage(message) => (2, message),
+            Failure::Compiler { words, line } => {
+                let _ = std::io::stderr().write_all(words.as_bytes());
+                (2, line)
+            }
             Failure::Environment(message) => (3, message),
         };
         // Where standard error is closed, the exit code has to do.

@@ -13,6 +13,7 @@ use kop_ops::program::MapAddresses;
 use kop_ops::{Arch, Catalog, Code, Features, Object, Program, Slot};
 
 use super::program_file::ProgramFile;
+use super::sources::Sources;
 use super::{Failure, Outcome, print_all};
 
 /// Compile the programs of a file, and show each eBPF instruction with the native code it became
@@ -24,6 +25,8 @@ use super::{Failure, Outcome, print_all};
 pub struct Args {
     #[command(flatten)]
     file: ProgramFile,
+    #[command(flatten)]
+    sources: Sources,
     /// The architecture, this machine's by default
     #[arg(long)]
     arch: Option<Arch>,
@@ -56,7 +59,8 @@ enum Emit {
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let catalog = Catalog::einsn();
+    let loaded = args.sources.load()?;
+    let catalog = loaded.everything();
     let object = args.file.load(&catalog)?;
     let chosen: Vec<&Program> = match (args.file.named(&object)?, args.emit) {
         (Some(index), _) => vec![&object.programs[index]],

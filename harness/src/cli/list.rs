@@ -4,21 +4,27 @@
 use std::fmt::Write;
 
 use kop_harness::describe::payloads_total;
-use kop_ops::{Arch, Catalog};
+use kop_ops::Arch;
 
+use super::sources::Sources;
 use super::{Failure, Outcome, print_all};
 
 /// List the operations with their forms
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  kop list\n  kop list --names")]
+#[command(
+    after_help = "Examples:\n  kop list\n  kop list --names\n  kop list --module rotate_x86.c --module rotate_arm64.c"
+)]
 pub struct Args {
     /// Print the names of the operations only
     #[arg(long)]
     names: bool,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let catalog = Catalog::einsn();
+    let loaded = args.sources.load()?;
+    let catalog = loaded.catalog();
     let mut text = String::new();
     for kop in catalog.kops() {
         if args.names {

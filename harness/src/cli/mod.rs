@@ -5,6 +5,7 @@ mod check;
 mod engines;
 mod failure;
 mod fuzz_case;
+mod headers;
 mod jit;
 mod list;
 mod new;
@@ -14,6 +15,7 @@ mod replay;
 mod repro;
 mod run;
 mod show;
+mod sources;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -27,6 +29,8 @@ Examples:
   kop check                          all operations, both architectures
   kop check rotate --save findings   one operation; a case is saved for each divergence
   kop repro FILE                     one case, from all sides
+  kop check --module my_op_x86.c     an operation of your own, as a kernel module
+  kop check --file my_op.kop.toml    an operation of your own, as text
 
 Exit codes:
   0  all equivalent
@@ -55,6 +59,7 @@ enum Command {
     Repro(repro::Args),
     FuzzCase(fuzz_case::Args),
     New(new::Args),
+    Headers(headers::Args),
     Run(run::Args),
     Jit(jit::Args),
     Engines(engines::Args),
@@ -97,6 +102,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Repro(args) => repro::run(&args),
         Command::FuzzCase(args) => fuzz_case::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Headers(args) => headers::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Jit(args) => jit::run(&args),
         Command::Engines(args) => engines::run(&args),

@@ -9,11 +9,14 @@ use kop_harness::program::{ProgramCase, ProgramRig, text};
 use kop_harness::{Rig, replay, selection};
 use kop_ops::Catalog;
 
+use super::sources::Sources;
 use super::{Failure, Outcome, print_all};
 
 /// Replay regression cases and list every one that fails
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  kop replay\n  kop replay findings corpus/regressions/rotate")]
+#[command(
+    after_help = "Examples:\n  kop replay\n  kop replay findings corpus/regressions/rotate\n  kop replay findings --module rotate_x86.c"
+)]
 pub struct Args {
     /// Cases, and directories with cases below them
     #[arg(value_name = "PATH", default_value = "corpus/regressions")]
@@ -21,10 +24,13 @@ pub struct Args {
     /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let catalog = Catalog::einsn();
+    let loaded = args.sources.load()?;
+    let catalog = loaded.everything();
     let engines = if args.engines.is_empty() {
         selection::available().0
     } else {

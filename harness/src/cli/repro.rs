@@ -12,6 +12,7 @@ use kop_harness::{Case, Finding, Rig, Scope, case, describe, replay, reports, se
 use kop_ops::{Arch, Catalog, Features, Form, Kop};
 use reports::{Row, Side};
 
+use super::sources::Sources;
 use super::{Failure, Outcome, print_all, style};
 
 /// Run one case on every engine: a divergence is minimised and shown from both sides
@@ -21,7 +22,8 @@ use super::{Failure, Outcome, print_all, style};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  kop repro corpus/regressions/rotate/dst-is-rcx.kop\n  \
                         kop repro finding.kop --engines rbpf,unicorn-x86_64\n  \
-                        kop repro finding.kop --emit c > finding.c && cc finding.c && ./a.out")]
+                        kop repro finding.kop --emit c > finding.c && cc finding.c && ./a.out\n  \
+                        kop repro finding.kop --module rotate_x86.c")]
 pub struct Args {
     /// The case, such as `kop check --save` and `kop fuzz-case` write
     #[arg(value_name = "FILE")]
@@ -32,6 +34,8 @@ pub struct Args {
     /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 /// The kinds of reproducers.
@@ -42,7 +46,8 @@ enum Emit {
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let catalog = Catalog::einsn();
+    let loaded = args.sources.load()?;
+    let catalog = loaded.everything();
     let case = case::load(&args.file, &catalog).map_err(|error| Failure::path(&args.file, error))?;
     if let Some(kind) = args.emit {
         return print_all(reproducer(&catalog, &case, kind)?.as_bytes());

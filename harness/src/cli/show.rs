@@ -7,37 +7,81 @@ use std::fmt::Write;
 use kop_harness::describe::{native_listing, proof_listing};
 use kop_harness::subject::Scope;
 use kop_ops::choices::Seeded;
-use kop_ops::{Arch, Catalog, EmitRequest, Features, Form, Kop, Operands, Pass, Reject, Site};
+use kop_ops::{Arch, EmitRequest, Features, Form, Kop, Operands, Pass, Reject, Site};
 
+use super::sources::{Sources, parse_payload};
 use super::{Failure, Outcome, print_all};
 
 /// Show an operation: semantics, payload layout, contract, proof, and the native code with its bytes
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  kop show rotate\n  kop show rotate imm64 dst=r3 src=r1 tmp=r2 amount=13\n  \
-                        kop show swapped_load be64 off=-300"
+                        kop show swapped_load be64 off=-300\n  \
+                        kop show bpf_rol64 payload=0x1d03 --module rotate_x86.c"
 )]
 pub struct Args {
     /// The operation (see `kop list`)
     op: String,
-    /// Forms to show, all by default, and operands, such as dst=r3; what is not given is chosen
+    /// Forms to show, all by default, and operands, such as dst=r3; what is not given is chosen. Or payload=0x..
     #[arg(value_name = "FORM | OPERAND=VALUE")]
     words: Vec<String>,
+    #[command(flatten)]
+    sources: Sources,
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let catalog = Catalog::einsn();
-    let kop = catalog.get(&args.op)?;
+    let loaded = args.sources.load()?;
+    let kop = loaded.catalog().get(&args.op)?;
     let (assignments, names): (Vec<&String>, Vec<&String>) =
         args.words.iter().partition(|word| word.contains('='));
     let forms = forms(kop, &names)?;
     let assignments: Vec<(&str, &str)> = assignments.iter().filter_map(|word| word.split_once('=')).collect();
     let mut text = String::new();
     let _ = writeln!(text, "{}: {}\nsource: {}\n", kop.name(), kop.summary(), kop.source());
-    for form in forms {
-        show_form(&mut text, kop, form, &assignments)?;
+    match given_payload(&assignments)? {
+        Some(payload) => show_payload(&mut text, kop, &forms, payload),
+        None => {
+            for form in forms {
+                show_form(&mut text, kop, form, &assignments)?;
+            }
+        }
     }
     print_all(text.as_bytes())
+}
+
+/// The payload of `payload=0x..`, which stands alone.
+fn given_payload(assignments: &[(&str, &str)]) -> Result<Option<u64>, Failure> {
+    let Some((_, value)) = assignments.iter().find(|(name, _)| *name == "payload") else { return Ok(None) };
+    if assignments.len() > 1 {
+        return Err(Failure::usage("payload=.. holds every operand; leave the others out"));
+    }
+    parse_payload(value).map(Some).map_err(|error| Failure::usage(format!("payload: {error}")))
+}
+
+/// What the operation makes of a raw payload, which need not be valid: in every form that holds it. Of a payload that none
+/// holds, the callbacks still say something.
+fn show_payload(text: &mut String, kop: &dyn Kop, forms: &[&Form], payload: u64) {
+    let holds = |form: &&Form| form.layout.decode(payload).is_ok();
+    let mut holders: Vec<&Form> = forms.iter().copied().filter(holds).collect();
+    if holders.is_empty() {
+        holders = forms[..1].to_vec();
+    }
+    for form in holders {
+        show_layout(text, kop, form);
+        match Site::decode(form, payload, Features::NONE) {
+            Ok(site) => {
+                let _ = writeln!(text, "  for {} (payload {payload:#x}):", form.layout.show(&site.operands));
+                if let Err(reject) = kop.admits(&site) {
+                    let _ = writeln!(text, "  refused: {reject}");
+                }
+                show_contract(text, kop, &site);
+            }
+            Err(reject) => {
+                let _ = writeln!(text, "  for payload {payload:#x}, which no form holds: {reject}");
+            }
+        }
+        show_code(text, kop, form, payload);
+    }
 }
 
 fn forms<'k>(kop: &'k dyn Kop, names: &[&String]) -> Result<Vec<&'k Form>, Failure> {
@@ -61,6 +105,18 @@ fn show_form(
     form: &Form,
     assignments: &[(&str, &str)],
 ) -> Result<(), Failure> {
+    show_layout(text, kop, form);
+    let operands = choose(kop, form, assignments)?;
+    let site = Site { form, operands, features: Features::NONE };
+    kop.admits(&site).map_err(|reject| Failure::usage(format!("{} {}: {reject}", kop.name(), form.name)))?;
+    let payload = form.layout.encode(&operands).map_err(Failure::usage)?;
+    let _ = writeln!(text, "  for {} (payload {payload:#x}):", form.layout.show(&operands));
+    show_contract(text, kop, &site);
+    show_code(text, kop, form, payload);
+    Ok(())
+}
+
+fn show_layout(text: &mut String, kop: &dyn Kop, form: &Form) {
     let limits = kop.limits(form);
     let _ = writeln!(text, "form {}: {}", form.name, form.meaning);
     for field in form.layout.fields() {
@@ -77,21 +133,24 @@ fn show_form(
         "  at most {} instructions of proof, {} bytes of native code",
         limits.max_insn_cnt, limits.max_emit_bytes
     );
-    let operands = choose(kop, form, assignments)?;
-    let site = Site { form, operands, features: Features::NONE };
-    kop.admits(&site).map_err(|reject| Failure::usage(format!("{} {}: {reject}", kop.name(), form.name)))?;
-    let payload = form.layout.encode(&operands).map_err(Failure::usage)?;
-    let _ = writeln!(text, "  for {} (payload {payload:#x}):", form.layout.show(&operands));
-    show_contract(text, kop, &site);
+    for remark in kop.remarks(form) {
+        let _ = writeln!(text, "  remark: {remark}");
+    }
+}
+
+/// Proof and native code of a payload, and what went wrong inside of the callbacks.
+fn show_code(text: &mut String, kop: &dyn Kop, form: &Form, payload: u64) {
+    for fault in kop.callback_faults(form, payload) {
+        let _ = writeln!(text, "  fault: {}: {}", fault.callback, fault.message);
+    }
     let _ = writeln!(text, "\n  proof");
     for (number, line) in proof_listing(kop, form, payload).iter().enumerate() {
         let _ = writeln!(text, "    {number:>3}: {line}");
     }
-    for arch in Arch::ALL {
+    for &arch in kop.archs(form) {
         show_native(text, kop, form, payload, arch);
     }
     let _ = writeln!(text);
-    Ok(())
 }
 
 fn show_contract(text: &mut String, kop: &dyn Kop, site: &Site) {

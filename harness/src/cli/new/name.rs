@@ -35,16 +35,8 @@ impl Name {
     /// # Errors
     /// [`Failure::Usage`] with the rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, Failure> {
-        let refuse = |rule: String| Err(Failure::usage(format!("`{}` {rule}", text.escape_debug())));
-        let word = |word: &str| {
-            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-        };
-        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.split('_').all(word) {
-            return refuse("is no name for an operation; write it in lower case, as count_zeros".to_owned());
-        }
-        if text.len() > MAX_LENGTH {
-            return refuse(format!("is longer than {MAX_LENGTH} characters"));
-        }
+        let name = Self::outside(text)?;
+        let refuse = |rule: String| Err(refusal(text, &rule));
         if KEYWORDS.contains(&text) {
             return refuse("is a keyword of Rust; choose another name".to_owned());
         }
@@ -53,7 +45,6 @@ impl Name {
                 "is kept by cargo, so that no fuzz target may be called that; choose another name".to_owned(),
             );
         }
-        let name = Self(text.to_owned());
         let type_name = name.type_name();
         let imports = OPERATION.lines().filter(|line| line.starts_with("use "));
         let mut imported =
@@ -66,6 +57,23 @@ impl Name {
         Ok(name)
     }
 
+    /// Checks the name of an operation that is not written in Rust.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`] with the rule that it breaks.
+    pub fn outside(text: &str) -> Result<Self, Failure> {
+        let word = |word: &str| {
+            !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
+        if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.split('_').all(word) {
+            return Err(refusal(text, "is no name for an operation; write it in lower case, as count_zeros"));
+        }
+        if text.len() > MAX_LENGTH {
+            return Err(refusal(text, &format!("is longer than {MAX_LENGTH} characters")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -76,6 +84,10 @@ impl Name {
         let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
         self.0.split('_').map(capital).collect()
     }
+}
+
+fn refusal(text: &str, rule: &str) -> Failure {
+    Failure::usage(format!("`{}` {rule}", text.escape_debug()))
 }
 
 impl fmt::Display for Name {

@@ -6,11 +6,12 @@ mod show;
 use kop_emulators::program::ProgramEngine;
 use kop_harness::execute::{Executable, Manner, engines};
 use kop_harness::packets;
-use kop_ops::{Catalog, MapKind, Object, Slot};
+use kop_ops::{MapKind, Object, Slot};
 use kop_semantics::world::{Fields, helpers};
 use kop_semantics::{Image, Input, Outcome as RunOutcome, World};
 
 use super::program_file::ProgramFile;
+use super::sources::Sources;
 use super::{Failure, Outcome, print_all};
 use show::Report;
 
@@ -26,6 +27,8 @@ use show::Report;
 pub struct Args {
     #[command(flatten)]
     file: ProgramFile,
+    #[command(flatten)]
+    sources: Sources,
     /// The packet's bytes in hexadecimal, or a file: a capture (pcap, pcapng) or one packet's bytes; 64 zeros without it
     #[arg(long, value_name = "HEX|FILE")]
     packet: Option<String>,
@@ -61,7 +64,8 @@ pub struct Args {
 type Engine = Box<dyn ProgramEngine>;
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let catalog = Catalog::einsn();
+    let loaded = args.sources.load()?;
+    let catalog = loaded.everything();
     let object = args.file.load(&catalog)?;
     let entry = args.file.one(&object)?;
     check_helpers(&object, entry)
