@@ -374,7 +374,10 @@ impl Expression {
                 self.checked("the negation", Some(-inner.number(environment)?))?
             }
             Node::Unary(Unary::Complement, inner) => {
-                self.checked("the complement", Some(!inner.number(environment)?))?
+                // Of the bits of 64, so that masks with the highest bit have one.
+                let number = inner.number(environment)?;
+                let is_high = number > i64::MAX.into();
+                Value::Number(if is_high { i128::from(u64::MAX) - number } else { !number })
             }
             Node::Binary(operator, left, right) => self.apply(*operator, left, right, environment)?,
         })
@@ -519,6 +522,9 @@ mod tests {
             ("code(r9) * 2 + code(src)", 37),
             ("18446744073709551615", i128::from(u64::MAX)),
             ("1 << 63", 1 << 63),
+            ("~(1 << 63)", i128::from(i64::MAX)),
+            ("~(1 << 62)", !(1 << 62)),
+            ("~-1", 0),
         ] {
             assert_eq!(value(text, &[0, 1, 13, -8]), Ok(Value::Number(expected)), "{text}");
         }
