@@ -126,7 +126,7 @@ fn diverges(
     let mut found = describe::divergence(rig, kop, form, finding, 0, arch, &scope(case), None)
         .map_err(Failure::environment)?;
     found.case = Some(file.display().to_string());
-    found.reproduce = Some(format!("kop repro {} --emit c", file.display()));
+    found.reproduce = Some(format!("kop repro {}{} --emit c", file.display(), describe::arguments(kop)));
     Ok(reports::divergence(&found, &Row::of_case(&case.kop, &case.form.name, arch.name()), style()))
 }
 

@@ -64,7 +64,11 @@ impl Sources {
         };
         let modules =
             if self.modules.is_empty() { Vec::new() } else { kop_modules::load(&self.modules, &options)? };
-        let loaded = Loaded { modules, texts: self.texts()? };
+        let loaded = Loaded {
+            modules,
+            #[cfg(feature = "text")]
+            texts: self.texts()?,
+        };
         loaded.check_names()?;
         Ok(loaded)
     }

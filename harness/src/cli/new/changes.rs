@@ -122,7 +122,9 @@ impl Change {
 /// Makes the folders above `path` that are missing, and notes them.
 fn make_folder(path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     let folder = path.parent().expect("a file is in a folder");
-    let mut missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    // The folder above a relative path is the current one, and called nothing.
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let mut missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
     while let Some(folder) = missing.pop() {
         fs::create_dir(folder)?;
         made.push(folder.to_owned());
