@@ -125,8 +125,8 @@ fn load<'a>(subject: &'a Subject<'a>, slot: Slot) -> Load<'a> {
     for usage in &subject.memory {
         let position = inputs.iter().position(|reg| reg == usage.base).expect("bases are named");
         for state in states.chunks_exact_mut(inputs.len()) {
-            let place = choices.below((WINDOW_SIZE - usage.size as usize) as u64);
-            state[position] = (slot.window() + place).wrapping_add_signed(-i64::from(usage.offset));
+            let place = choices.below(WINDOW_SIZE as u64 - usage.length());
+            state[position] = (slot.window() + place).wrapping_add_signed(-usage.low);
         }
     }
     let background = plan.background(&mut choices);

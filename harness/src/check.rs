@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use kop_emulators::engines::EngineKind;
 use kop_emulators::inspect::{Writes, Written};
 use kop_ops::choices::{Choices, Seeded, mix};
-use kop_ops::ebpf::RegSet;
 use kop_ops::state::Slot;
 use kop_ops::{Arch, Catalog, Features, Form, Kop, Memory, Operands};
 use kop_reports as reports;
@@ -21,10 +20,11 @@ use rayon::prelude::*;
 use crate::describe;
 use crate::finding::Finding;
 use crate::generate::{
-    Planned, StateClasses, StatePlan, alias_pattern, invalid_payload, plan, random_operands,
+    Planned, Possible, StateClasses, StatePlan, alias_pattern, invalid_payload, plan, random_operands,
 };
 use crate::rig::{Load, Rig};
 use crate::subject::{Scope, Subject, ignored_bits, prepare};
+use crate::turns;
 
 /// How a check is run.
 #[derive(Clone, Debug)]
@@ -125,14 +125,13 @@ struct Tally {
     unreferenced: BTreeSet<String>,
     engines: BTreeSet<(Arch, &'static str)>,
     inspected: u64,
-    uninvestigated: u64,
+    uninvestigated: BTreeMap<Option<Arch>, u64>,
     observed: u64,
     ignored: u64,
     writes: BTreeMap<Arch, Writes>,
     operand_classes: BTreeMap<String, u64>,
     state_classes: StateClasses,
-    has_memory: bool,
-    has_relations: bool,
+    possible: Possible,
 }
 
 impl Tally {
@@ -151,7 +150,7 @@ impl Tally {
         self.unreferenced.extend(other.unreferenced);
         self.engines.extend(other.engines);
         self.inspected += other.inspected;
-        self.uninvestigated += other.uninvestigated;
+        add(&mut self.uninvestigated, other.uninvestigated);
         self.observed += other.observed;
         self.ignored |= other.ignored;
         for (arch, writes) in other.writes {
@@ -159,8 +158,7 @@ impl Tally {
             *mine = mine.union(writes);
         }
         self.state_classes.merge(&other.state_classes);
-        self.has_memory |= other.has_memory;
-        self.has_relations |= other.has_relations;
+        self.possible = self.possible.or(other.possible);
     }
 }
 
@@ -205,7 +203,9 @@ pub fn check_with<'a>(
                 .enumerate()
                 .map(|(number, &(kop, form))| {
                     let mut choices = Seeded::derived(seed, &[PLANNING, number as u64]);
-                    Target { kop, form, planned: plan(kop, form, settings.states, &mut choices) }
+                    let mut planned = plan(kop, form, settings.states, &mut choices);
+                    turns::share(kop, form, &mut planned, settings.states >= DEFAULT_STATES);
+                    Target { kop, form, planned }
                 })
                 .collect()
         });
@@ -334,7 +334,7 @@ fn run_payloads(
     let mut result = UnitResult::default();
     let slot = Slot::of_batch(number);
     let memory = random_memory(slot, choices);
-    let mut subjects: Vec<(Subject, usize)> = Vec::new();
+    let mut subjects: Vec<(Subject, Planned)> = Vec::new();
     let payloads: Vec<u64> = planned.iter().map(|planned| form.layout.pack(&planned.operands)).collect();
     kop.expect(&payloads, &settings.scope.all_feature_sets(kop));
     for planned in planned {
@@ -342,12 +342,12 @@ fn run_payloads(
         let prepared = prepare(kop, form, form.layout.pack(&planned.operands), &settings.scope);
         add_findings(&mut result.findings, prepared.findings);
         if let Some(subject) = prepared.subject {
-            subjects.push((subject, planned.states));
+            subjects.push((subject, *planned));
         }
     }
     let loads: Vec<Load> = subjects
         .iter()
-        .flat_map(|(subject, states)| make_loads(subject, *states, slot, choices, &mut result.tally))
+        .flat_map(|(subject, planned)| make_loads(subject, *planned, slot, choices, &mut result.tally))
         .collect();
     for run in runs(&loads) {
         let outcome = rig.run(&memory, run);
@@ -369,7 +369,9 @@ fn run_payloads(
             }
         }
         let tally = &mut result.tally;
-        tally.uninvestigated += outcome.uninvestigated;
+        for (arch, count) in outcome.uninvestigated {
+            *tally.uninvestigated.entry(arch).or_default() += count;
+        }
         tally.observed += outcome.observed;
         tally.engines.extend(outcome.engines);
         tally.unreferenced.extend(outcome.unreferenced);
@@ -397,9 +399,12 @@ fn run_payloads(
 /// The most states of one load: more go into further loads.
 const STATES_PER_LOAD: usize = 2048;
 
+/// The same for an operation that stores: copies of copies make memory alike everywhere, and then hide mistakes.
+const STORING_STATES_PER_LOAD: usize = 255;
+
 fn make_loads<'s>(
     subject: &'s Subject<'s>,
-    states: usize,
+    planned: Planned,
     slot: Slot,
     choices: &mut Seeded,
     tally: &mut Tally,
@@ -411,15 +416,16 @@ fn make_loads<'s>(
         interesting: subject.kop.interesting_values(subject.form),
         slot,
     };
-    tally.has_memory |= !subject.memory.is_empty();
-    tally.has_relations |=
-        inputs.minus(RegSet::from(kop_ops::ebpf::Reg::R10)).len() > 1 + subject.memory.len();
+    tally.possible = tally.possible.or(state_plan.possible());
+    let states = planned.states;
+    let each = if subject.stores() { STORING_STATES_PER_LOAD } else { STATES_PER_LOAD };
     (0..states)
-        .step_by(STATES_PER_LOAD)
+        .step_by(each)
         .map(|from| {
             let mut values = Vec::new();
-            for _ in from..states.min(from + STATES_PER_LOAD) {
-                state_plan.generate(choices, &mut tally.state_classes, &mut values);
+            for number in from..states.min(from + each) {
+                let placing = turns::placing(planned.turn, number);
+                state_plan.generate_placed(placing, choices, &mut tally.state_classes, &mut values);
             }
             let background = state_plan.background(choices);
             Load { subject, inputs, states: values, background, garbage: choices.bits() }
@@ -688,12 +694,7 @@ impl FormResult<'_> {
         for (class, count) in &self.tally.operand_classes {
             *classes.entry(class.clone()).or_default() += count;
         }
-        let interesting = !self.kop.interesting_values(self.form).is_empty();
-        classes.extend(self.tally.state_classes.by_name(
-            self.tally.has_memory,
-            self.tally.has_relations,
-            interesting,
-        ));
+        classes.extend(self.tally.state_classes.by_name(self.tally.possible));
         classes
     }
 
@@ -717,8 +718,10 @@ impl FormResult<'_> {
                 self.tally.ignored
             ));
         }
-        if self.tally.uninvestigated > 0 {
-            let count = self.tally.uninvestigated;
+        let counts = self.tally.uninvestigated.iter();
+        let count: u64 =
+            counts.filter(|(own, _)| own.is_none() || **own == arch).map(|(_, count)| count).sum();
+        if count > 0 {
             warnings.push(format!(
                 "{count} further states of the form went wrong and were counted, not investigated"
             ));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kop_emulators::inspect;
-use kop_ops::{Arch, EmitRequest, Features, Form, Kop, Pass, Site};
+use kop_ops::{Arch, EmitRequest, Features, Form, Kop, Pass};
 use kop_reports::{Divergence, ListingLine};
 
 use crate::case::{self, Case};
@@ -23,12 +23,7 @@ pub fn payloads_total(kop: &dyn Kop, form: &Form) -> u64 {
     if combinations > COUNTED {
         return combinations;
     }
-    let admitted = |index: &u64| {
-        let operands = form.layout.combination(*index);
-        form.layout.encode(&operands).is_ok()
-            && kop.admits(&Site { form, operands, features: Features::NONE }).is_ok()
-    };
-    (0..combinations).filter(admitted).count() as u64
+    crate::generate::every_operands(kop, form).count() as u64
 }
 
 /// The case of a finding as it was found.

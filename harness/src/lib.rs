@@ -18,12 +18,15 @@ pub mod minimise;
 pub mod packets;
 pub mod planted;
 pub mod plugin;
+pub mod pointers;
 mod prepare;
 pub mod program;
 pub mod replay;
 pub mod rig;
 pub mod selection;
 pub mod subject;
+mod temporaries;
+mod turns;
 
 pub use case::Case;
 pub use check::{Settings, check};

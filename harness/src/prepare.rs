@@ -12,7 +12,8 @@ use kop_ops::{
 use kop_reports::{Blame, Kind};
 
 use crate::finding::Finding;
-use crate::subject::{Scope, Subject, Variant, memory_uses};
+use crate::pointers::pointers;
+use crate::subject::{Scope, Subject, Variant};
 
 /// The outcome of a preparation.
 #[derive(Debug, Default)]
@@ -168,15 +169,16 @@ impl<'a> Calls<'a> {
     /// Where files of one operation, one for each architecture, do not go together.
     fn file_findings(&self) -> Vec<Finding> {
         const REASON: &str = "the files of one operation must accept the same payloads";
+        if self.is_faulty(Callback::Proof) {
+            return Vec::new();
+        }
         let proofs: Vec<(Arch, Result<Vec<Insn>, Reject>)> = Arch::ALL
             .into_iter()
             .filter_map(|arch| Some((arch, self.kop.own_proof(arch, self.form, self.payload)?)))
             .collect();
         let accepting = proofs.iter().find(|(_, proof)| proof.is_ok());
         let rejecting = proofs.iter().find_map(|(arch, proof)| Some((*arch, proof.as_ref().err()?)));
-        if let (Some((accepts, _)), Some((rejects, reject))) = (accepting, rejecting)
-            && !self.is_faulty(Callback::Proof)
-        {
+        if let (Some((accepts, _)), Some((rejects, reject))) = (accepting, rejecting) {
             let message = format!(
                 "the proof in the file of the {accepts} emit accepts the payload, that in the file of the {rejects} \
                  emit rejects it: {reject}"
@@ -228,7 +230,7 @@ impl<'a> Calls<'a> {
             payload: self.payload,
             operands: self.form.layout.decode(self.payload).unwrap_or_default(),
             dead: RegSet::EMPTY,
-            memory: memory_uses(proof),
+            memory: pointers(proof),
             proof: proof.to_vec(),
             variants: Vec::new(),
             absent: Vec::new(),

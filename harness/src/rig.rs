@@ -4,7 +4,7 @@
 //! [`Rig::run`] asks it of many states at once and fast; whatever looks odd there is asked again by [`Rig::judge`], state by
 //! state, with everything compared: r0..r10 and memory less the contract, faults, the frame, and the accesses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kop_emulators::engines::EngineKind;
 use kop_emulators::{
@@ -18,13 +18,16 @@ use kop_reports::{Blame, Difference, Kind, RegisterPair, Side};
 
 use crate::finding::Finding;
 use crate::subject::{Subject, Variant, difference};
+use crate::temporaries::Temporaries;
 
-/// One thread's engines.
+/// One thread's engines, for operations of one catalog: what it learns of them it remembers by their names.
 pub struct Rig {
     engines: Vec<Box<dyn Engine>>,
-    patience: usize,
+    /// For each architecture, and for what both share: what goes wrong on one must not hide what does on the other.
+    patience: BTreeMap<Option<Arch>, usize>,
     /// Engines on which something ran away since patience was given.
     stuck: Vec<usize>,
+    temporaries: Temporaries,
 }
 
 /// The states for one subject.
@@ -93,14 +96,14 @@ pub struct Outcome {
     pub unreferenced: BTreeSet<String>,
     /// States that ran alone with accesses observed.
     pub observed: u64,
-    /// States that went wrong and were not looked at one by one, as enough others were.
-    pub uninvestigated: u64,
+    /// States that went wrong and were not looked at one by one, as enough others of the architecture were.
+    pub uninvestigated: BTreeMap<Option<Arch>, u64>,
 }
 
 impl Outcome {
     /// Counts what went wrong without having been looked at to the latest cause.
-    fn count_more(&mut self, occurrences: u64) {
-        self.uninvestigated += occurrences;
+    fn count_more(&mut self, arch: Option<Arch>, occurrences: u64) {
+        *self.uninvestigated.entry(arch).or_default() += occurrences;
     }
 
     /// Adds findings; returns whether one of them is of a new cause.
@@ -143,13 +146,13 @@ impl Rig {
 
     /// A rig with engines of one's own.
     pub fn with_engines(engines: Vec<Box<dyn Engine>>) -> Self {
-        Self { engines, patience: PATIENCE, stuck: Vec::new() }
+        Self { engines, patience: BTreeMap::new(), stuck: Vec::new(), temporaries: Temporaries::default() }
     }
 
     /// Gives the rig new patience: how many states it looks at one by one, and how many run-aways it waits for, until the
     /// next call. What goes wrong beyond that is counted, not investigated.
     pub fn take_breath(&mut self) {
-        self.patience = PATIENCE;
+        self.patience.clear();
         self.stuck.clear();
     }
 
@@ -433,8 +436,9 @@ impl Rig {
         outcome: &mut Outcome,
     ) {
         let mut current = memory.clone();
-        if !self.spend() {
-            return outcome.count_more(1);
+        let arch = Some(variant.code.arch);
+        if !self.spend(arch) {
+            return outcome.count_more(arch, 1);
         }
         for &number in reference.sound.iter().take(TRIED_PER_LOAD) {
             let state = load.state(number, &current);
@@ -477,11 +481,12 @@ impl Rig {
         by: Option<(usize, &Variant)>,
         outcome: &mut Outcome,
     ) {
+        let arch = by.map(|(_, variant)| variant.code.arch);
         let mut current = memory.clone();
         let mut reached = 0;
         for (done, &number) in suspects.iter().take(INVESTIGATED_PER_LOAD).enumerate() {
-            if !self.spend() {
-                return outcome.count_more((suspects.len() - done) as u64);
+            if !self.spend(arch) {
+                return outcome.count_more(arch, (suspects.len() - done) as u64);
             }
             if load.subject.stores() {
                 while reached < number {
@@ -507,14 +512,15 @@ impl Rig {
                 outcome.add(findings);
             }
         }
-        outcome.count_more(suspects.len().saturating_sub(INVESTIGATED_PER_LOAD) as u64);
+        outcome.count_more(arch, suspects.len().saturating_sub(INVESTIGATED_PER_LOAD) as u64);
     }
 
-    /// Takes one from the patience, if there is any left.
-    fn spend(&mut self) -> bool {
-        let left = self.patience > 0;
-        self.patience = self.patience.saturating_sub(1);
-        left
+    /// Takes one from the patience with an architecture, if there is any left.
+    fn spend(&mut self, arch: Option<Arch>) -> bool {
+        let left = self.patience.entry(arch).or_insert(PATIENCE);
+        let is_left = *left > 0;
+        *left = left.saturating_sub(1);
+        is_left
     }
 
     /// A difference that was there in a row of states and is not there for the state alone.
@@ -558,11 +564,13 @@ impl Rig {
             let state = load.state(number, memory);
             let findings = self.judge(load.subject, &state, load.garbage.wrapping_add(number as u64));
             outcome.observed += 1;
-            if !findings.is_empty() && !self.spend() {
-                outcome.count_more(1);
+            // Nothing is lost when patience ends: what was found is kept, and no further state is tried.
+            let archs: BTreeSet<Option<Arch>> = findings.iter().map(|finding| finding.arch).collect();
+            let is_enough = !archs.is_empty() && !archs.into_iter().any(|arch| self.spend(arch));
+            outcome.add(findings);
+            if is_enough {
                 return;
             }
-            outcome.add(findings);
         }
     }
 
@@ -586,7 +594,8 @@ impl Rig {
         let mut votes = Vec::new();
         for variant in variants {
             let natives = self.probe_variant(variant, state, garbage);
-            findings.extend(judge_natives(subject, variant, state, garbage, &references, &natives));
+            let found = judge_natives(subject, variant, state, garbage, &references, &natives);
+            findings.extend(found.into_iter().map(|finding| self.told_apart(subject, variant, finding)));
             votes.extend(natives);
         }
         let proof_is_blamed = findings.iter().any(|finding| finding.blame == Blame::Proof);
@@ -594,6 +603,20 @@ impl Rig {
             findings.splice(0..0, judge_references(subject, state, garbage, &references, &votes));
         }
         findings
+    }
+
+    /// Tells a temporary of a foreign operation from a register that native code writes for other payloads.
+    fn told_apart(&mut self, subject: &Subject, variant: &Variant, finding: Finding) -> Finding {
+        let place = finding.difference.as_ref().map(|difference| difference.r#where.as_str());
+        let reg = Reg::ALL.into_iter().find(|reg| place == Some(&*reg.to_string()));
+        let Some(reg) = reg.filter(|_| finding.kind == Kind::Temporary && subject.is_foreign()) else {
+            return finding;
+        };
+        if self.temporaries.is_never_written(&mut self.engines, subject, variant.code.arch, reg) {
+            return finding;
+        }
+        let message = differs(subject, reg);
+        Finding { kind: Kind::Register, message, ..finding }
     }
 
     fn judge_variant(
@@ -784,7 +807,9 @@ fn register_disagreement(
 ) -> Disagreement {
     let slot = state.memory.slot;
     let role = subject.role_name(reg);
-    let left = actual == state.get(reg) && subject.proof_writes().has(reg) && !subject.is_destination(reg);
+    // Which operands of a foreign operation are destinations is learned, not declared: other payloads tell.
+    let is_destination = subject.is_destination(reg) && !subject.is_foreign();
+    let left = actual == state.get(reg) && subject.proof_writes().has(reg) && !is_destination;
     let (kind, message) = if left {
         let condition =
             format!("sound only where {reg} is dead after the site, which the contract does not say");
@@ -793,10 +818,14 @@ fn register_disagreement(
         let message = format!("the proof writes {reg} ({role}), native code leaves it: {condition}{way_out}");
         (Kind::Temporary, message)
     } else {
-        (Kind::Register, format!("{reg} ({role}) differs"))
+        (Kind::Register, differs(subject, reg))
     };
     let difference = difference(reg.to_string(), slot.show(expected), slot.show(actual));
     Disagreement { kind, difference: Some(difference), place: role, message }
+}
+
+fn differs(subject: &Subject, reg: Reg) -> String {
+    format!("{reg} ({}) differs", subject.role_name(reg))
 }
 
 /// The first write of `other` that has a byte which the reference does not write; `None` when either does not tell.

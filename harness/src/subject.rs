@@ -5,9 +5,10 @@ use kop_emulators::NativeCode;
 use kop_emulators::inspect::Writes;
 use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::payload::PAYLOAD_BITS;
-use kop_ops::{Access, Arch, EmitRequest, Features, Field, Form, Kop, MemoryUse, Operands, Pass, Role, Site};
+use kop_ops::{Arch, EmitRequest, Features, Field, Form, Kop, Operands, Pass, Role, Site};
 use kop_reports::Difference;
 
+use crate::pointers::Pointer;
 pub use crate::prepare::{ADDRESSES, Prepared, hex, prepare};
 
 /// What is asked of a preparation.
@@ -59,8 +60,8 @@ pub struct Subject<'a> {
     pub proof: Vec<Insn>,
     /// Registers that the contract declares dead.
     pub dead: RegSet,
-    /// The accesses whose base registers are inputs.
-    pub memory: Vec<MemoryUse>,
+    /// The memory that the proof reaches from registers at entry.
+    pub memory: Vec<Pointer>,
     /// The native codes, distinct ones only.
     pub variants: Vec<Variant>,
     /// Architectures and features for which there is no native code, so that the proof is compiled.
@@ -123,10 +124,15 @@ impl<'a> Subject<'a> {
         self.operand_fields(reg).any(|field| field.role() == Some(Role::Destination))
     }
 
+    /// Whether the operation was loaded from files, so that its layout and roles are learned.
+    pub fn is_foreign(&self) -> bool {
+        !self.kop.arguments().is_empty()
+    }
+
     /// What to give on the command line to declare that `reg` is dead after the site: `--contract dead=r3`, or the payload
-    /// bits of the operand that names it; `None` for operations that are not loaded from files, whose source says it.
+    /// bits of the operand that names it; `None` for operations whose source says it.
     pub fn declaration(&self, reg: Reg) -> Option<String> {
-        if self.kop.arguments().is_empty() {
+        if !self.kop.arguments().iter().any(|word| word == "--module") {
             return None;
         }
         Some(match self.operand_fields(reg).next() {
@@ -143,25 +149,6 @@ impl<'a> Subject<'a> {
             (field.is_register() && values.values()[i] == reg.index() as i64).then_some(field)
         })
     }
-}
-
-/// The accesses of a proof whose base register still holds what it held at the start.
-pub fn memory_uses(proof: &[Insn]) -> Vec<MemoryUse> {
-    let mut written = RegSet::EMPTY;
-    let mut uses = Vec::new();
-    for insn in proof {
-        let found = match *insn {
-            Insn::Load { size, base, off, .. } => Some((Access::Read, base, off, size)),
-            Insn::Store { size, base, off, .. } => Some((Access::Write, base, off, size)),
-            Insn::Atomic { size, base, off, .. } => Some((Access::Write, base, off, size)),
-            _ => None,
-        };
-        if let Some((access, base, off, size)) = found.filter(|(_, base, ..)| !written.has(*base)) {
-            uses.push(MemoryUse { access, base, offset: i32::from(off), size: size.bytes() as u32 });
-        }
-        written = written.union(insn.writes());
-    }
-    uses
 }
 
 /// Bits of a valid payload that both forms ignore: flipping them changes nothing.

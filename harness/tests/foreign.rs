@@ -7,10 +7,10 @@ use std::path::Path;
 use kop_harness::check::{Quiet, Settings, check};
 use kop_harness::reports::{Kind, Record, Row, RowVerdict};
 use kop_harness::{Case, Rig, case, replay, selection};
-use kop_ops::ebpf::{Insn, Reg, RegSet};
+use kop_ops::ebpf::{Insn, Reg, RegSet, Size};
 use kop_ops::{
     Arch, Callback, CallbackFault, CallbackFaultKind, Catalog, Contract, Emission, EmitRequest, Fault,
-    Features, Form, Kop, Layout, Pass, Reject, Role, Site, State, aarch64, registers, x86_64,
+    Features, Form, Kop, Layout, Limits, Pass, Reject, Role, Site, State, aarch64, registers, x86_64,
 };
 
 type Faults = Box<dyn Fn(u64) -> Vec<CallbackFault> + Send + Sync>;
@@ -29,6 +29,8 @@ struct Foreign {
     x86_64: Option<fn(&Site, &mut x86_64::Assembler)>,
     aarch64: Option<fn(&Site, &mut aarch64::Assembler)>,
     rejecting: Option<Arch>,
+    /// An operand that differs from two others.
+    distinct: Option<(&'static str, [&'static str; 2])>,
 }
 
 fn foreign() -> Foreign {
@@ -61,6 +63,14 @@ impl Kop for Foreign {
     fn forms(&self) -> &[Form] {
         &self.forms
     }
+    fn admits(&self, site: &Site) -> Result<(), Reject> {
+        match self.distinct {
+            Some((one, others)) if others.iter().any(|other| site.reg(one) == site.reg(other)) => {
+                Err(Reject::operands("operands coincide"))
+            }
+            _ => Ok(()),
+        }
+    }
     fn model(&self, _: &Site, _: &mut State) -> Option<Result<(), Fault>> {
         None
     }
@@ -88,6 +98,9 @@ impl Kop for Foreign {
     fn archs(&self, _: &Form) -> &[Arch] {
         &self.archs
     }
+    fn limits(&self, _: &Form) -> Limits {
+        Limits { max_insn_cnt: 256, max_emit_bytes: 512 }
+    }
     fn callback_faults(&self, _: &Form, payload: u64) -> Vec<CallbackFault> {
         self.faults.as_ref().map_or_else(Vec::new, |faults| faults(payload))
     }
@@ -104,7 +117,9 @@ impl Kop for Foreign {
         if self.failed(payload, Callback::Proof) {
             return Err(Reject::operands("the callback failed"));
         }
-        self.proof(&Site::decode(form, payload, Features::NONE)?)
+        let site = Site::decode(form, payload, Features::NONE)?;
+        self.admits(&site)?;
+        self.proof(&site)
     }
     fn own_proof(&self, arch: Arch, form: &Form, payload: u64) -> Option<Result<Vec<Insn>, Reject>> {
         let rejecting = self.rejecting?;
@@ -118,6 +133,7 @@ impl Kop for Foreign {
             return Err(Reject::operands("the callback failed"));
         }
         let site = Site::decode(form, request.payload, request.features)?;
+        self.admits(&site)?;
         let mut bytes = match request.arch {
             Arch::X86_64 => {
                 let mut asm = x86_64::Assembler::new();
@@ -267,6 +283,140 @@ fn an_undeclared_temporary_comes_with_its_declaration() {
             &row.divergences[found.iter().position(|kind| *kind == Kind::Temporary).expect("there")].message;
         assert!(message.contains("sound only where r3 is dead after the site"), "{message}");
         assert!(message.contains("declare it with --contract dead=r3"), "{message}");
+    }
+}
+
+/// `dst = src` by way of an operand that nothing says is a temporary.
+fn with_temporary() -> Foreign {
+    let layout = Layout::new().register("dst", Role::Destination).register("src", Role::Source).field_at(
+        "tmp",
+        kop_ops::FieldKind::Register(Role::Destination),
+        16,
+        4,
+    );
+    let proof = |site: &Site| {
+        vec![Insn::mov64(site.reg("tmp"), site.reg("src")), Insn::mov64(site.reg("dst"), site.reg("tmp"))]
+    };
+    Foreign { forms: vec![Form::new("payload", "learned", layout)], proof: Some(proof), ..foreign() }
+}
+
+#[test]
+fn an_operand_that_native_code_never_writes_is_a_temporary_whatever_was_learned() {
+    for row in record(&with_temporary()).ops {
+        assert!(!row.divergences.is_empty(), "{row:?}");
+        for found in row.divergences {
+            assert_eq!(found.kind, Kind::Temporary, "{}", found.message);
+            assert!(
+                found.message.ends_with("(declare it with --contract dead=payload[16:19])"),
+                "{}",
+                found.message
+            );
+        }
+    }
+}
+
+#[test]
+fn a_temporary_that_is_saved_in_between_is_still_never_written() {
+    let x86_64 = |site: &Site, asm: &mut x86_64::Assembler| {
+        asm.pushq(x86_64::Gpr::Rcx);
+        asm.mov(x86_64::Size::B8, x86_64::Gpr::Rcx, site.gpr("src"));
+        asm.mov(x86_64::Size::B8, x86_64::Gpr::R11, x86_64::Gpr::Rcx);
+        asm.popq(x86_64::Gpr::Rcx);
+        asm.mov(x86_64::Size::B8, site.gpr("dst"), x86_64::Gpr::R11);
+    };
+    let record = record(&Foreign { x86_64: Some(x86_64), ..with_temporary() });
+    let kinds: Vec<_> = record.ops[0].divergences.iter().map(|found| found.kind).collect();
+    assert!(!kinds.is_empty() && kinds.iter().all(|kind| *kind == Kind::Temporary), "{kinds:?}");
+}
+
+#[test]
+fn a_declared_temporary_is_not_compared() {
+    let kop = Foreign {
+        dead: Some(|site| RegSet::from(site.reg("tmp"))),
+        declared: vec!["dead=payload[16:19]".to_owned()],
+        ..with_temporary()
+    };
+    for row in record(&kop).ops {
+        assert_eq!((row.verdict, row.contract.len()), (RowVerdict::Equivalent, 1), "{:?}", row.divergences);
+    }
+}
+
+#[test]
+fn a_destination_that_is_forgotten_for_one_payload_is_a_register() {
+    let kop = Foreign {
+        x86_64: Some(|site, asm| {
+            // Forgotten for one pair of registers.
+            if (site.reg("dst"), site.reg("src")) == (Reg::R6, Reg::R2) {
+                return asm.nop();
+            }
+            asm.mov(x86_64::Size::B8, site.gpr("dst"), site.gpr("src"));
+        }),
+        ..foreign()
+    };
+    let found: Vec<_> = divergences(&record(&kop)).into_iter().map(|(arch, kind, _)| (arch, kind)).collect();
+    assert_eq!(found, [("x86_64".to_owned(), Kind::Register)]);
+}
+
+/// A copy of `length` bytes from `src` to `dst`, upwards byte by byte; the last byte stays in `last`.
+fn copy(length: u32) -> Foreign {
+    let layout = Layout::new()
+        .register("dst", Role::Any)
+        .register("src", Role::Any)
+        .register("last", Role::Destination)
+        .unsigned("length", length, length);
+    let proof = |site: &Site| {
+        let (dst, src, last) = (site.reg("dst"), site.reg("src"), site.reg("last"));
+        let byte =
+            |i: i64| [Insn::load(Size::B1, last, src, i as i16), Insn::store(Size::B1, dst, i as i16, last)];
+        (0..site.imm("length")).flat_map(byte).collect()
+    };
+    Foreign {
+        forms: vec![Form::new("payload", "learned", layout)],
+        archs: vec![Arch::X86_64],
+        proof: Some(proof),
+        distinct: Some(("last", ["dst", "src"])),
+        ..foreign()
+    }
+}
+
+/// The copy in pieces of eight bytes.
+fn in_words(site: &Site, asm: &mut x86_64::Assembler) {
+    for at in (0..site.imm("length") as i32).step_by(8) {
+        asm.mov(x86_64::Size::B8, x86_64::Gpr::R11, x86_64::Mem::at(site.gpr("src"), at));
+        asm.mov(x86_64::Size::B8, x86_64::Mem::at(site.gpr("dst"), at), x86_64::Gpr::R11);
+    }
+    let end = site.imm("length") as i32 - 1;
+    asm.movzx(x86_64::Size::B4, site.gpr("last"), x86_64::Size::B1, x86_64::Mem::at(site.gpr("dst"), end));
+}
+
+/// The copy byte by byte.
+fn in_bytes(site: &Site, asm: &mut x86_64::Assembler) {
+    let last = site.gpr("last");
+    for at in 0..site.imm("length") as i32 {
+        asm.movzx(x86_64::Size::B4, last, x86_64::Size::B1, x86_64::Mem::at(site.gpr("src"), at));
+        asm.mov(x86_64::Size::B1, x86_64::Mem::at(site.gpr("dst"), at), last);
+    }
+}
+
+#[test]
+fn a_wide_copy_over_overlapping_ranges_is_found_and_a_narrow_one_is_clean() {
+    for (length, emit, expected) in [
+        (8, in_bytes as fn(&Site, &mut x86_64::Assembler), None),
+        (32, in_bytes, None),
+        (8, in_words, Some(Kind::Memory)),
+        (32, in_words, Some(Kind::Memory)),
+    ] {
+        let record = record(&Foreign { x86_64: Some(emit), ..copy(length) });
+        let row = &record.ops[0];
+        let kinds: Vec<_> = row.divergences.iter().map(|found| found.kind).collect();
+        match expected {
+            None => assert_eq!(row.verdict, RowVerdict::Equivalent, "{:#?}", row.divergences),
+            Some(kind) => assert!(kinds.contains(&kind), "{length}: {kinds:?}"),
+        }
+        for class in ["equal", "adjacent", "overlap forward", "overlap backward"] {
+            // 65 distances at the most: each occurs some 30 times.
+            assert!(row.classes[&format!("pointers {class}")] > 15, "{class}: {:?}", row.classes);
+        }
     }
 }
 

@@ -264,6 +264,13 @@ impl Kop for ModuleKop {
         self.proof(site).map(drop)
     }
 
+    fn admitted(&self, form: &Form, payloads: &[u64]) -> Vec<bool> {
+        let first = &self.members[self.part(form).callbacks[0]];
+        let decodes = payloads.iter().map(|payload| form.layout.decode(*payload).is_ok());
+        let answers = first.ask(Asked::Acceptance, Features::NONE, payloads);
+        decodes.zip(answers).map(|(decodes, answer)| decodes && answer.proof.accepted().is_some()).collect()
+    }
+
     fn model(&self, _site: &Site, _state: &mut State) -> Option<Result<(), Fault>> {
         None
     }
@@ -346,6 +353,19 @@ impl Kop for ModuleKop {
         let proof = accepted(&answers[first].proof, Callback::Proof)?;
         decode_program(proof)
             .map_err(|error| Reject::Operands(Cow::Owned(format!("the proof is no eBPF: {error}"))))
+    }
+
+    fn own_proof(&self, arch: Arch, _form: &Form, payload: u64) -> Option<Result<Vec<Insn>, Reject>> {
+        if self.members.len() < 2 {
+            return None;
+        }
+        // Forms of the other architecture count as well: what one file accepts, the other must accept in some form.
+        let member = self.members.iter().position(|own| own.descriptor().archs.contains(&arch))?;
+        let answers = self.answers(payload, Features::NONE);
+        Some(accepted(&answers[member].proof, Callback::Proof).and_then(|proof| {
+            decode_program(proof)
+                .map_err(|error| Reject::Operands(Cow::Owned(format!("the proof is no eBPF: {error}"))))
+        }))
     }
 
     fn emit(&self, form: &Form, request: &EmitRequest) -> Result<Emission, Reject> {

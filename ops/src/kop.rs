@@ -228,6 +228,14 @@ pub trait Kop: Send + Sync {
         Ok(())
     }
 
+    /// For each of `payloads`, whether layout and rules admit it: [`Kop::admits`] of many, where one by one takes long.
+    fn admitted(&self, form: &Form, payloads: &[u64]) -> Vec<bool> {
+        let admits = |payload: &u64| {
+            Site::decode(form, *payload, Features::NONE).and_then(|site| self.admits(&site)).is_ok()
+        };
+        payloads.iter().map(admits).collect()
+    }
+
     /// Its meaning in plain Rust, written from the definition and from neither implementation; `None` when it has no
     /// model.
     ///

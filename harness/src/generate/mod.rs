@@ -4,13 +4,15 @@
 
 mod fuzz;
 mod payload;
+mod placement;
 mod program;
 mod state;
 
 pub use fuzz::{ByteChoices, FuzzInput};
 pub use payload::{
-    Planned, alias_pattern, field_values, invalid_payload, is_boundary, plan, random_operands,
+    Planned, alias_pattern, every_operands, field_values, invalid_payload, is_boundary, plan, random_operands,
 };
+pub use placement::{Placing, always_faults, distances, related_lengths};
 pub(crate) use program::kind_of;
 pub use program::{ProgramPlan, RESULT_MAP, tally, wide_value, wild_offset};
-pub use state::{StateClasses, StatePlan};
+pub use state::{Possible, StateClasses, StatePlan};

@@ -14,6 +14,8 @@ pub struct Planned {
     pub operands: Operands,
     /// How many states; odd where possible, see [`kop_emulators::engine::halves`].
     pub states: usize,
+    /// The first turn of its states that place pointers by each other, see [`Placing::Turn`](super::Placing::Turn).
+    pub turn: u64,
 }
 
 /// A field with more values than this is represented by its boundary values in the systematic part.
@@ -48,16 +50,25 @@ fn every_payload(kop: &dyn Kop, form: &Form, most: usize) -> Option<Vec<Operands
     if combinations > 64 * most as u64 {
         return None;
     }
-    let mut payloads = Vec::new();
-    for operands in (0..combinations).map(|index| form.layout.combination(index)) {
-        if admits(kop, form, &operands) {
-            payloads.push(operands);
-            if payloads.len() > most {
-                return None;
-            }
-        }
-    }
-    Some(payloads)
+    let payloads: Vec<Operands> = every_operands(kop, form).take(most + 1).collect();
+    (payloads.len() <= most).then_some(payloads)
+}
+
+/// How many payloads are asked about at once.
+const ASKED_AT_ONCE: u64 = 4096;
+
+/// Every combination of operands that the operation admits.
+pub fn every_operands<'a>(kop: &'a dyn Kop, form: &'a Form) -> impl Iterator<Item = Operands> + 'a {
+    let combinations = form.layout.combinations();
+    (0..combinations).step_by(ASKED_AT_ONCE as usize).flat_map(move |from| {
+        let operands =
+            (from..combinations.min(from + ASKED_AT_ONCE)).map(|index| form.layout.combination(index));
+        let operands: Vec<Operands> =
+            operands.filter(|operands| form.layout.encode(operands).is_ok()).collect();
+        let payloads: Vec<u64> = operands.iter().map(|operands| form.layout.pack(operands)).collect();
+        let admitted = kop.admitted(form, &payloads);
+        operands.into_iter().zip(admitted).filter_map(|(operands, admitted)| admitted.then_some(operands))
+    })
 }
 
 /// Odd shares, the rest to the first payloads; the last one may get an even share, which runs in two odd halves.
@@ -73,7 +84,7 @@ fn share(payloads: &[Operands], budget: usize) -> Vec<Planned> {
         .map(|(index, &operands)| {
             let extra = if index == last { left } else { left.min(2) & !1 };
             left -= extra;
-            Planned { operands, states: odd + extra }
+            Planned { operands, states: odd + extra, turn: 0 }
         })
         .collect()
 }

@@ -4,18 +4,20 @@
 
 use std::collections::BTreeMap;
 
-use kop_ops::MemoryUse;
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{Reg, RegSet};
-use kop_ops::state::{Registers, STACK_SIZE, Slot, WINDOW_SIZE};
+use kop_ops::state::{Registers, Slot};
+
+use super::placement::{Placing, place};
+use crate::pointers::Pointer;
 
 /// How the states of one payload are made.
 #[derive(Clone, Debug)]
 pub struct StatePlan<'a> {
     /// The registers that get values, ascending in every state.
     pub inputs: RegSet,
-    /// The accesses whose bases have to point somewhere.
-    pub memory: &'a [MemoryUse],
+    /// What reaches memory, and has to point somewhere.
+    pub memory: &'a [Pointer],
     /// Values that the operation finds worth trying.
     pub interesting: &'a [u64],
     /// The slot.
@@ -29,7 +31,7 @@ pub struct StateClasses {
 }
 
 /// The classes of values, in the order in which they are drawn.
-const CLASSES: [&str; 16] = [
+const CLASSES: [&str; 20] = [
     "value zero",
     "value one",
     "value all ones",
@@ -46,7 +48,40 @@ const CLASSES: [&str; 16] = [
     "values one bit apart",
     "pointer at an end",
     "pointer outside",
+    "pointers equal",
+    "pointers adjacent",
+    "pointers overlap forward",
+    "pointers overlap backward",
 ];
+
+/// Which groups of classes an operation's states can have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Possible {
+    /// It touches memory.
+    pub memory: bool,
+    /// By two pointers or more.
+    pub pairs: bool,
+    /// Which reach more than a byte each.
+    pub overlaps: bool,
+    /// Two of its inputs are numbers.
+    pub relations: bool,
+    /// It names interesting values.
+    pub interesting: bool,
+}
+
+impl Possible {
+    /// What either can have.
+    #[must_use]
+    pub const fn or(self, other: Possible) -> Possible {
+        Possible {
+            memory: self.memory | other.memory,
+            pairs: self.pairs | other.pairs,
+            overlaps: self.overlaps | other.overlaps,
+            relations: self.relations | other.relations,
+            interesting: self.interesting | other.interesting,
+        }
+    }
+}
 
 impl StateClasses {
     /// Adds the counts of another tally.
@@ -56,43 +91,70 @@ impl StateClasses {
         }
     }
 
-    /// The counts by class; pointer classes are left out for operations without memory, relations for those with one input.
-    pub fn by_name(
-        &self,
-        has_memory: bool,
-        has_relations: bool,
-        has_interesting: bool,
-    ) -> BTreeMap<String, u64> {
+    /// The counts by class, of those that can occur.
+    pub fn by_name(&self, possible: Possible) -> BTreeMap<String, u64> {
+        let can_occur = |name: &str| match name {
+            "value of the operation" => possible.interesting,
+            "pointers overlap forward" | "pointers overlap backward" => possible.overlaps,
+            _ if name.starts_with("pointers") => possible.pairs,
+            _ if name.starts_with("pointer") => possible.memory,
+            _ if name.starts_with("values") => possible.relations,
+            _ => true,
+        };
         CLASSES
             .iter()
             .zip(self.counts)
-            .filter(|(name, _)| has_memory || !name.starts_with("pointer"))
-            .filter(|(name, _)| has_relations || !name.starts_with("values"))
-            .filter(|(name, _)| has_interesting || **name != "value of the operation")
+            .filter(|(name, _)| can_occur(name))
             .map(|(name, count)| ((*name).to_owned(), count))
             .collect()
     }
 
-    fn note(&mut self, name: &str) {
+    pub(super) fn note(&mut self, name: &str) {
         let index = CLASSES.iter().position(|class| *class == name).expect("classes are named by literals");
         self.counts[index] += 1;
     }
 }
 
 impl StatePlan<'_> {
+    /// Which classes its states can have.
+    pub fn possible(&self) -> Possible {
+        let lengths = super::placement::related_lengths(self.memory);
+        let bases: RegSet = self.memory.iter().map(|pointer| pointer.base).collect();
+        let numbers = self.inputs.minus(RegSet::from(Reg::R10)).minus(bases).len();
+        Possible {
+            memory: !bases.minus(RegSet::from(Reg::R10)).is_empty(),
+            pairs: lengths.is_some(),
+            overlaps: lengths.is_some_and(|(first, second)| first > 1 && second > 1),
+            relations: numbers > 1,
+            interesting: !self.interesting.is_empty() && numbers > 0,
+        }
+    }
+
     /// Appends one state: the values of the inputs, ascending by register.
     pub fn generate(&self, choices: &mut impl Choices, classes: &mut StateClasses, states: &mut Vec<u64>) {
-        let start = states.len();
+        self.generate_placed(Placing::Any, choices, classes, states);
+    }
+
+    /// As [`StatePlan::generate`], with a say in how pointers are placed.
+    pub fn generate_placed(
+        &self,
+        placing: Placing,
+        choices: &mut impl Choices,
+        classes: &mut StateClasses,
+        states: &mut Vec<u64>,
+    ) {
+        let mut registers: Registers = [0; 11];
+        registers[Reg::R10.index()] = self.slot.stack_end();
+        let mut numbers = Vec::new();
         for reg in self.inputs.iter() {
-            let value = if reg == Reg::R10 {
-                self.slot.stack_end()
-            } else if let Some(usage) = self.memory.iter().find(|usage| usage.base == reg) {
-                self.pointer(usage, choices, classes)
-            } else {
-                self.number(&states[start..], choices, classes)
-            };
-            states.push(value);
+            if reg != Reg::R10 && self.memory.iter().all(|pointer| pointer.base != reg) {
+                let number = self.number(&numbers, choices, classes);
+                numbers.push(number);
+                registers[reg.index()] = number;
+            }
         }
+        place(self.memory, placing, self.slot, &mut registers, choices, classes);
+        states.extend(self.inputs.iter().map(|reg| registers[reg.index()]));
     }
 
     /// What registers hold that neither form names: never zero, different for each half.
@@ -121,36 +183,6 @@ impl StatePlan<'_> {
         let (class, value) = value(self.interesting, choices);
         classes.note(class);
         value
-    }
-
-    /// An address such that the access lies at an end of window or stack, inside, or just outside.
-    fn pointer(&self, usage: &MemoryUse, choices: &mut impl Choices, classes: &mut StateClasses) -> u64 {
-        let (start, length) = if choices.one_in(4) {
-            (self.slot.stack(), STACK_SIZE as u64)
-        } else {
-            (self.slot.window(), WINDOW_SIZE as u64)
-        };
-        let size = u64::from(usage.size);
-        let target = match choices.below(12) {
-            0..3 => start,
-            3..6 => start + length - size,
-            6 => start + 1 + choices.below(8),
-            7 => start + length - size - 1 - choices.below(8),
-            8 if choices.one_in(2) => {
-                classes.note("pointer outside");
-                let beyond = 1 + choices.below(size + 1);
-                if choices.one_in(2) { start - beyond } else { start + length - size + beyond }
-            }
-            8 if choices.one_in(8) => {
-                classes.note("pointer outside");
-                *choices.pick(&[0, 8, u64::MAX, 1 << 47, 1 << 63, 0x7fff_ffff_ffff])
-            }
-            _ => start + choices.below(length - size + 1),
-        };
-        if target == start || target == start + length - size {
-            classes.note("pointer at an end");
-        }
-        target.wrapping_sub(i64::from(usage.offset) as u64)
     }
 }
 
