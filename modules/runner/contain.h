@@ -16,7 +16,7 @@ struct watch {
 /* Handlers for everything that can stop a callback, on a stack of their own. Returns 0 or -1. */
 int contain_signals(const struct watch *watch);
 
-/* Calls that take more processor time than `milliseconds` are stopped from here on; 0 stops none. */
+/* Calls that take more processor time than `milliseconds` are stopped from here on; with 0 the clock stands still. */
 int contain_time(unsigned int milliseconds);
 
 /* Limits on memory and files. Returns 0 or -1. */

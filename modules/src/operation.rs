@@ -23,6 +23,9 @@ use crate::module::{Group, Options, Timings};
 /// How many answers are remembered; all are forgotten when there are more.
 const REMEMBERED: usize = 1 << 14;
 
+/// How many payloads of each kind are pointed out to a check.
+const MOST_NOTED: usize = 24;
+
 /// What every member answered to a payload, on a CPU with some features.
 type Remembered = HashMap<(u64, Features), Arc<[Answer]>>;
 
@@ -97,6 +100,11 @@ impl ModuleKop {
         self.timings
     }
 
+    /// The callbacks that it consists of: those of each file and architecture that it has an emit in.
+    pub fn members(&self) -> &[Arc<Contained>] {
+        &self.members
+    }
+
     /// What the compiler warned of in its files, as it said it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -158,11 +166,18 @@ impl ModuleKop {
         part.callbacks.iter().copied().find(|&member| self.members[member].descriptor().archs.contains(&arch))
     }
 
+    fn proof_of(&self, member: usize, payload: u64) -> Result<Vec<Insn>, Reject> {
+        let answers = self.answers(payload, Features::NONE);
+        let proof = accepted(&answers[member].proof, Callback::Proof)?;
+        decode_program(proof)
+            .map_err(|error| Reject::Operands(Cow::Owned(format!("the proof is no eBPF: {error}"))))
+    }
+
     fn file(&self, member: usize) -> String {
         self.members[member].descriptor().source.display().to_string()
     }
 
-    /// Where the members' proofs do not go together although both accept the payload.
+    /// Where the proof is no sequence of instructions.
     fn proof_faults(&self, part: &LearnedForm, answers: &[Answer]) -> Vec<CallbackFault> {
         let fault = |kind, place: &str, message| CallbackFault {
             callback: Callback::Proof,
@@ -171,25 +186,12 @@ impl ModuleKop {
             message,
         };
         let mut faults = Vec::new();
-        let mut first: Option<(usize, &[u8])> = None;
         for &member in &part.callbacks {
             let Reply::Accepted(proof) = &answers[member].proof else { continue };
             if let Err(error) = decode_program(proof) {
                 let message =
                     format!("instantiate_insn of {} wrote what is no eBPF: {error}", self.file(member));
                 faults.push(fault(CallbackFaultKind::Shape, "undecodable proof", message));
-            }
-            match first {
-                Some((other, known)) if known != proof.as_slice() => {
-                    let message = format!(
-                        "instantiate_insn of {} and of {} write different proof sequences",
-                        self.file(other),
-                        self.file(member)
-                    );
-                    faults.push(fault(CallbackFaultKind::Encoding, "proofs of two files", message));
-                }
-                Some(_) => (),
-                None => first = Some((member, proof)),
             }
         }
         faults
@@ -323,6 +325,18 @@ impl Kop for ModuleKop {
         }
     }
 
+    fn noted_payloads(&self, form: &Form) -> Vec<u64> {
+        let first = &self.forms[0].name;
+        let holds = |form: &Form, payload| form.layout.decode(payload).is_ok();
+        let belongs = |payload: &u64| {
+            let homeless = || form.name == *first && !self.forms.iter().any(|form| holds(form, *payload));
+            holds(form, *payload) || homeless()
+        };
+        let noted =
+            |payloads: &[u64]| payloads.iter().copied().filter(belongs).take(MOST_NOTED).collect::<Vec<_>>();
+        [noted(&self.learned.failed), noted(&self.learned.disputed)].concat()
+    }
+
     fn arguments(&self) -> &[String] {
         &self.arguments
     }
@@ -348,11 +362,7 @@ impl Kop for ModuleKop {
     }
 
     fn instantiate(&self, form: &Form, payload: u64) -> Result<Vec<Insn>, Reject> {
-        let answers = self.answers(payload, Features::NONE);
-        let first = self.part(form).callbacks[0];
-        let proof = accepted(&answers[first].proof, Callback::Proof)?;
-        decode_program(proof)
-            .map_err(|error| Reject::Operands(Cow::Owned(format!("the proof is no eBPF: {error}"))))
+        self.proof_of(self.part(form).callbacks[0], payload)
     }
 
     fn own_proof(&self, arch: Arch, _form: &Form, payload: u64) -> Option<Result<Vec<Insn>, Reject>> {
@@ -379,11 +389,6 @@ impl Kop for ModuleKop {
             return Err(Reject::NoEmit { arch, features });
         }
         let emitted = accepted(reply, Callback::Emit(arch))?;
-        // Each file's emit is held to its own file's validity as well.
-        if let (Err(reject), true) = (accepted(&answer.proof, Callback::Proof), member != part.callbacks[0]) {
-            let file = self.file(member);
-            return Err(Reject::Operands(Cow::Owned(format!("{reject}, in {file}"))));
-        }
         match request.pass {
             Pass::Size => Ok(Emission { size: emitted.sized, bytes: Vec::new() }),
             Pass::Write => Ok(Emission { size: emitted.size, bytes: emitted.bytes.clone() }),

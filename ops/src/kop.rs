@@ -292,6 +292,13 @@ pub trait Kop: Send + Sync {
         let _ = (payloads, features);
     }
 
+    /// Payloads, valid or not, that a check of `form` has to look at whatever else it does: those for which callbacks are
+    /// known to fail, or to disagree.
+    fn noted_payloads(&self, form: &Form) -> Vec<u64> {
+        let _ = form;
+        Vec::new()
+    }
+
     /// What the command line needs to find the operation again, such as `--module rotate.c`; empty for the catalog's own.
     fn arguments(&self) -> &[String] {
         &[]

@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/types.h>
+#include <asm/cpufeature.h>
 #include <uapi/linux/bpf.h>
 
 struct bpf_prog;

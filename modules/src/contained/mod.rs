@@ -25,9 +25,9 @@ pub(crate) use self::protocol::Registered;
 use self::protocol::{Batch, Failures, PAYLOADS, Patience, Record, feature_bits, features_of};
 use crate::callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, Reply};
 
-/// A call has 200 ms of processor time; once a callback has hung so often, 12 ms, and after 300 times nobody calls it any
+/// A call has 200 ms of processor time; once a callback has hung so often, 3 ms, and after 1,000 times nobody calls it any
 /// more. A crash costs a tenth of a millisecond.
-const PATIENCE: Patience = Patience { hangs: 300, crashes: 50_000, quick: 8 };
+const PATIENCE: Patience = Patience { hangs: 1000, crashes: 50_000, quick: 8 };
 
 /// How often a child that cannot be started is tried again, and how long to wait in between.
 const ATTEMPTS: u32 = 20;

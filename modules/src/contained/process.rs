@@ -15,7 +15,7 @@ use super::protocol::{Batch, Failures, Record, Registered, Shared};
 pub(super) const RUNNER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runner"));
 
 /// How long a runner may be silent without getting on, by the wall clock: much longer than processor time allows.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// How often a program that another thread's child still has open is tried again.
 const BUSY_ATTEMPTS: u32 = 200;
