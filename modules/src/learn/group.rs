@@ -60,10 +60,13 @@ pub(super) fn split(probe: &mut Probe, seeds: Vec<Seed>, found: &[u64]) -> Vec<G
     let mut groups = vec![Group { tags: Vec::new(), seeds }];
     for _ in 0..DEEPEST {
         let mut next = Vec::new();
-        let many = groups.len();
+        let mut many = groups.len();
         for group in groups {
             match best_split(probe, &group, found) {
-                Some(parts) if many + parts.len() <= MOST_FORMS + 1 => next.extend(divide(group, parts)),
+                Some(parts) if many - 1 + parts.len() <= MOST_FORMS => {
+                    many += parts.len() - 1;
+                    next.extend(divide(group, parts));
+                }
                 _ => next.push(group),
             }
         }
@@ -84,12 +87,15 @@ fn divide(group: Group, parts: Vec<Tag>) -> Vec<Group> {
 fn best_split(probe: &mut Probe, group: &Group, found: &[u64]) -> Option<Vec<Tag>> {
     let seeds = &group.seeds;
     let all: Vec<&Seed> = seeds.iter().collect();
-    if disorder(&all, 0) <= seeds.len() / 50 {
+    let members = group.members(found);
+    let runs: Vec<(u32, u32)> =
+        runs(selectors(seeds)).into_iter().filter(|run| !is_sign(seeds, &members, *run)).collect();
+    let places: Vec<u64> = runs.iter().map(|&(low, width)| ((1 << width) - 1) << low).collect();
+    if disorder(&all, &places, 0) <= seeds.len() / 50 {
         return None;
     }
-    let members = group.members(found);
     let (mut eligible, mut fields) = (0, Vec::new());
-    for (low, width) in runs(selectors(seeds)).into_iter().filter(|run| !is_sign(seeds, &members, *run)) {
+    for (low, width) in runs {
         eligible |= ((1 << width) - 1) << low;
         fields.extend(cuts(probe, group, &members, low, width));
     }
@@ -105,8 +111,8 @@ fn best_split(probe: &mut Probe, group: &Group, found: &[u64]) -> Option<Vec<Tag
             let field =
                 fields.iter().map(|&(low, width)| ((1 << width) - 1) << low).find(|field| mask & !field == 0);
             let except = field.unwrap_or(mask);
-            let before = disorder(&all, except);
-            let left: usize = parts.values().map(|part| disorder(part, except)).sum();
+            let before = disorder(&all, &places, except);
+            let left: usize = parts.values().map(|part| disorder(part, &places, except)).sum();
             let score = (left + parts.len(), parts.len(), width, low);
             if parts.len() > 1 && left * 8 <= before && best.is_none_or(|best| score < best) {
                 best = Some(score);
@@ -115,7 +121,7 @@ fn best_split(probe: &mut Probe, group: &Group, found: &[u64]) -> Option<Vec<Tag
     }
     let (_, _, width, low) = best?;
     let (low, width) = widened(&all, low, width);
-    let tags = merged(&parts(&all, low, width), low, width);
+    let tags = merged(&parts(&all, low, width), &places, low, width);
     (tags.len() > 1 && tags.len() <= MOST_FORMS).then_some(tags)
 }
 
@@ -156,25 +162,31 @@ fn is_value(seeds: &[Seed], bit: u32) -> bool {
     values > others
 }
 
-/// In how many places the seeds contradict each other about what a bit is, or whether it is anything at all; `except` are
-/// bits that do not count.
-fn disorder(seeds: &[&Seed], except: u64) -> usize {
-    (0..PAYLOAD_BITS).filter(|bit| except >> bit & 1 == 0).map(|bit| disorder_of(seeds, bit)).sum()
+/// In how many places the seeds contradict each other: about what a bit is, or whether it is anything at all. The bits of
+/// one of `selectors` are one place: how far a length reaches says nothing. `except` are bits that do not count.
+fn disorder(seeds: &[&Seed], selectors: &[u64], except: u64) -> usize {
+    let selecting = selectors.iter().fold(0, |bits, run| bits | run);
+    let single = (0..PAYLOAD_BITS).map(|bit| 1 << bit).filter(|bit| selecting & bit == 0);
+    let places =
+        selectors.iter().copied().chain(single).map(|place| place & !except).filter(|place| *place != 0);
+    let alive = |place: u64| seeds.iter().filter(|seed| seed.live & place != 0).count();
+    let unlike = places.map(|place| alive(place).min(seeds.len() - alive(place))).sum::<usize>();
+    let meanings = (0..PAYLOAD_BITS).filter(|bit| except >> bit & 1 == 0).map(|bit| disagreeing(seeds, bit));
+    unlike + meanings.sum::<usize>()
 }
 
-fn disorder_of(seeds: &[&Seed], bit: u32) -> usize {
+/// How many seeds do not take a bit for what most take it for.
+fn disagreeing(seeds: &[&Seed], bit: u32) -> usize {
     let mut meanings: BTreeMap<(u32, bool), usize> = BTreeMap::new();
-    let mut live = 0;
     for seed in seeds {
-        live += (seed.live >> bit & 1) as usize;
         match seed.effects[bit as usize] {
             Effect::Register { bit, written, .. } => *meanings.entry((bit, written)).or_default() += 1,
             Effect::Number(_) => *meanings.entry((u32::MAX, false)).or_default() += 1,
+            Effect::Nothing => *meanings.entry((u32::MAX, true)).or_default() += 1,
             _ => {}
         }
     }
-    let most = meanings.values().copied().max().unwrap_or(0);
-    live.min(seeds.len() - live) + meanings.values().sum::<usize>() - most
+    meanings.values().sum::<usize>() - meanings.values().copied().max().unwrap_or(0)
 }
 
 /// The tag together with the bits beside it that are the same throughout each part: two values may differ in one bit and
@@ -197,13 +209,15 @@ fn widened(seeds: &[&Seed], low: u32, width: u32) -> (u32, u32) {
 }
 
 /// Neighbouring values under which everything is the same become one.
-fn merged(parts: &BTreeMap<u64, Vec<&Seed>>, low: u32, width: u32) -> Vec<Tag> {
+fn merged(parts: &BTreeMap<u64, Vec<&Seed>>, places: &[u64], low: u32, width: u32) -> Vec<Tag> {
     let mask = ((1 << width) - 1) << low;
     let mut tags: Vec<(Tag, Vec<&Seed>)> = Vec::new();
     for (&value, part) in parts {
         if let Some((tag, members)) = tags.last_mut() {
             let both: Vec<&Seed> = members.iter().chain(part).copied().collect();
-            if tag.max + 1 == value && disorder(&both, mask) <= disorder(members, mask) + disorder(part, mask)
+            if tag.max + 1 == value
+                && disorder(&both, places, mask)
+                    <= disorder(members, places, mask) + disorder(part, places, mask)
             {
                 tag.max = value;
                 *members = both;

@@ -13,6 +13,9 @@ use super::probe::Probe;
 use super::range::accepted_values;
 use super::search::PAYLOAD_MASK;
 
+/// The widest run of bits that is one length, when all its values are accepted.
+const WIDEST_LENGTH: u32 = 7;
+
 /// A field before its range is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -75,17 +78,28 @@ pub(super) fn pieces(
     // One bit has no place value: beside bits that select something it is one of them.
     let others = free & changing & !mask(&numbers);
     numbers.retain(|piece| piece.width > 1 || (piece.mask() << 1 | piece.mask() >> 1) & others == 0);
-    numbers.iter_mut().for_each(|piece| extend_sign(piece, members, free));
+    numbers.iter_mut().for_each(|piece| extend_sign(piece, members, free & varying));
     free &= !mask(&numbers);
     pieces.extend(numbers);
     let native = set(&Tally::is_native_alone) & free;
     for (of, is_native) in [(native, true), (free & changing & !native, false)] {
-        for (low, width) in
-            runs(of).into_iter().flat_map(|(low, width)| cuts(probe, group, members, low, width))
-        {
-            let length = resizes(&tallies, low, width);
-            let holds = if is_native { Holds::Native } else { Holds::Selector { length } };
-            pieces.push(Piece { low, width, holds });
+        for (low, width) in runs(of) {
+            let mut parts = cuts(probe, group, members, low, width);
+            // Only a run that takes every value is cut where it may just as well not be.
+            let full = parts.len() > 1 && width <= WIDEST_LENGTH && {
+                accepted_values(probe, group, members, low, width).len() == 1 << width
+            };
+            if full && parts.iter().all(|&(low, width)| resizes(&tallies, low, width)) {
+                parts = vec![(low, width)];
+            }
+            pieces.extend(parts.into_iter().map(|(low, width)| {
+                let length = resizes(&tallies, low, width);
+                Piece {
+                    low,
+                    width,
+                    holds: if is_native { Holds::Native } else { Holds::Selector { length } },
+                }
+            }));
         }
     }
     pieces.sort_by_key(|piece| piece.low);
@@ -194,17 +208,13 @@ fn ignored(probe: &mut Probe, group: &Group, mask: u64, choices: &mut Seeded) ->
         .take(64)
         .map(|seed| (seed.payload, seed.payload & !mask | choices.bits() & mask))
         .collect();
-    for (before, after) in pairs {
-        let samples = probe.samples(&[before, after]);
-        let same = match (&samples[0], &samples[1]) {
-            (Some(a), Some(b)) => a.proofs == b.proofs && a.native == b.native,
-            _ => false,
-        };
-        if !same {
-            return 0;
-        }
-    }
-    mask
+    let all: Vec<u64> = pairs.iter().flat_map(|(before, after)| [*before, *after]).collect();
+    let samples = probe.samples(&all);
+    let same = samples.chunks(2).all(|pair| match pair {
+        [Some(a), Some(b)] => a.proofs == b.proofs && a.native == b.native,
+        _ => false,
+    });
+    if same { mask } else { 0 }
 }
 
 /// The register numbers: the low bit of each follows from every bit that changes one in the proof.

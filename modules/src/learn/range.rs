@@ -37,11 +37,12 @@ pub(super) fn accepted_values(
     let mask = (1u64 << width) - 1;
     let mut values: BTreeSet<u64> = members.iter().map(|member| member >> low & mask).collect();
     let step = (group.seeds.len() / contexts(width)).max(1);
-    for seed in group.seeds.iter().step_by(step) {
-        let left: Vec<u64> = (0..=mask).filter(|value| !values.contains(value)).collect();
-        let tried: Vec<u64> = left.iter().map(|value| replaced(seed.payload, low, width, *value)).collect();
-        values.extend(probe.valid(&tried).into_iter().map(|payload| payload >> low & mask));
-    }
+    let left: Vec<u64> = (0..=mask).filter(|value| !values.contains(value)).collect();
+    let contexts = group.seeds.iter().step_by(step).map(|seed| seed.payload);
+    let tried: Vec<u64> = contexts
+        .flat_map(|context| left.iter().map(move |value| replaced(context, low, width, *value)))
+        .collect();
+    values.extend(probe.valid(&tried).into_iter().map(|payload| payload >> low & mask));
     values
 }
 
@@ -67,10 +68,13 @@ pub(super) fn range(
     let (least, most) =
         if signed { (-(1 << (width - 1)), (1 << (width - 1)) - 1) } else { (0, (1 << width) - 1) };
     let seeds: Vec<u64> = (0..CONTEXTS).map(|_| choices.pick(&group.seeds).payload).collect();
-    for value in candidates(least, most, choices) {
-        if !(min..=max).contains(&value) && !accepted(probe, &seeds, low, width, value).is_empty() {
-            (min, max) = (min.min(value), max.max(value));
-        }
+    let candidates = candidates(least, most, choices);
+    let tried: Vec<u64> = candidates
+        .iter()
+        .flat_map(|value| seeds.iter().map(|&seed| replaced(seed, low, width, *value as u64)))
+        .collect();
+    for value in probe.valid(&tried).into_iter().map(read) {
+        (min, max) = (min.min(value), max.max(value));
     }
     let at = |value: i64| members.iter().copied().find(|&member| read(member) == value);
     let (lowest, highest) = (at(min), at(max));

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod decoders;
+mod properties;
 mod shapes;
 mod synthetic;
 
