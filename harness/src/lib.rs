@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod describe;
 pub mod emit;
 pub mod execute;
+pub mod export;
 pub mod finding;
 pub mod fuzz;
 pub mod generate;

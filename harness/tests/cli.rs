@@ -17,7 +17,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EMULATED: &str = "rbpf,model,unicorn-x86_64,unicorn-aarch64";
 
 /// Every subcommand.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "list",
     "show",
     "check",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 13] = [
     "repro",
     "fuzz-case",
     "new",
+    "export",
     "headers",
     "run",
     "jit",

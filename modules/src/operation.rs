@@ -115,6 +115,11 @@ impl ModuleKop {
         &self.learned
     }
 
+    /// The callbacks of each file, as it was compiled for one architecture, that registers it.
+    pub fn callbacks(&self) -> impl Iterator<Item = &dyn Callbacks> {
+        self.members.iter().map(|member| &**member as &dyn Callbacks)
+    }
+
     /// Whether `condition` is part of its contract.
     pub(crate) fn is_bound_by(&self, condition: &Condition) -> bool {
         self.conditions.contains(condition)

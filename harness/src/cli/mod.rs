@@ -3,6 +3,7 @@
 
 mod check;
 mod engines;
+mod export;
 mod failure;
 mod fuzz_case;
 mod headers;
@@ -59,6 +60,7 @@ enum Command {
     Repro(repro::Args),
     FuzzCase(fuzz_case::Args),
     New(new::Args),
+    Export(export::Args),
     Headers(headers::Args),
     Run(run::Args),
     Jit(jit::Args),
@@ -102,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Repro(args) => repro::run(&args),
         Command::FuzzCase(args) => fuzz_case::run(&args),
         Command::New(args) => new::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Headers(args) => headers::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Jit(args) => jit::run(&args),
