@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Builds the runner, a C program of its own that the library carries with it and starts for each module.
+//! Builds the runner, a C program of its own that the library carries with it and starts for each module; and a part of it
+//! once more for this very process, where fuzzers load modules.
 
 use std::env;
 use std::path::PathBuf;
 
 const SOURCES: [&str; 3] = ["main.c", "calls.c", "contain.c"];
+/// What both have in common is in calls.c.
+const IN_PROCESS: [&str; 2] = ["in_process.c", "calls.c"];
 const HEADERS: [&str; 4] = ["calls.h", "contain.h", "module.h", "protocol.h"];
 
 fn main() {
-    for file in SOURCES.iter().chain(&HEADERS) {
+    for file in SOURCES.iter().chain(&IN_PROCESS).chain(&HEADERS) {
         println!("cargo::rerun-if-changed=runner/{file}");
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("runner");
@@ -20,4 +23,9 @@ fn main() {
     command.args(SOURCES.map(|file| format!("runner/{file}"))).arg("-ldl");
     let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(status.success(), "{command:?}: {status}");
+    cc::Build::new()
+        .files(IN_PROCESS.map(|file| format!("runner/{file}")))
+        .flag("-std=gnu11")
+        .opt_level(2)
+        .compile("kop_in_process");
 }

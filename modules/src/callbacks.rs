@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The callbacks of one operation of a kernel module, whoever runs them: what is asked, and what is answered.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use kop_ops::{Arch, CallbackFault, Features};
@@ -106,4 +107,10 @@ pub trait Callbacks: Send + Sync {
 
     /// The answers to `payloads`, in their order, on a CPU with `features`.
     fn ask(&self, asked: Asked, features: Features, payloads: &[u64]) -> Vec<Answer>;
+}
+
+impl fmt::Debug for dyn Callbacks + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.descriptor().name)
+    }
 }

@@ -83,6 +83,25 @@ impl Compiler {
             })
     }
 
+    /// A compiler that instruments for LLVM's sanitizers: the one that `CC` names, if it is a clang, or `clang`.
+    pub(crate) fn find_clang() -> Result<Self, ModuleError> {
+        let named = env::var("CC").unwrap_or_default();
+        let words: Vec<String> = named.split_whitespace().map(str::to_owned).collect();
+        let is_clang = |program: &str| {
+            let said = Command::new(program).arg("--version").output();
+            said.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).contains("clang"))
+        };
+        if words.first().is_some_and(|program| is_clang(program)) {
+            return Ok(Self(words));
+        }
+        if is_clang("clang") {
+            return Ok(Self(vec!["clang".to_owned()]));
+        }
+        Err(ModuleError::NoCompiler(
+            "a fuzzer needs clang, to see branches; install clang, or name one with CC".to_owned(),
+        ))
+    }
+
     fn name(&self) -> &str {
         &self.0[0]
     }

@@ -13,6 +13,7 @@ mod contained;
 mod contract;
 mod error;
 pub mod headers;
+pub mod in_process;
 pub mod learn;
 mod module;
 mod operation;

@@ -176,7 +176,7 @@ fn open(
 }
 
 /// What a file is, by its first bytes.
-enum Kind {
+pub(crate) enum Kind {
     Source,
     Object,
 }
@@ -186,7 +186,7 @@ fn read_error(path: &Path, error: std::io::Error) -> ModuleError {
 }
 
 impl Kind {
-    fn of(path: &Path) -> Result<Self, ModuleError> {
+    pub(crate) fn of(path: &Path) -> Result<Self, ModuleError> {
         let mut head = Vec::new();
         let read = fs::File::open(path).and_then(|file| file.take(20).read_to_end(&mut head));
         read.map_err(|error| read_error(path, error))?;

@@ -14,7 +14,6 @@ use kop_ops::{
 };
 
 use crate::callbacks::{Answer, Asked, Callbacks, NO_EMIT, Reply};
-use crate::contained::Contained;
 use crate::contract::Condition;
 use crate::error::ModuleError;
 use crate::learn::{Learned, LearnedForm, learn};
@@ -36,7 +35,7 @@ pub struct ModuleKop {
     summary: String,
     source: String,
     sources: Vec<PathBuf>,
-    members: Vec<Arc<Contained>>,
+    members: Vec<Arc<dyn Callbacks>>,
     forms: Vec<Form>,
     /// What became known of its payloads; its forms are those of `forms`.
     learned: Learned,
@@ -75,7 +74,7 @@ impl ModuleKop {
             arguments: arguments(&group.sources, options, &conditions),
             name: group.name,
             sources: group.sources,
-            members: group.members,
+            members: group.members.into_iter().map(|member| member as Arc<dyn Callbacks>).collect(),
             forms,
             learned,
             warnings: group.warnings,
@@ -100,11 +99,6 @@ impl ModuleKop {
         self.timings
     }
 
-    /// The callbacks that it consists of: those of each file and architecture that it has an emit in.
-    pub fn members(&self) -> &[Arc<Contained>] {
-        &self.members
-    }
-
     /// What the compiler warned of in its files, as it said it.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -117,7 +111,12 @@ impl ModuleKop {
 
     /// The callbacks of each file, as it was compiled for one architecture, that registers it.
     pub fn callbacks(&self) -> impl Iterator<Item = &dyn Callbacks> {
-        self.members.iter().map(|member| &**member as &dyn Callbacks)
+        self.members.iter().map(|member| &**member)
+    }
+
+    /// The callbacks of its builds, to have others in their place that answer the same.
+    pub(crate) fn members_mut(&mut self) -> &mut [Arc<dyn Callbacks>] {
+        &mut self.members
     }
 
     /// Whether `condition` is part of its contract.
@@ -376,11 +375,7 @@ impl Kop for ModuleKop {
         }
         // Forms of the other architecture count as well: what one file accepts, the other must accept in some form.
         let member = self.members.iter().position(|own| own.descriptor().archs.contains(&arch))?;
-        let answers = self.answers(payload, Features::NONE);
-        Some(accepted(&answers[member].proof, Callback::Proof).and_then(|proof| {
-            decode_program(proof)
-                .map_err(|error| Reject::Operands(Cow::Owned(format!("the proof is no eBPF: {error}"))))
-        }))
+        Some(self.proof_of(member, payload))
     }
 
     fn emit(&self, form: &Form, request: &EmitRequest) -> Result<Emission, Reject> {

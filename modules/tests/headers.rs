@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kop_modules::headers::HEADERS;
-use kop_modules::{Asked, Callbacks, ModuleKop, Options, Reply, load};
+use kop_modules::{Asked, ModuleKop, Options, Reply, load};
 use kop_ops::Features;
 use kop_ops::ebpf::decode_program;
 
@@ -107,7 +107,7 @@ fn instruction_macros_are_what_the_assembler_makes_of_their_text() {
     let proof = format!("\tswitch (payload) {{\n{cases}\tdefault: return -EINVAL;\n\t}}");
     let kops = module(&proof, "", 2).expect("it compiles");
     let payloads: Vec<u64> = (0..INSTRUCTIONS.len() as u64).collect();
-    let answers = kops[0].members()[0].ask(Asked::Everything, Features::NONE, &payloads);
+    let answers = kops[0].callbacks().next().expect("one build").ask(Asked::Everything, Features::NONE, &payloads);
     for ((macros, text), answer) in INSTRUCTIONS.iter().zip(answers) {
         let Reply::Accepted(bytes) = &answer.proof else { panic!("{macros}: {answer:?}") };
         let made = decode_program(bytes).unwrap_or_else(|error| panic!("{macros}: {error}"));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
-use kop_modules::{Asked, Callbacks, ModuleError, ModuleKop, Options, Reply, load};
+use kop_modules::{Asked, ModuleError, ModuleKop, Options, Reply, load};
 use kop_ops::ebpf::{Reg, RegSet};
 use kop_ops::{Arch, CallbackFaultKind, EmitRequest, Feature, Features, Kop, Pass, Reject, Site};
 use tempfile::TempDir;
@@ -498,7 +498,7 @@ fn a_batch_survives_its_crashes_and_keeps_its_order() {
     // 300 of these crash, each in a worker of its own.
     let kop = Source::patched(PROOF, &format!("	if (src == 3 && payload & 1) BUG();\n{PROOF}")).kop();
     let payloads: Vec<u64> = (0..20_000).map(|i| i * 7 % 0x100).collect();
-    let member = &kop.members()[0];
+    let member = kop.callbacks().next().expect("one build");
     for asked in [Asked::Acceptance, Asked::Everything] {
         let answers = member.ask(
             asked,
@@ -521,7 +521,7 @@ fn a_batch_survives_its_crashes_and_keeps_its_order() {
 #[test]
 fn threads_ask_at_the_same_time() {
     let kop = Source::new(MOVE).kop();
-    let member = &kop.members()[0];
+    let member = kop.callbacks().next().expect("one build");
     let payloads: Vec<u64> = (0..0x100).collect();
     let expected = member.ask(Asked::Everything, Features::NONE, &payloads);
     thread::scope(|scope| {

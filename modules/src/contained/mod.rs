@@ -21,8 +21,8 @@ use tempfile::TempDir;
 
 pub(crate) use self::process::StartError;
 use self::process::{RUNNER, Runner};
-pub(crate) use self::protocol::Registered;
-use self::protocol::{Batch, Failures, PAYLOADS, Patience, Record, feature_bits, features_of};
+use self::protocol::{Batch, Failures, PAYLOADS, Patience, features_of};
+pub(crate) use self::protocol::{CALLBACKS, Record, Registered, feature_bits};
 use crate::callbacks::{Answer, Asked, Callbacks, Descriptor, Emitted, Reply};
 
 /// A call has 200 ms of processor time; once a callback has hung so often, 3 ms, and after 1,000 times nobody calls it any
@@ -134,8 +134,7 @@ impl Contained {
         let failures = *self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = child.ask(&Batch { failures, ..*batch }, payloads);
         self.count(&failures, &answered.failures);
-        let mut answers: Vec<Answer> =
-            answered.records.into_iter().map(|record| self.answer(record)).collect();
+        let mut answers: Vec<Answer> = answered.records.into_iter().map(answer_of).collect();
         let stuck = answers.is_empty() && answered.lost.is_none();
         if let Some(calling) = answered.lost.or(stuck.then_some(None)) {
             *runner = None;
@@ -177,30 +176,35 @@ impl Contained {
             looked_at: Features::NONE,
         }
     }
+}
 
-    fn answer(&self, record: Record) -> Answer {
-        let mut faults: Vec<CallbackFault> =
-            record.faults.iter().map(protocol::FaultRecord::describe).collect();
-        let mut emits = [None, None];
-        for (arch, emit) in Arch::ALL.into_iter().zip(record.emits) {
-            faults.extend(faults::differences(arch, &emit));
-            let some = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
-            let index = arch as usize;
-            emits[index] = reply(record.status[1 + index], record.returned[1 + index], || Emitted {
-                sized: emit.sized,
-                size: emit.size,
-                bytes: emit.bytes,
-                second: some(emit.second),
-                elsewhere: some(emit.elsewhere),
-            });
-        }
-        Answer {
-            proof: reply(record.status[0], record.returned[0], || record.proof).unwrap_or(Reply::Failed),
-            emits,
-            faults,
-            looked_at: features_of(record.looked_at),
-        }
+/// What a record of the C code says.
+pub(crate) fn answer_of(record: Record) -> Answer {
+    let mut faults: Vec<CallbackFault> = record.faults.iter().map(protocol::FaultRecord::describe).collect();
+    let mut emits = [None, None];
+    for (arch, emit) in Arch::ALL.into_iter().zip(record.emits) {
+        faults.extend(faults::differences(arch, &emit));
+        let some = |bytes: Vec<u8>| (!bytes.is_empty()).then_some(bytes);
+        let index = arch as usize;
+        emits[index] = reply(record.status[1 + index], record.returned[1 + index], || Emitted {
+            sized: emit.sized,
+            size: emit.size,
+            bytes: emit.bytes,
+            second: some(emit.second),
+            elsewhere: some(emit.elsewhere),
+        });
     }
+    Answer {
+        proof: reply(record.status[0], record.returned[0], || record.proof).unwrap_or(Reply::Failed),
+        emits,
+        faults,
+        looked_at: features_of(record.looked_at),
+    }
+}
+
+/// The callbacks of an operation by the bits of their numbers in `enum callback`.
+pub(crate) fn callback_mask(descriptor: &Descriptor) -> u32 {
+    descriptor.archs.iter().fold(1, |mask, arch| mask | 2 << *arch as u32)
 }
 
 /// A reply from its number in `enum status`; `None` where there is no such callback, or it was not asked.
@@ -230,7 +234,7 @@ impl Callbacks for Contained {
             operation: self.index,
             asked: asked as u32,
             features: feature_bits(features),
-            mask: self.descriptor.archs.iter().fold(1, |mask, arch| mask | 2 << *arch as u32),
+            mask: callback_mask(&self.descriptor),
             patience: PATIENCE,
             failures: Failures::default(),
         };

@@ -44,7 +44,7 @@ const ANSWER_SIZE: usize = 72;
 const FAULT_SIZE: usize = 40;
 
 /// The callbacks by their numbers in `enum callback`.
-pub(super) const CALLBACKS: [Callback; 3] =
+pub(crate) const CALLBACKS: [Callback; 3] =
     [Callback::Proof, Callback::Emit(Arch::X86_64), Callback::Emit(Arch::Aarch64)];
 
 /// How often a callback of an operation may fail.
@@ -88,7 +88,7 @@ pub(super) struct Batch {
 
 /// How an answer starts (`struct answer`).
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     pub(super) status: [u8; 3],
     pub(super) returned: [i32; 3],
     pub(super) proof: Vec<u8>,
@@ -315,7 +315,8 @@ impl<'a> Reader<'a> {
 }
 
 impl Record {
-    fn read(bytes: &[u8]) -> Option<Self> {
+    /// The record that `bytes` are, unless they make no sense.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut head = Reader(bytes.get(4..ANSWER_SIZE)?);
         let status = head.array()?;
         let [fault_count] = head.array()?;
