@@ -18,6 +18,17 @@ static FEATURES: [AtomicU8; COUNTERS] = [const { AtomicU8::new(0) }; COUNTERS];
 static TELL: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("KOP_FEEDBACK").is_none_or(|value| value != "off"));
 
+/// Prepares a target about operations from outside, which the environment names, before libFuzzer starts.
+///
+/// When there are none, or when they cannot be had, it ends the process with one line and the exit code of the command
+/// line: nothing was fuzzed, so that there is nothing for libFuzzer to report.
+pub fn start(target: &str) {
+    if let Err(error) = kop_harness::fuzz::start(target) {
+        eprintln!("{target}: {error}");
+        std::process::exit(error.exit_code());
+    }
+}
+
 /// Runs a fuzz target on an input.
 ///
 /// # Panics

@@ -13,8 +13,10 @@
 //! case, and beside it the bytes. `KOP_PLANT` names a planted fault to be found, as a test of all this.
 
 mod assemblers;
+mod crash;
 mod decoders;
 mod feedback;
+mod foreign;
 mod input;
 mod operations;
 mod programs;
@@ -23,12 +25,14 @@ pub mod seeds;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
+use kop_modules::in_process;
 use kop_ops::{Catalog, Kop};
 
 pub use crate::generate::FuzzInput;
 pub use feedback::{COUNTERS, Feedback};
+pub use foreign::StartError;
 pub use input::Input;
 use programs::Source;
 pub use rare::Rare;
@@ -50,6 +54,10 @@ pub enum Target<'a> {
     JitInstruction,
     /// The loader of program files.
     Loader,
+    /// The operations of kernel modules: those that the command line would find by `--module`.
+    Module,
+    /// Operations as text: those that the command line would find by `--file`.
+    File,
 }
 
 /// A target that does not exist.
@@ -72,14 +80,16 @@ impl fmt::Display for Target<'_> {
             Target::Program => "program",
             Target::JitInstruction => "jit_instruction",
             Target::Loader => "loader",
+            Target::Module => "module",
+            Target::File => "file",
         })
     }
 }
 
 impl<'a> Target<'a> {
-    /// Every target: one for each operation of the catalog, and those about more than one.
+    /// Every target: one for each operation of the catalog that is written in Rust, and those about more than one.
     pub fn list(catalog: &Catalog<'a>) -> Vec<Self> {
-        let operations = catalog.kops().iter().map(|&kop| Target::Operation(kop));
+        let operations = own(catalog).into_iter().map(Target::Operation);
         let others = [
             Target::All,
             Target::Assemblers,
@@ -87,6 +97,8 @@ impl<'a> Target<'a> {
             Target::Program,
             Target::JitInstruction,
             Target::Loader,
+            Target::Module,
+            Target::File,
         ];
         operations.chain(others).collect()
     }
@@ -107,17 +119,29 @@ impl<'a> Target<'a> {
     pub fn kops(self, catalog: &Catalog<'a>) -> Vec<&'a dyn Kop> {
         match self {
             Target::Operation(kop) => vec![kop],
-            Target::All => catalog.kops().to_vec(),
             // Programs have sites of all.
-            Target::Program => catalog.kops().to_vec(),
+            Target::All | Target::Program => own(catalog),
+            Target::Module | Target::File => self.foreign(catalog),
             Target::Assemblers | Target::Decoders | Target::JitInstruction | Target::Loader => Vec::new(),
         }
+    }
+
+    /// The operations of the catalog that come from outside by the option of the command line that stands for the target.
+    fn foreign(self, catalog: &Catalog<'a>) -> Vec<&'a dyn Kop> {
+        let option = format!("--{self}");
+        let is_meant = |kop: &&dyn Kop| kop.arguments().first() == Some(&option);
+        catalog.kops().iter().copied().filter(is_meant).collect()
     }
 
     /// What an input means to the target, as text.
     pub fn show(self, catalog: &Catalog<'a>, bytes: &[u8]) -> String {
         match self {
-            Target::Operation(_) | Target::All => input::show(&self.kops(catalog), bytes),
+            Target::Operation(_) | Target::All | Target::Module | Target::File => {
+                match &self.kops(catalog)[..] {
+                    [] => format!("there is no operation to fuzz: give some by --{self}\n"),
+                    kops => input::show(kops, bytes),
+                }
+            }
             Target::Assemblers => assemblers::show(bytes),
             Target::Decoders => decoders::show(bytes),
             Target::Program => programs::case(Source::Program, catalog, bytes).to_string(),
@@ -131,9 +155,7 @@ impl<'a> Target<'a> {
     /// # Panics
     /// With a report, when something is wrong: a fuzzer's way to hear of it.
     pub fn run(self, catalog: &Catalog<'a>, bytes: &[u8], feedback: Feedback) {
-        let findings = std::env::var_os("KOP_FINDINGS");
-        let findings = findings.map_or_else(|| PathBuf::from("fuzz/findings"), PathBuf::from);
-        self.run_into(catalog, bytes, feedback, &findings);
+        self.run_into(catalog, bytes, feedback, &findings_folder());
     }
 
     /// Like [`Target::run`], with findings written to a directory of one's own.
@@ -142,7 +164,11 @@ impl<'a> Target<'a> {
     /// As [`Target::run`].
     pub fn run_into(self, catalog: &Catalog<'a>, bytes: &[u8], feedback: Feedback, findings: &Path) {
         match self {
-            Target::Operation(_) | Target::All => {
+            Target::Operation(_) | Target::All | Target::Module | Target::File => {
+                assert!(
+                    !self.kops(catalog).is_empty(),
+                    "there is no operation to fuzz: give some by --{self}"
+                );
                 let check = operations::Check { target: &self.to_string(), bytes, findings };
                 check.run(&self.kops(catalog), feedback);
             }
@@ -157,9 +183,24 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The catalog under test, with the fault that `KOP_PLANT` names instead of the sound operation.
+/// Where findings are written.
+fn findings_folder() -> PathBuf {
+    std::env::var_os("KOP_FINDINGS").map_or_else(|| PathBuf::from("fuzz/findings"), PathBuf::from)
+}
+
+/// The operations that are written in Rust.
+fn own<'a>(catalog: &Catalog<'a>) -> Vec<&'a dyn Kop> {
+    catalog.kops().iter().copied().filter(|kop| kop.arguments().is_empty()).collect()
+}
+
+/// The operations from outside, once [`start`] has loaded them.
+static FOREIGN: OnceLock<foreign::Loaded> = OnceLock::new();
+
+/// The catalog under test, with the fault that `KOP_PLANT` names instead of the sound operation, and operations from
+/// outside.
 static CATALOG: LazyLock<Catalog<'static>> = LazyLock::new(|| {
-    let catalog = Catalog::einsn();
+    let foreign = FOREIGN.get().into_iter().flatten();
+    let catalog = foreign.fold(Catalog::einsn(), |catalog, &kop| catalog.and(kop));
     match std::env::var("KOP_PLANT") {
         Ok(name) if name == rare::NAME => catalog.and(Box::leak(Box::new(Rare::default()))),
         Ok(name) => {
@@ -171,11 +212,27 @@ static CATALOG: LazyLock<Catalog<'static>> = LazyLock::new(|| {
     }
 });
 
+/// Prepares a target about operations from outside, which the environment names: loads them, once, before any input.
+///
+/// # Errors
+/// [`StartError`] when there are none, or when they cannot be loaded.
+pub fn start(name: &str) -> Result<(), StartError> {
+    let target = [Target::Module, Target::File].into_iter().find(|target| target.to_string() == name);
+    let Some(target) = target else { return Ok(()) };
+    let loaded = foreign::load(target, &|variable| std::env::var_os(variable))?;
+    FOREIGN.get_or_init(|| loaded);
+    Ok(())
+}
+
 /// Runs the target called `name` on a fuzzer's input: the body of every fuzz target.
 ///
 /// # Panics
 /// With a report when something is wrong, and when there is no such target.
 pub fn run(name: &str, input: FuzzInput, feedback: Feedback) {
     let target = Target::find(&CATALOG, name).unwrap_or_else(|error| panic!("{error}"));
+    if matches!(target, Target::Module) {
+        // Here and not when it starts: by now the fuzzer has installed its own handlers, which report after ours.
+        in_process::watch(crash::report);
+    }
     target.run(&CATALOG, input.bytes, feedback);
 }

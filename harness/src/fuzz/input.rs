@@ -3,6 +3,7 @@
 
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::ebpf::{Reg, RegSet};
+use kop_ops::payload::PAYLOAD_BITS;
 use kop_ops::state::{Registers, Slot};
 use kop_ops::{Form, Kop, Memory, State};
 
@@ -13,6 +14,9 @@ use crate::subject::{Prepared, Scope, prepare};
 
 /// States of one input: two odd halves, see [`kop_emulators::Batch::halves`].
 const STATES: usize = 30;
+
+/// The bits of a payload.
+const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
 
 /// What a fuzzer's bytes mean.
 #[derive(Debug)]
@@ -40,12 +44,7 @@ pub struct Input<'a> {
 pub fn decode<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> Input<'a> {
     let mut choices = ByteChoices::new(bytes);
     let kop = *choices.pick(kops);
-    let form = choices.pick(kop.forms());
-    let payload = if choices.one_in(16) {
-        invalid_payload(kop, form, &mut choices)
-    } else {
-        random_operands(kop, form, &mut choices).map_or(0, |operands| form.layout.pack(&operands))
-    };
+    let (form, payload) = site(kop, &mut choices);
     let prepared = prepare(kop, form, payload, &Scope::default());
     let slot = Slot::default();
     let (inputs, uses) = match &prepared.subject {
@@ -75,6 +74,28 @@ pub fn decode<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> Input<'a> {
     let background = plan.background(&mut rest);
     let memory = fill(slot, &mut rest);
     Input { kop, form, payload, prepared, memory, inputs, states, background, garbage: rest.bits() }
+}
+
+/// A form and a payload for it.
+///
+/// What is known of a foreign operation's payloads was learnt. Half of its inputs hold the payload itself, lowest byte
+/// first, so that a fuzzer's mutations reach what decodes it whatever was learnt.
+fn site<'a>(kop: &'a dyn Kop, choices: &mut ByteChoices) -> (&'a Form, u64) {
+    let is_foreign = !kop.arguments().is_empty();
+    if is_foreign && choices.one_in(2) {
+        let payload = choices.bits() & PAYLOAD_MASK;
+        let decoding = kop.forms().iter().filter(|form| form.layout.decode(payload).is_ok());
+        let decoding: Vec<&Form> = decoding.collect();
+        let form = if decoding.is_empty() { choices.pick(kop.forms()) } else { *choices.pick(&decoding) };
+        return (form, payload);
+    }
+    let form = choices.pick(kop.forms());
+    let payload = if choices.one_in(16) {
+        invalid_payload(kop, form, choices)
+    } else {
+        random_operands(kop, form, choices).map_or(0, |operands| form.layout.pack(&operands))
+    };
+    (form, payload)
 }
 
 /// Changes a value a little, or altogether.
@@ -151,8 +172,11 @@ pub(super) fn show(kops: &[&dyn Kop], bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::generate::alias_pattern;
-    use kop_ops::Catalog;
+    use kop_ops::ebpf::Insn;
+    use kop_ops::kops::rotate::Rotate;
+    use kop_ops::{Catalog, Fault, Reject, Site};
     use std::collections::BTreeSet;
+    use std::sync::LazyLock;
 
     #[test]
     fn inputs_reach_every_form_and_aliasing() {
@@ -195,5 +219,64 @@ mod tests {
         let before: Vec<u64> = decode(&kops, &bytes).first_state().collect();
         bytes[199] ^= 1;
         assert!(decode(&kops, &bytes).first_state().eq(before));
+    }
+
+    /// An operation that says of itself that it comes from outside.
+    struct Foreign;
+
+    impl Kop for Foreign {
+        fn name(&self) -> &str {
+            "foreign"
+        }
+
+        fn summary(&self) -> &str {
+            Rotate.summary()
+        }
+
+        fn source(&self) -> &str {
+            Rotate.source()
+        }
+
+        fn forms(&self) -> &[Form] {
+            Rotate.forms()
+        }
+
+        fn model(&self, _: &Site, _: &mut State) -> Option<Result<(), Fault>> {
+            None
+        }
+
+        fn proof(&self, site: &Site) -> Result<Vec<Insn>, Reject> {
+            Rotate.proof(site)
+        }
+
+        fn arguments(&self) -> &[String] {
+            static ARGUMENTS: LazyLock<[String; 2]> =
+                LazyLock::new(|| ["--module", "a.c"].map(str::to_owned));
+            &*ARGUMENTS
+        }
+    }
+
+    #[test]
+    fn half_of_a_foreign_operations_inputs_hold_the_payload_itself() {
+        let bytes = [&[0][..], &0xfff3_1234_5678_9abc_u64.to_le_bytes()].concat();
+        let input = decode(&[&Foreign], &bytes);
+        assert_eq!(input.payload, 0x3_1234_5678_9abc);
+        assert!(input.prepared.subject.is_none() && input.prepared.findings.is_empty());
+        // The payload's own form is the one that it is given to.
+        for (index, form) in Rotate.forms().iter().enumerate() {
+            let valid = form
+                .layout
+                .pack(&random_operands(&Foreign, form, &mut Seeded::new(1)).expect("there are some"));
+            let bytes = [&[0][..], &valid.to_le_bytes(), &[0; 40]].concat();
+            let input = decode(&[&Foreign], &bytes);
+            assert!(input.form.layout.decode(valid).is_ok(), "form {index}");
+            assert!(input.prepared.subject.is_some(), "form {index}");
+        }
+        let mut choices = Seeded::new(7);
+        let covered = (0..400).filter(|_| {
+            let bytes: Vec<u8> = (0..64).map(|_| choices.bits() as u8).collect();
+            decode(&[&Foreign], &bytes).prepared.subject.is_some()
+        });
+        assert!((100..300).contains(&covered.count()), "the other half has operands");
     }
 }

@@ -11,6 +11,7 @@ use kop_emulators::rbpf::RbpfEngine;
 use kop_ops::{Arch, Kop};
 
 use super::feedback::{self, Feedback};
+use super::foreign;
 use super::input::{Input, decode};
 use crate::case;
 use crate::describe;
@@ -64,27 +65,30 @@ impl Check<'_> {
                 findings.extend(outcome.findings.into_iter().map(|(finding, _)| finding));
             }
             if !findings.is_empty() {
-                self.report(&mut engines.rig, &input, &findings);
+                self.report(&mut engines.rig, kops, &input, &findings);
             }
         });
     }
 
     /// Writes the findings down, then says what they are, then panics.
-    fn report(self, rig: &mut Rig, input: &Input, findings: &[Finding]) -> ! {
+    fn report(self, rig: &mut Rig, kops: &[&dyn Kop], input: &Input, findings: &[Finding]) -> ! {
         let saved: Vec<Option<PathBuf>> = findings.iter().map(|finding| self.save(input, finding)).collect();
         for (finding, saved) in findings.iter().zip(&saved) {
             let directory = saved.as_ref().map(|_| self.findings);
             eprintln!("{}", explain(rig, input, finding, directory));
             if let Some(case) = saved {
                 let bytes = case.with_extension("bytes");
-                eprintln!(
-                    "  shorten    cargo fuzz tmin --sanitizer none {} {}\n",
-                    self.target,
-                    bytes.display()
-                );
+                eprintln!("  shorten    {}", self.again("tmin", kops, &bytes));
+                eprintln!("  run again  {}\n", self.again("run", kops, &bytes));
             }
         }
         panic!("{} divergence(s), the first: {}", findings.len(), findings[0].message);
+    }
+
+    /// The command that gives the bytes to the target again.
+    fn again(self, command: &str, kops: &[&dyn Kop], bytes: &Path) -> String {
+        let environment = foreign::environment_of(kops);
+        format!("{environment}cargo fuzz {command} --sanitizer none {} {}", self.target, bytes.display())
     }
 
     /// Writes the case as found, and the bytes beside it; returns the path of the case.

@@ -31,6 +31,7 @@ pub fn files(target: Target, catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
         Target::Program => of_choices(24, 8 * LENGTH),
         Target::JitInstruction => of_choices(24, 2 * LENGTH),
         Target::Loader => of_loader(catalog),
+        Target::Module | Target::File => of_foreign(),
     };
     let mut files: BTreeMap<String, Vec<u8>> =
         seeds.into_iter().map(|(name, bytes)| (format!("{target}/{name}"), bytes)).collect();
@@ -103,6 +104,24 @@ fn of_assemblers() -> BTreeMap<String, Vec<u8>> {
 /// Random bytes, where every byte string means something.
 fn of_choices(count: u64, length: usize) -> BTreeMap<String, Vec<u8>> {
     (0..count).map(|number| (format!("random-{number:02}"), random_bytes(number, length))).collect()
+}
+
+/// For operations that are not known yet: random bytes, and payloads with registers in some of their lowest nibbles, in
+/// descending order so that none are alike.
+fn of_foreign() -> BTreeMap<String, Vec<u8>> {
+    let registers = |count: u64| (0..count).fold(0, |payload, register| payload << 4 | (count - register));
+    let payloads: BTreeSet<u64> = (0..4)
+        .map(registers)
+        .flat_map(|payload| [payload, payload << 4, payload << 4 | 1, payload << 4 | 2])
+        .collect();
+    let mut seeds = of_choices(16, LENGTH);
+    for (number, payload) in (0..).zip(payloads) {
+        // The byte in front says that the payload follows as it is.
+        let mut bytes = [&[0], &payload.to_le_bytes()[..]].concat();
+        bytes.extend(random_bytes(number, LENGTH - bytes.len()));
+        seeds.insert(format!("payload-{payload:04x}"), bytes);
+    }
+    seeds
 }
 
 /// Small programs as text and as raw bytes, and the start of an ELF object.
