@@ -6,6 +6,7 @@ use kop_ops::{Arch, Features};
 use crate::engine::{Engine, Executes};
 use crate::model::{self, ModelEngine};
 use crate::rbpf::{self, RbpfEngine};
+use crate::spec::{self, SpecEngine};
 
 /// One engine of the list.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,12 @@ pub const ENGINES: &[EngineKind] = &[
         executes: Executes::Proof,
         through: "rbpf's interpreter: the reference",
         make: || Ok(Box::new(RbpfEngine::new()?)),
+    },
+    EngineKind {
+        name: spec::NAME,
+        executes: Executes::Proof,
+        through: "the semantics of this project, interpreted",
+        make: || Ok(Box::new(SpecEngine)),
     },
     EngineKind {
         name: model::NAME,

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The `spec` engine: whole programs on the interpreter of the `semantics` crate.
+//! Whole programs on the interpreter of the `semantics` crate.
 
 use kop_semantics::{Outcome, spec};
 
+use super::{NAME, SpecEngine};
 use crate::program::{Job, ProgramEngine, Runs};
-
-/// Runs programs on [`kop_semantics::spec`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SpecEngine;
 
 impl ProgramEngine for SpecEngine {
     fn name(&self) -> &'static str {
-        "spec"
+        NAME
     }
 
     fn runs(&self) -> Runs {
