@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use crate::describe;
 use crate::finding::Finding;
 use crate::generate::{
-    Planned, Possible, StateClasses, StatePlan, alias_pattern, invalid_payload, plan, random_operands,
+    Planned, Possible, StateClasses, StatePlan, alias_pattern, invalid_payload, many_operands, plan,
 };
 use crate::rig::{Load, Rig};
 use crate::subject::{Scope, Subject, ignored_bits, prepare};
@@ -105,6 +105,7 @@ struct Unit {
 enum Work {
     Run(Range<usize>),
     Inspect,
+    Noted,
 }
 
 /// What a unit gave.
@@ -268,7 +269,8 @@ fn units(targets: &[Target]) -> Vec<Unit> {
         let length = planned.planned.len();
         let runs =
             (0..length).step_by(PAYLOADS_PER_UNIT).map(|from| from..length.min(from + PAYLOADS_PER_UNIT));
-        let work = runs.map(Work::Run).chain((0..INSPECTION_UNITS).map(|_| Work::Inspect));
+        let noted = (!planned.kop.noted_payloads(planned.form).is_empty()).then_some(Work::Noted);
+        let work = runs.map(Work::Run).chain((0..INSPECTION_UNITS).map(|_| Work::Inspect)).chain(noted);
         units.extend(work.enumerate().map(|(number, work)| Unit { target, number: number as u64, work }));
     }
     units
@@ -278,6 +280,7 @@ fn run_unit(rig: &mut Rig, target: &Target, unit: &Unit, seed: u64, settings: &S
     rig.take_breath();
     let label = |kind| Seeded::derived(seed, &[kind, unit.target as u64, unit.number]);
     match &unit.work {
+        Work::Noted => inspect_noted(target, &settings.scope),
         Work::Inspect => inspect_payloads(target, &mut label(INSPECTING), &settings.scope),
         Work::Run(range) => run_payloads(
             rig,
@@ -294,12 +297,14 @@ fn run_unit(rig: &mut Rig, target: &Target, unit: &Unit, seed: u64, settings: &S
 fn inspect_payloads(target: &Target, choices: &mut Seeded, scope: &Scope) -> UnitResult {
     let (kop, form) = (target.kop, target.form);
     let mut result = UnitResult::default();
-    let payloads: Vec<u64> = (0..INSPECTED_PER_UNIT)
-        .filter_map(|number| {
+    let payloads: Vec<u64> = many_operands(kop, form, INSPECTED_PER_UNIT, choices)
+        .into_iter()
+        .enumerate()
+        .filter_map(|(number, operands)| {
             if number % 2 == 0 {
-                return Some(invalid_payload(kop, form, choices));
+                return Some(invalid_payload(form, choices, |_| operands));
             }
-            random_operands(kop, form, choices).map(|operands| form.layout.pack(&operands))
+            operands.map(|operands| form.layout.pack(&operands))
         })
         .collect();
     kop.expect(&payloads, &scope.all_feature_sets(kop));
@@ -307,6 +312,17 @@ fn inspect_payloads(target: &Target, choices: &mut Seeded, scope: &Scope) -> Uni
         if number % 64 == 1 {
             result.tally.ignored |= ignored_bits(kop, form, payload, scope);
         }
+        result.tally.inspected += 1;
+        add_findings(&mut result.findings, prepare(kop, form, payload, scope).findings);
+    }
+    result
+}
+
+/// Compares the callbacks on the payloads that the operation itself has noted.
+fn inspect_noted(target: &Target, scope: &Scope) -> UnitResult {
+    let (kop, form) = (target.kop, target.form);
+    let mut result = UnitResult::default();
+    for payload in kop.noted_payloads(form) {
         result.tally.inspected += 1;
         add_findings(&mut result.findings, prepare(kop, form, payload, scope).findings);
     }
@@ -490,8 +506,9 @@ fn operand_classes(form: &Form, operands: &Operands) -> Vec<String> {
 /// The classes that the form's payloads can belong to, from many random ones.
 fn possible_classes(kop: &dyn Kop, form: &Form) -> BTreeSet<String> {
     let mut choices = Seeded::derived(0, &[PLANNING]);
-    (0..4000)
-        .filter_map(|_| random_operands(kop, form, &mut choices))
+    many_operands(kop, form, 4000, &mut choices)
+        .into_iter()
+        .flatten()
         .flat_map(|operands| operand_classes(form, &operands))
         .collect()
 }

@@ -107,7 +107,8 @@ fn instruction_macros_are_what_the_assembler_makes_of_their_text() {
     let proof = format!("\tswitch (payload) {{\n{cases}\tdefault: return -EINVAL;\n\t}}");
     let kops = module(&proof, "", 2).expect("it compiles");
     let payloads: Vec<u64> = (0..INSTRUCTIONS.len() as u64).collect();
-    let answers = kops[0].callbacks().next().expect("one build").ask(Asked::Everything, Features::NONE, &payloads);
+    let answers =
+        kops[0].callbacks().next().expect("one build").ask(Asked::Everything, Features::NONE, &payloads);
     for ((macros, text), answer) in INSTRUCTIONS.iter().zip(answers) {
         let Reply::Accepted(bytes) = &answer.proof else { panic!("{macros}: {answer:?}") };
         let made = decode_program(bytes).unwrap_or_else(|error| panic!("{macros}: {error}"));

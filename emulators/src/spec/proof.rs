@@ -3,7 +3,7 @@
 
 use kop_ops::ebpf::{Insn, Reg};
 use kop_ops::state::{Access, Registers};
-use kop_ops::{Fault, Flow, Memory, Object, Program as EbpfProgram, ProgramKind, Slot, State};
+use kop_ops::{Fault, Flow, Memory, Object, Program as EbpfProgram, ProgramKind, State};
 use kop_semantics::spec::{Interpreter, Observer, Start};
 use kop_semantics::{Image, World, spec};
 
@@ -145,6 +145,7 @@ impl Observer for Accesses {
 mod tests {
     use super::*;
     use crate::rbpf::RbpfEngine;
+    use kop_ops::Slot;
     use kop_ops::ebpf::{RegSet, parse_program};
 
     const SLOT: Slot = Slot::of_batch(0);

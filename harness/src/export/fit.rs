@@ -368,7 +368,7 @@ fn with_constant(examples: &[Example], sum: &Sum, values: &[i64], start: u32, wi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kop_ops::{Features, Layout, Operands, Role};
+    use kop_ops::{Features, Layout, Role};
 
     const ARM: Target = Target::Native(Arch::Aarch64);
     const X86: Target = Target::Native(Arch::X86_64);

@@ -91,7 +91,7 @@ fn site<'a>(kop: &'a dyn Kop, choices: &mut ByteChoices) -> (&'a Form, u64) {
     }
     let form = choices.pick(kop.forms());
     let payload = if choices.one_in(16) {
-        invalid_payload(kop, form, choices)
+        invalid_payload(form, choices, |choices| random_operands(kop, form, choices))
     } else {
         random_operands(kop, form, choices).map_or(0, |operands| form.layout.pack(&operands))
     };

@@ -10,7 +10,8 @@ mod state;
 
 pub use fuzz::{ByteChoices, FuzzInput};
 pub use payload::{
-    Planned, alias_pattern, every_operands, field_values, invalid_payload, is_boundary, plan, random_operands,
+    Planned, alias_pattern, every_operands, field_values, invalid_payload, is_boundary, many_operands, plan,
+    random_operands,
 };
 pub use placement::{Placing, always_faults, distances, related_lengths};
 pub(crate) use program::kind_of;

@@ -63,10 +63,8 @@ pub fn every_operands<'a>(kop: &'a dyn Kop, form: &'a Form) -> impl Iterator<Ite
     (0..combinations).step_by(ASKED_AT_ONCE as usize).flat_map(move |from| {
         let operands =
             (from..combinations.min(from + ASKED_AT_ONCE)).map(|index| form.layout.combination(index));
-        let operands: Vec<Operands> =
-            operands.filter(|operands| form.layout.encode(operands).is_ok()).collect();
-        let payloads: Vec<u64> = operands.iter().map(|operands| form.layout.pack(operands)).collect();
-        let admitted = kop.admitted(form, &payloads);
+        let operands: Vec<Operands> = operands.collect();
+        let admitted = admitted(kop, form, &operands);
         operands.into_iter().zip(admitted).filter_map(|(operands, admitted)| admitted.then_some(operands))
     })
 }
@@ -159,48 +157,124 @@ fn draw(form: &Form, choices: &mut impl Choices, fixed: &[(usize, i64)]) -> Oper
     Operands::new(&values)
 }
 
+/// Fields (by index) with the values that are wanted of them.
+type Wanted = Vec<(usize, i64)>;
+
+/// For each of `wanted`, operands that the operation admits, the other fields random; `None` where some attempts found none.
+/// All are asked about at once, as that may cost a round trip to another process.
+fn complete_each(
+    kop: &dyn Kop,
+    form: &Form,
+    choices: &mut impl Choices,
+    wanted: &[Wanted],
+) -> Vec<Option<Operands>> {
+    let mut found = vec![None; wanted.len()];
+    let mut pending: Vec<usize> = (0..wanted.len()).collect();
+    for _ in 0..ATTEMPTS {
+        if pending.is_empty() {
+            break;
+        }
+        let draws: Vec<Operands> = pending.iter().map(|&index| draw(form, choices, &wanted[index])).collect();
+        let admitted = admitted(kop, form, &draws);
+        for ((&index, draw), _) in pending.iter().zip(draws).zip(&admitted).filter(|(_, admitted)| **admitted)
+        {
+            found[index] = Some(draw);
+        }
+        pending.retain(|&index| found[index].is_none());
+    }
+    found
+}
+
+/// Which of these operands the operation admits.
+fn admitted(kop: &dyn Kop, form: &Form, operands: &[Operands]) -> Vec<bool> {
+    let encodable: Vec<bool> = operands.iter().map(|operands| form.layout.encode(operands).is_ok()).collect();
+    let payloads: Vec<u64> = operands
+        .iter()
+        .zip(&encodable)
+        .filter(|(_, encodable)| **encodable)
+        .map(|(operands, _)| form.layout.pack(operands))
+        .collect();
+    let mut answers = kop.admitted(form, &payloads).into_iter();
+    encodable.into_iter().map(|encodable| encodable && answers.next().expect("one for each")).collect()
+}
+
+/// Up to `count` random operands that the operation admits; as [`random_operands`], all at once.
+pub fn many_operands(
+    kop: &dyn Kop,
+    form: &Form,
+    count: usize,
+    choices: &mut impl Choices,
+) -> Vec<Option<Operands>> {
+    complete_each(kop, form, choices, &vec![Wanted::new(); count])
+}
+
+/// How many pairs of values are completed at once; what one of them covers, the others of its wave do not know.
+const WAVE: usize = 256;
+
+/// Of so many completions of a pair, the one that covers most is taken.
+const COMPLETIONS: usize = 4;
+
 /// Payloads that cover every pair of field values, up to `most`.
 fn covering_payloads(kop: &dyn Kop, form: &Form, most: usize, choices: &mut impl Choices) -> Vec<Operands> {
     let mut chosen = Chosen::default();
-    let domains: Vec<Vec<i64>> = form.layout.fields().iter().map(field_values).collect();
-    for pattern in alias_patterns(form) {
-        for _ in 0..12 {
-            let fixed = assign(form, &pattern, choices);
-            if let Some(operands) = complete(kop, form, choices, &fixed) {
-                chosen.add(operands);
-            }
-        }
+    let patterns = alias_patterns(form);
+    let wanted: Vec<Wanted> = patterns
+        .iter()
+        .flat_map(|pattern| std::iter::repeat_n(pattern, 12))
+        .map(|pattern| assign(form, pattern, choices))
+        .collect();
+    for operands in complete_each(kop, form, choices, &wanted).into_iter().flatten() {
+        chosen.add(operands);
     }
     for operands in special_payloads(kop, form, most / 2, choices) {
         chosen.add(operands);
     }
-    for (first, domain) in domains.iter().enumerate() {
-        for (second, other) in domains.iter().enumerate().skip(first + 1) {
-            for &a in domain {
-                for &b in other {
-                    if chosen.payloads.len() >= most {
-                        return chosen.payloads;
-                    }
-                    if chosen.covers(first, a, second, b) {
-                        continue;
-                    }
-                    if let Some(operands) =
-                        best_completion(kop, form, choices, &chosen, [(first, a), (second, b)])
-                    {
-                        chosen.add(operands);
-                    }
-                }
+    let mut every = every_pair(form);
+    loop {
+        let room = most.saturating_sub(chosen.payloads.len()).min(WAVE);
+        let wave: Vec<[(usize, i64); 2]> =
+            every.by_ref().filter(|pair| !chosen.covers(*pair)).take(room).collect();
+        if wave.is_empty() {
+            break;
+        }
+        let wanted: Vec<Wanted> =
+            wave.iter().flat_map(|pair| std::iter::repeat_n(pair.to_vec(), COMPLETIONS)).collect();
+        let completed = complete_each(kop, form, choices, &wanted);
+        for (pair, completed) in wave.iter().zip(completed.chunks(COMPLETIONS)) {
+            let best = completed.iter().flatten().max_by_key(|operands| chosen.gain(operands));
+            if let Some(&operands) = best.filter(|_| !chosen.covers(*pair)) {
+                chosen.add(operands);
             }
         }
     }
     let mut misses = 0;
     while chosen.payloads.len() < most && misses < 4 * most {
-        match random_operands(kop, form, choices) {
-            Some(operands) if chosen.add(operands) => (),
-            _ => misses += 1,
+        let room = most - chosen.payloads.len();
+        for operands in many_operands(kop, form, room.min(4096), choices) {
+            match operands {
+                Some(operands) if chosen.add(operands) => (),
+                _ => misses += 1,
+            }
         }
     }
     chosen.payloads
+}
+
+/// Every pair of values of two fields.
+fn every_pair(form: &Form) -> impl Iterator<Item = [(usize, i64); 2]> {
+    let domains: Vec<Vec<i64>> = form.layout.fields().iter().map(field_values).collect();
+    let domains = std::rc::Rc::new(domains);
+    let fields = domains.len();
+    (0..fields).flat_map(move |first| (first + 1..fields).map(move |second| (first, second))).flat_map(
+        move |(first, second)| {
+            let domains = std::rc::Rc::clone(&domains);
+            (0..domains[first].len()).flat_map(move |a| {
+                let domains = std::rc::Rc::clone(&domains);
+                (0..domains[second].len())
+                    .map(move |b| [(first, domains[first][a]), (second, domains[second][b])])
+            })
+        },
+    )
 }
 
 /// Every aliasing pattern with the special values of the immediates, two at a time: where emits choose between forms.
@@ -216,7 +290,7 @@ fn special_payloads(kop: &dyn Kop, form: &Form, most: usize, choices: &mut impl 
             .flat_map(|(n, &first)| immediates[n + 1..].iter().map(move |&second| (first, second)))
             .collect(),
     };
-    let mut payloads = Vec::new();
+    let mut wanted = Vec::new();
     for (first, second) in pairs {
         for a in special_values(&fields[first]) {
             let others = if first == second { vec![a] } else { special_values(&fields[second]) };
@@ -224,11 +298,12 @@ fn special_payloads(kop: &dyn Kop, form: &Form, most: usize, choices: &mut impl 
                 for pattern in alias_patterns(form) {
                     let mut fixed = assign(form, &pattern, choices);
                     fixed.extend([(first, a), (second, b)]);
-                    payloads.extend(complete(kop, form, choices, &fixed));
+                    wanted.push(fixed);
                 }
             }
         }
     }
+    let payloads: Vec<Operands> = complete_each(kop, form, choices, &wanted).into_iter().flatten().collect();
     // Where there are too many, an even sample of them.
     let step = payloads.len().div_ceil(most.max(1)).max(1);
     payloads.into_iter().step_by(step).collect()
@@ -241,17 +316,6 @@ fn special_values(field: &kop_ops::Field) -> Vec<i64> {
     let values: BTreeSet<i64> =
         powers.chain([min, max]).filter(|value| (min..=max).contains(value)).collect();
     values.into_iter().collect()
-}
-
-/// Of a few completions, the one that covers most pairs that are not covered yet.
-fn best_completion(
-    kop: &dyn Kop,
-    form: &Form,
-    choices: &mut impl Choices,
-    chosen: &Chosen,
-    fixed: [(usize, i64); 2],
-) -> Option<Operands> {
-    (0..4).filter_map(|_| complete(kop, form, choices, &fixed)).max_by_key(|operands| chosen.gain(operands))
 }
 
 /// The payloads chosen so far and the pairs of values that they cover.
@@ -272,7 +336,7 @@ impl Chosen {
         true
     }
 
-    fn covers(&self, first: usize, a: i64, second: usize, b: i64) -> bool {
+    fn covers(&self, [(first, a), (second, b)]: [(usize, i64); 2]) -> bool {
         self.pairs.contains(&(first, a, second, b))
     }
 
@@ -321,10 +385,14 @@ fn assign(form: &Form, pattern: &[(usize, usize)], choices: &mut impl Choices) -
         .collect()
 }
 
-/// A payload that is probably not valid: a valid one with something wrong, or any 52 bits.
-pub fn invalid_payload(kop: &dyn Kop, form: &Form, choices: &mut impl Choices) -> u64 {
+/// A payload that is probably not valid: a `valid` one with something wrong, or any 52 bits.
+pub fn invalid_payload<C: Choices>(
+    form: &Form,
+    choices: &mut C,
+    valid: impl FnOnce(&mut C) -> Option<Operands>,
+) -> u64 {
     let any = choices.bits() >> (64 - kop_ops::payload::PAYLOAD_BITS);
-    let Some(operands) = random_operands(kop, form, choices) else { return any };
+    let Some(operands) = valid(choices) else { return any };
     let valid = form.layout.pack(&operands);
     let field = choices.pick(form.layout.fields());
     let mask = ((1u64 << field.width) - 1) << field.low;
