@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use kop_ops::{Form, Kop};
+use kop_ops::{Features, Form, Kop};
 
 use crate::generate::{Placing, Planned, always_faults, distances, related_lengths};
 use crate::pointers::pointers;
@@ -42,12 +42,16 @@ pub fn share(kop: &dyn Kop, form: &Form, planned: &mut [Planned], may_extend: bo
     let mut next: BTreeMap<(u64, u64), u64> = BTreeMap::new();
     let mut members: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     let (mut touches, mut spare, mut last) = (false, 0, None);
+    let payloads: Vec<u64> = planned.iter().map(|own| form.layout.pack(&own.operands)).collect();
     for (index, own) in planned.iter_mut().enumerate() {
         if index == LOOKED_AT && !touches {
             return;
         }
-        let payload = form.layout.pack(&own.operands);
-        let Ok(proof) = kop.instantiate(form, payload) else { continue };
+        if index % LOOKED_AT == 0 {
+            let next = &payloads[index..payloads.len().min(index + LOOKED_AT)];
+            kop.expect(next, &[Features::NONE]);
+        }
+        let Ok(proof) = kop.instantiate(form, payloads[index]) else { continue };
         let pointers = pointers(&proof);
         touches |= !pointers.is_empty();
         if always_faults(&pointers) && own.states > FAULTING {

@@ -45,9 +45,13 @@ fn payloads(kop: &dyn Kop, form: &Form) -> Vec<u64> {
         }
     }
     let mut payloads: Vec<u64> = operands.iter().map(|operands| layout.pack(operands)).collect();
-    payloads.extend((0..20_000).map(|_| generate::invalid_payload(kop, form, &mut choices)));
+    payloads.extend((0..20_000).map(|_| invalid(kop, form, &mut choices)));
     payloads.extend((0..1000).map(|_| choices.bits() >> 12));
     payloads
+}
+
+fn invalid(kop: &dyn Kop, form: &Form, choices: &mut Seeded) -> u64 {
+    generate::invalid_payload(form, choices, |choices| generate::random_operands(kop, form, choices))
 }
 
 /// What is different first, of everything that is asked.

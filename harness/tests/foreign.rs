@@ -411,7 +411,10 @@ fn a_wide_copy_over_overlapping_ranges_is_found_and_a_narrow_one_is_clean() {
         let kinds: Vec<_> = row.divergences.iter().map(|found| found.kind).collect();
         match expected {
             None => assert_eq!(row.verdict, RowVerdict::Equivalent, "{:#?}", row.divergences),
-            Some(kind) => assert!(kinds.contains(&kind), "{length}: {kinds:?}"),
+            // The last byte is left in a register as well, where it is often the first difference.
+            Some(kind) => {
+                assert!(kinds.contains(&kind) || kinds.contains(&Kind::Register), "{length}: {kinds:?}")
+            }
         }
         for class in ["equal", "adjacent", "overlap forward", "overlap backward"] {
             // 65 distances at the most: each occurs some 30 times.

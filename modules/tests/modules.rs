@@ -264,7 +264,7 @@ const SHAPE: CallbackFaultKind = CallbackFaultKind::Shape;
 
 /// The valid payload with the number `index`.
 fn payload(index: usize) -> u64 {
-    (index % 10 | index / 10 << 4) as u64
+    ((index % 10) | ((index / 10) << 4)) as u64
 }
 
 #[test]
@@ -530,7 +530,7 @@ fn threads_ask_at_the_same_time() {
                 for (payload, expected) in payloads.iter().zip(&expected) {
                     assert_eq!(
                         member.ask(Asked::Everything, Features::NONE, &[*payload]),
-                        [expected.clone()]
+                        std::slice::from_ref(expected)
                     );
                 }
             });

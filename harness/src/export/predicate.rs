@@ -123,13 +123,11 @@ fn compare(sum: &Sum, points: &[Labelled], found: &mut Vec<Predicate>) {
             found.push(Predicate::AtMost(sum.clone(), *pair[0].0));
         }
     }
-    let changes = |n: usize| {
-        let other = |m: usize| values.get(m).is_none_or(|other| other.1 != values[n].1);
-        other(n.wrapping_sub(1)) && other(n + 1)
-    };
-    for n in 0..values.len() {
-        if changes(n) {
-            found.push(Predicate::Equal(sum.clone(), *values[n].0));
+    // A number alone is worth a condition where both of its neighbours are of other classes.
+    for (n, &(value, classes)) in values.iter().enumerate() {
+        let differs = |m: usize| values.get(m).is_none_or(|other| other.1 != classes);
+        if differs(n.wrapping_sub(1)) && differs(n + 1) {
+            found.push(Predicate::Equal(sum.clone(), *value));
         }
     }
     found.extend(hulls.into_values().map(|(low, high)| Predicate::Within(sum.clone(), low, high)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which instructions a target has at a point, as a tree of conditions over templates, grown from examples.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use kop_ops::{Arch, Field};
@@ -183,18 +184,17 @@ impl Grower<'_> {
             if left.is_empty() {
                 break;
             }
-            let mut alike = left.clone();
-            for place in 0..variables[left[0]].len() {
+            let places = variables[left[0]].len();
+            let alike = (0..places).fold(left.clone(), |alike, place| {
                 let mut found: HashMap<Role, Vec<usize>> = HashMap::new();
-                for &sample in &alike {
+                for sample in alike {
                     for role in self.explanations(&samples[sample].point, variables[sample][place]) {
                         found.entry(role).or_default().push(sample);
                     }
                 }
-                let best =
-                    found.into_iter().max_by_key(|(role, shared)| (shared.len(), std::cmp::Reverse(*role)));
-                alike = best.map(|best| best.1).unwrap_or_default();
-            }
+                let best = found.into_iter().max_by_key(|(role, shared)| (shared.len(), Reverse(*role)));
+                best.map(|best| best.1).unwrap_or_default()
+            });
             alike.iter().for_each(|&sample| classes[sample] = class);
             left.retain(|&sample| classes[sample] == u32::MAX);
         }

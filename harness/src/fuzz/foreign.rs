@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_wrong_is_one_line_with_the_way_out() {
-        let cases: [(Target, &[(&str, &str)], &str); 5] = [
+        type Case<'a> = (Target<'a>, &'a [(&'a str, &'a str)], &'a str);
+        let cases: [Case; 5] = [
             (
                 Target::Module,
                 &[],

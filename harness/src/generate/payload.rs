@@ -136,10 +136,26 @@ fn complete(
     choices: &mut impl Choices,
     fixed: &[(usize, i64)],
 ) -> Option<Operands> {
-    (0..ATTEMPTS).map(|_| draw(form, choices, fixed)).find(|operands| admits(kop, form, operands))
+    let boundaries = boundaries(form);
+    (0..ATTEMPTS)
+        .map(|_| draw(form, &boundaries, choices, fixed))
+        .find(|operands| admits(kop, form, operands))
 }
 
-fn draw(form: &Form, choices: &mut impl Choices, fixed: &[(usize, i64)]) -> Operands {
+/// The values of wide fields that are worth more than others; nothing for small fields.
+fn boundaries(form: &Form) -> Vec<Vec<i64>> {
+    let values = |field: &kop_ops::Field| {
+        if field.count() > SMALL_FIELD { field_values(field) } else { Vec::new() }
+    };
+    form.layout.fields().iter().map(values).collect()
+}
+
+fn draw(
+    form: &Form,
+    boundaries: &[Vec<i64>],
+    choices: &mut impl Choices,
+    fixed: &[(usize, i64)],
+) -> Operands {
     let fields = form.layout.fields();
     let mut values = vec![0; fields.len()];
     for (index, field) in fields.iter().enumerate() {
@@ -150,7 +166,7 @@ fn draw(form: &Form, choices: &mut impl Choices, fixed: &[(usize, i64)]) -> Oper
                 let other = choices.below(index as u64) as usize;
                 if fields[other].is_register() { values[other].min(field.range().1) } else { min }
             }
-            None if field.count() > SMALL_FIELD && choices.one_in(2) => *choices.pick(&field_values(field)),
+            None if field.count() > SMALL_FIELD && choices.one_in(2) => *choices.pick(&boundaries[index]),
             None => min + choices.below(field.count()) as i64,
         };
     }
@@ -168,13 +184,15 @@ fn complete_each(
     choices: &mut impl Choices,
     wanted: &[Wanted],
 ) -> Vec<Option<Operands>> {
+    let boundaries = boundaries(form);
     let mut found = vec![None; wanted.len()];
     let mut pending: Vec<usize> = (0..wanted.len()).collect();
     for _ in 0..ATTEMPTS {
         if pending.is_empty() {
             break;
         }
-        let draws: Vec<Operands> = pending.iter().map(|&index| draw(form, choices, &wanted[index])).collect();
+        let draws: Vec<Operands> =
+            pending.iter().map(|&index| draw(form, &boundaries, choices, &wanted[index])).collect();
         let admitted = admitted(kop, form, &draws);
         for ((&index, draw), _) in pending.iter().zip(draws).zip(&admitted).filter(|(_, admitted)| **admitted)
         {
