@@ -270,7 +270,9 @@ fn units(targets: &[Target]) -> Vec<Unit> {
         let runs =
             (0..length).step_by(PAYLOADS_PER_UNIT).map(|from| from..length.min(from + PAYLOADS_PER_UNIT));
         let noted = (!planned.kop.noted_payloads(planned.form).is_empty()).then_some(Work::Noted);
-        let work = runs.map(Work::Run).chain((0..INSPECTION_UNITS).map(|_| Work::Inspect)).chain(noted);
+        // What is noted comes first: of equal causes the first is told.
+        let work = noted.into_iter().chain(runs.map(Work::Run));
+        let work = work.chain((0..INSPECTION_UNITS).map(|_| Work::Inspect));
         units.extend(work.enumerate().map(|(number, work)| Unit { target, number: number as u64, work }));
     }
     units

@@ -766,14 +766,8 @@ fn compare(
             return Some(register_disagreement(subject, state, reg, expected, actual));
         }
     }
-    if let Some((address, expected, actual)) = reference.state.memory.first_difference(&other.state.memory) {
-        let place = slot.show(address);
-        return Some(Disagreement {
-            kind: Kind::Memory,
-            message: format!("the byte at {place} differs"),
-            difference: Some(difference(place, format!("{expected:#04x}"), format!("{actual:#04x}"))),
-            place: "memory".to_owned(),
-        });
+    if let Some(disagreement) = compare_memory(slot, reference, other) {
+        return Some(disagreement);
     }
     let stray = stray_write(reference, other)?;
     let place = slot.show(stray.address);
@@ -782,6 +776,18 @@ fn compare(
         message: format!("it writes {} bytes at {place}, where the proof does not write", stray.size),
         difference: Some(difference(place, "no write", format!("{} bytes written", stray.size))),
         place: "stray write".to_owned(),
+    })
+}
+
+/// The first byte of memory that differs.
+fn compare_memory(slot: kop_ops::Slot, reference: &Observation, other: &Observation) -> Option<Disagreement> {
+    let (address, expected, actual) = reference.state.memory.first_difference(&other.state.memory)?;
+    let place = slot.show(address);
+    Some(Disagreement {
+        kind: Kind::Memory,
+        message: format!("the byte at {place} differs"),
+        difference: Some(difference(place, format!("{expected:#04x}"), format!("{actual:#04x}"))),
+        place: "memory".to_owned(),
     })
 }
 
@@ -912,6 +918,10 @@ fn judge_natives(
     for native in natives {
         let mut found: Vec<Disagreement> =
             compare(subject, state, &reference.observation, &native.observation).into_iter().collect();
+        // A state whose registers differ says nothing yet about memory, which may be what the mistake is about.
+        if found.first().is_some_and(|first| matches!(first.kind, Kind::Register | Kind::Temporary)) {
+            found.extend(compare_memory(state.memory.slot, &reference.observation, &native.observation));
+        }
         if reference.observation.fault.is_none() && native.observation.fault.is_none() {
             found.extend(native.observation.breaches.first().map(|breach| Disagreement {
                 kind: Kind::Frame,

@@ -45,6 +45,8 @@ pub struct ModuleKop {
     arguments: Vec<String>,
     timings: Timings,
     answers: Mutex<Remembered>,
+    /// What was answered to payloads that are noted, before a callback fails so often that it is called no more.
+    noted: Remembered,
 }
 
 impl ModuleKop {
@@ -61,13 +63,14 @@ impl ModuleKop {
             path: group.sources[0].clone(),
             reason: error.to_string(),
         })?;
+        group.members.iter().for_each(|member| member.forgive());
         let forms: Vec<Form> = learned.forms.iter().map(|learned| learned.form.clone()).collect();
         let conditions: Vec<Condition> =
             conditions.iter().filter(|condition| condition.fits(&group.name, &forms)).cloned().collect();
         let list = |paths: &[PathBuf]| {
             paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
         };
-        Ok(Self {
+        let mut kop = Self {
             summary: format!("registered by {}", list(&group.sources)),
             source: list(&group.sources),
             declared: conditions.iter().map(|condition| condition.text().to_owned()).collect(),
@@ -81,7 +84,19 @@ impl ModuleKop {
             conditions,
             timings: Timings { compile, learn: start.elapsed() },
             answers: Mutex::default(),
-        })
+            noted: Remembered::default(),
+        };
+        kop.note();
+        Ok(kop)
+    }
+
+    /// Asks about some of the payloads that failed while they were looked for, with everything that can be told.
+    fn note(&mut self) {
+        let failed: Vec<u64> = self.learned.failed.iter().copied().take(MOST_NOTED).collect();
+        for features in [Features::NONE, self.learned.features] {
+            let answers = self.ask(features, &failed);
+            self.noted.extend(failed.iter().map(|payload| (*payload, features)).zip(answers));
+        }
     }
 
     /// The name under which it is registered.
@@ -142,6 +157,9 @@ impl ModuleKop {
     /// What all members answer to a payload, on a CPU with `features`.
     fn answers(&self, payload: u64, features: Features) -> Arc<[Answer]> {
         let features = self.relevant(features);
+        if let Some(noted) = self.noted.get(&(payload, features)) {
+            return Arc::clone(noted);
+        }
         let known = self.remembered().get(&(payload, features)).cloned();
         known.unwrap_or_else(|| self.ask(features, &[payload]).remove(0))
     }

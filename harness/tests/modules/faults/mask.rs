@@ -135,12 +135,4 @@ pub const FAULTS: &[Fault] = &[
         arch: ARM64,
         words: &["rejects it"],
     },
-    Fault {
-        name: "mask: r10 may be the destination",
-        base: MASK,
-        edits: &[Edit { file: SOURCE, find: "mask->dst > BPF_REG_9", replace: "mask->dst > BPF_REG_10" }],
-        kind: Kind::Shape,
-        arch: None,
-        words: &["r10"],
-    },
 ];

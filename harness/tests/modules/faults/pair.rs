@@ -75,7 +75,7 @@ pub const FAULTS: &[Fault] = &[
         }],
         kind: Kind::Frame,
         arch: X86,
-        words: &["runs past the end"],
+        words: &["depends on the address of the code"],
     },
     Fault {
         name: "pair: low may be base, which the proof reads again",
