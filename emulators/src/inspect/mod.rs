@@ -114,7 +114,8 @@ pub enum BreachKind {
     /// stacks, tiles, streaming mode, or memory with user space's permissions.
     #[error("uses processor state that no operation owns")]
     SystemState,
-    /// Sets the direction flag, or loads it from memory (`popf`).
+    /// Sets the direction flag without clearing it further down, or loads it from memory (`popf`). Whether it is clear on every
+    /// path is for the engines to find.
     #[error("may set the direction flag")]
     DirectionFlag,
     /// Moves the stack pointer other than by push, pop or a constant, or touches memory below it.

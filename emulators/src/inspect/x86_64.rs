@@ -24,6 +24,8 @@ pub(super) fn inspect(bytes: &[u8]) -> Result<Profile, Broken> {
 fn inspect_with(factory: &mut InstructionInfoFactory, bytes: &[u8]) -> Result<Profile, Broken> {
     let mut profile = Profile::default();
     let mut branches = Vec::new();
+    // Where the direction flag is set and not cleared again.
+    let mut direction = None;
     let mut decoder = decoder(bytes, 0);
     let mut insn = Instruction::default();
     while decoder.can_decode() {
@@ -34,6 +36,11 @@ fn inspect_with(factory: &mut InstructionInfoFactory, bytes: &[u8]) -> Result<Pr
             return Err(broken(undecoded(bytes, offset)));
         }
         check_kind(&insn).map_err(broken)?;
+        match insn.mnemonic() {
+            Mnemonic::Std => direction = Some(offset),
+            Mnemonic::Cld => direction = None,
+            _ => {}
+        }
         let info = factory.info(&insn);
         check_registers(&insn, info).map_err(broken)?;
         check_memory(&insn, info).map_err(broken)?;
@@ -43,6 +50,9 @@ fn inspect_with(factory: &mut InstructionInfoFactory, bytes: &[u8]) -> Result<Pr
             check_prefixes(&bytes[offset..]).map_err(broken)?;
             branches.push(Branch { offset, target: insn.near_branch_target() as i64 });
         }
+    }
+    if let Some(offset) = direction {
+        return Err((offset, BreachKind::DirectionFlag));
     }
     profile.backward_branch = branches.iter().any(|branch| branch.goes_back());
     check_branches(bytes, &branches)?;
@@ -115,7 +125,9 @@ fn check_kind(insn: &Instruction) -> Result<(), BreachKind> {
         FlowControl::Exception => Err(BreachKind::Trap),
     }?;
     let flags = insn.rflags_set() | insn.rflags_written();
-    if flags & RflagsBits::DF != 0 { Err(BreachKind::DirectionFlag) } else { Ok(()) }
+    // What STD sets may be cleared again.
+    let sets = flags & RflagsBits::DF != 0 && insn.mnemonic() != Mnemonic::Std;
+    if sets { Err(BreachKind::DirectionFlag) } else { Ok(()) }
 }
 
 /// The rule that an instruction breaks by its name, for those that iced-x86's tables do not tell apart.

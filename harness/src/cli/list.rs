@@ -38,10 +38,10 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             .collect();
         let features =
             if features.is_empty() { String::new() } else { format!("  [{}]", features.join("; ")) };
-        let _ = writeln!(text, "{:<14}{}{features}", kop.name(), kop.summary());
+        let _ = writeln!(text, "{:<13} {}{features}", kop.name(), kop.summary());
         for form in kop.forms() {
             let total = payloads_total(*kop, form);
-            let _ = writeln!(text, "  {:<12}{:<62}{total:>9} payloads", form.name, form.meaning);
+            let _ = writeln!(text, "  {:<11} {:<61} {total:>9} payloads", form.name, form.meaning);
         }
     }
     print_all(text.as_bytes())

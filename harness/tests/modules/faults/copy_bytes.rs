@@ -137,9 +137,9 @@ pub const FAULTS: &[Fault] = &[
             },
             Edit { file: SOURCE_X86, find: ".max_emit_bytes = 48,", replace: ".max_emit_bytes = 64," },
         ],
-        kind: Kind::Frame,
+        kind: Kind::Memory,
         arch: X86,
-        words: &["direction flag"],
+        words: &["the byte at"],
     },
     Fault {
         name: "copy: the direction flag stays set",
