@@ -379,6 +379,19 @@ impl<'a> Reference<'a> {
         self.case.object.programs.iter().map(compile).collect()
     }
 
+    /// Fuel for compiled code, which pays for whole blocks before it runs them, those that are jumped over among them. What ends
+    /// on the reference must end there, so it gets more; what does not end must not end with more either.
+    fn prepaid_fuel(&self) -> u64 {
+        let runs_away = matches!(self.outcome.end, Err(Trap { fault: Fault::RunAway, .. }));
+        let programs = &self.case.object.programs;
+        let length: usize = programs.iter().map(|program| program.flow.insns().len()).sum();
+        if runs_away {
+            self.case.fuel
+        } else {
+            self.case.fuel.saturating_mul(16).saturating_add(length as u64)
+        }
+    }
+
     /// The first difference on an engine.
     ///
     /// # Errors
@@ -395,7 +408,7 @@ impl<'a> Reference<'a> {
             world: &self.start.world,
             image: &self.start.image,
             registers: &self.start.registers,
-            fuel: self.case.fuel,
+            fuel: if is_lowered { self.case.fuel } else { self.prepaid_fuel() },
         };
         let job = Job { run, codes };
         engine.admits(&job)?;
