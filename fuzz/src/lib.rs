@@ -37,3 +37,8 @@ pub fn run(target: &str, input: FuzzInput) {
     let tell: &dyn Fn(usize) = &|feature| FEATURES[feature].store(1, Ordering::Relaxed);
     kop_harness::fuzz::run(target, input, if *TELL { tell } else { &|_| () });
 }
+
+/// Makes the next input of the target `module` in `data`, of `size` bytes now and of `max_size` at most; returns its size.
+pub fn mutate(data: &mut [u8], size: usize, max_size: usize, seed: u32) -> usize {
+    kop_harness::fuzz::mutate(data, size, max_size, seed, libfuzzer_sys::fuzzer_mutate)
+}

@@ -18,11 +18,13 @@ mod decoders;
 mod feedback;
 mod foreign;
 mod input;
+mod neighbours;
 mod operations;
 mod programs;
 mod rare;
 pub mod seeds;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
@@ -34,6 +36,7 @@ pub use crate::generate::FuzzInput;
 pub use feedback::{COUNTERS, Feedback};
 pub use foreign::StartError;
 pub use input::Input;
+use neighbours::Neighbours;
 use programs::Source;
 pub use rare::Rare;
 
@@ -235,4 +238,24 @@ pub fn run(name: &str, input: FuzzInput, feedback: Feedback) {
         in_process::watch(crash::report);
     }
     target.run(&CATALOG, input.bytes, feedback);
+    if matches!(target, Target::Module) {
+        NEIGHBOURS.with_borrow_mut(|search| search.look(&target.kops(&CATALOG), input.bytes));
+    }
+}
+
+thread_local! {
+    static NEIGHBOURS: RefCell<Neighbours> = RefCell::default();
+}
+
+/// The mutator of the target `module`: `data` holds an input of `size` bytes and room for `max_size`. Writes the next input and
+/// returns its size, or leaves it to `fuzzer`, the fuzzer's own mutator.
+pub fn mutate(
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+    fuzzer: impl FnOnce(&mut [u8], usize, usize) -> usize,
+) -> usize {
+    let own = NEIGHBOURS.with_borrow_mut(|search| search.next(data, size, max_size, seed));
+    own.unwrap_or_else(|| fuzzer(data, size, max_size))
 }

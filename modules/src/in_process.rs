@@ -8,6 +8,7 @@
 //! Whether a module is instrumented depends on the process that loads it: with coverage where it has the functions of
 //! LLVM's SanitizerCoverage, as libFuzzer's have, and with AddressSanitizer where it runs under it.
 
+mod coverage;
 mod crash;
 mod module;
 
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kop_ops::Features;
 
+pub use self::coverage::for_each_edge;
 pub use self::crash::{Crash, Hook, watch};
 pub use self::module::{Sanitizers, load};
 use crate::callbacks::{Answer, Asked, Callbacks, Descriptor};
@@ -80,6 +82,10 @@ impl Loaded {
         // SAFETY: the module is laid out by the shipped headers and stays loaded.
         let in_process = NonNull::new(unsafe { in_process_new(module.as_ptr()) });
         let in_process = in_process.ok_or_else(|| io::Error::last_os_error().to_string())?;
+        if let Some(counters) = symbol(object, c"kop_coverage") {
+            // SAFETY: the shipped <kop/module.h> lays it out, and the object stays loaded.
+            unsafe { coverage::add(counters) };
+        }
         // SAFETY: the function has no arguments and no effect.
         let answer = vec![0; unsafe { in_process_answer_max() }.div_ceil(8)];
         Ok(Self { calls: Mutex::new(Calls { in_process, answer }) })

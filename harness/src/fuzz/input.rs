@@ -43,7 +43,7 @@ pub struct Input<'a> {
 /// is near to it is tried with it, and the rest are independent of it.
 pub fn decode<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> Input<'a> {
     let mut choices = ByteChoices::new(bytes);
-    let kop = *choices.pick(kops);
+    let (_, kop) = operation(kops, &mut choices);
     let (form, payload) = site(kop, &mut choices);
     let prepared = prepare(kop, form, payload, &Scope::default());
     let slot = Slot::default();
@@ -74,6 +74,27 @@ pub fn decode<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> Input<'a> {
     let background = plan.background(&mut rest);
     let memory = fill(slot, &mut rest);
     Input { kop, form, payload, prepared, memory, inputs, states, background, garbage: rest.bits() }
+}
+
+/// Which operation an input is about.
+fn operation<'a>(kops: &[&'a dyn Kop], choices: &mut ByteChoices) -> (usize, &'a dyn Kop) {
+    let index = choices.below(kops.len() as u64) as usize;
+    (index, kops[index])
+}
+
+/// The number of the operation and the payload that bytes mean to a target about `kops`.
+pub(super) fn site_of(kops: &[&dyn Kop], bytes: &[u8]) -> (usize, u64) {
+    let mut choices = ByteChoices::new(bytes);
+    let (index, kop) = operation(kops, &mut choices);
+    (index, site(kop, &mut choices).1)
+}
+
+/// The first bytes of an input about a foreign operation, by its number among `count`, that hold this payload as it is.
+pub(super) fn spelled_out(index: usize, count: usize, payload: u64) -> Vec<u8> {
+    // A choice among n takes as many bytes as n - 1 has; the first of two says that the payload follows.
+    let choice =
+        (0..).take_while(|byte| (count - 1) >> (8 * byte) > 0).map(|byte| (index >> (8 * byte)) as u8);
+    choice.chain([0]).chain(payload.to_le_bytes()).collect()
 }
 
 /// A form and a payload for it.
@@ -253,6 +274,17 @@ mod tests {
             static ARGUMENTS: LazyLock<[String; 2]> =
                 LazyLock::new(|| ["--module", "a.c"].map(str::to_owned));
             &*ARGUMENTS
+        }
+    }
+
+    #[test]
+    fn what_is_spelled_out_is_what_an_input_means() {
+        let (one, three): ([&dyn Kop; 1], [&dyn Kop; 3]) = ([&Foreign], [&Foreign, &Rotate, &Foreign]);
+        for payload in [0, 1, 0x000f_edcb_a987_6543, PAYLOAD_MASK] {
+            let mut bytes = spelled_out(0, 1, payload);
+            bytes.extend([1, 2, 3]);
+            assert_eq!(site_of(&one, &bytes), (0, payload));
+            assert_eq!(site_of(&three, &spelled_out(2, 3, payload)), (2, payload));
         }
     }
 

@@ -52,6 +52,27 @@ struct kop_module kop_module = {
 	.version = KOP_MODULE_VERSION,
 };
 
+#ifdef KOP_COVERAGE
+/*
+ * The counters of clang's coverage instrumentation: a byte for each edge, which running through it increments. The linker
+ * defines where they start and stop. clang declares these symbols itself and renames its own when C does so too, hence the
+ * assembly of
+ *
+ *	struct kop_coverage { u8 *start, *stop; };
+ */
+__asm__(".pushsection .data.rel.kop_coverage, \"aw\"\n"
+	".balign 8\n"
+	".weak kop_coverage\n"
+	".hidden __start___sancov_cntrs\n"
+	".hidden __stop___sancov_cntrs\n"
+	"kop_coverage:\n"
+	".quad __start___sancov_cntrs\n"
+	".quad __stop___sancov_cntrs\n"
+	".type kop_coverage, %object\n"
+	".size kop_coverage, 16\n"
+	".popsection\n");
+#endif
+
 static __always_inline __maybe_unused bool kop_cpu_has(enum kop_cpu_feature feature)
 {
 	kop_module.asked |= 1ULL << feature;

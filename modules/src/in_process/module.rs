@@ -38,7 +38,7 @@ impl Sanitizers {
     fn flags(self) -> Vec<String> {
         let mut flags = Vec::new();
         if self.coverage {
-            flags.push("-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp");
+            flags.extend(["-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp", "-DKOP_COVERAGE"]);
         }
         if self.address {
             flags.extend(["-fsanitize=address", "-fno-omit-frame-pointer"]);
