@@ -6,6 +6,7 @@ mod instructions;
 mod minimise;
 mod rig;
 pub mod text;
+mod unshared;
 mod witness;
 
 use kop_ops::choices::{Choices, Seeded};

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
+use kop_emulators::program::{Job, PROGRAM_ENGINES, Precision, ProgramEngine, Runs};
 use kop_jit::{CompileError, LowerError, Lowered, Options, Planted};
 use kop_ops::ebpf::RegSet;
 use kop_ops::program::MapAddresses;
@@ -14,6 +14,7 @@ use kop_semantics::world::SetupError;
 use kop_semantics::{Outcome, Run, Trap, spec};
 
 use super::compare::{Difference, Terms};
+use super::unshared::Unshared;
 use super::witness::Witness;
 use super::{ProgramCase, Start};
 
@@ -142,6 +143,8 @@ struct Reference<'a> {
     lowered: Lowered,
     start: Start,
     outcome: Outcome,
+    /// How many instructions ran.
+    executed: u64,
     defined: RegSet,
     addresses: MapAddresses,
 }
@@ -336,7 +339,7 @@ impl<'a> Reference<'a> {
             image,
         };
         let addresses = start.world.addresses().clone();
-        Ok(Self { case, lowered, start, outcome, defined, addresses })
+        Ok(Self { case, lowered, start, outcome, executed: stopped.executed, defined, addresses })
     }
 
     fn end(&self) -> String {
@@ -379,17 +382,16 @@ impl<'a> Reference<'a> {
         self.case.object.programs.iter().map(compile).collect()
     }
 
-    /// Fuel for compiled code, which pays for whole blocks before it runs them, those that are jumped over among them. What ends
-    /// on the reference must end there, so it gets more; what does not end must not end with more either.
+    /// Fuel for compiled code, which pays for a loop before its jump back and for a function before its first instruction, what
+    /// is jumped over among them: each instruction that runs costs the longest program at most. So what ends on the reference
+    /// ends there; what does not end must not end with more either.
     fn prepaid_fuel(&self) -> u64 {
-        let runs_away = matches!(self.outcome.end, Err(Trap { fault: Fault::RunAway, .. }));
-        let programs = &self.case.object.programs;
-        let length: usize = programs.iter().map(|program| program.flow.insns().len()).sum();
-        if runs_away {
-            self.case.fuel
-        } else {
-            self.case.fuel.saturating_mul(16).saturating_add(length as u64)
+        if self.runs_away() {
+            return self.case.fuel;
         }
+        let lengths = self.case.object.programs.iter().map(|program| program.flow.insns().len() as u64);
+        let longest = lengths.max().unwrap_or(0);
+        (self.executed + 1).saturating_mul(longest).max(self.case.fuel)
     }
 
     /// The first difference on an engine.
@@ -411,6 +413,9 @@ impl<'a> Reference<'a> {
             fuel: if is_lowered { self.case.fuel } else { self.prepaid_fuel() },
         };
         let job = Job { run, codes };
+        if engine.precision() == Precision::Contents && self.runs_away() {
+            return Err("it counts no instructions, and the program uses up its fuel".to_owned());
+        }
         engine.admits(&job)?;
         let outcome = engine.run(&job);
         if let Some(reason) = engine.undone() {
@@ -423,7 +428,31 @@ impl<'a> Reference<'a> {
             is_lowered: [true, is_lowered],
             slot: SLOT,
         };
-        Ok(terms.compare(&self.outcome, &outcome))
+        let difference = terms.compare(&self.outcome, &outcome);
+        if difference.is_some() && engine.precision() == Precision::Contents && self.depends_on_unshared() {
+            return Err("what is compared depends on addresses or on what the stack held, which are its own"
+                .to_owned());
+        }
+        Ok(difference)
+    }
+
+    fn runs_away(&self) -> bool {
+        matches!(self.outcome.end, Err(Trap { fault: Fault::RunAway, .. }))
+    }
+
+    /// Whether what engines do not share reaches what an engine with memory of its own is compared by.
+    fn depends_on_unshared(&self) -> bool {
+        let mut unshared = Unshared::new(&self.start.world, &self.start.registers);
+        let run = Run {
+            object: &self.lowered.object,
+            entry: 0,
+            world: &self.start.world,
+            image: &self.start.image,
+            registers: &self.start.registers,
+            fuel: self.case.fuel,
+        };
+        let outcome = spec::observed(&run, &mut unshared);
+        unshared.reaches_contents(&outcome)
     }
 }
 
