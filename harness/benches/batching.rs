@@ -130,7 +130,7 @@ fn load<'a>(subject: &'a Subject<'a>, slot: Slot) -> Load<'a> {
         }
     }
     let background = plan.background(&mut choices);
-    Load { subject, inputs, states, background, garbage: choices.bits() }
+    Load { subject, inputs, states, background, garbage: choices.bits(), sampled: true }
 }
 
 /// What an engine of this kind runs for a subject; `None` when it runs code that the subject has not.

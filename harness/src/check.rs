@@ -62,6 +62,10 @@ pub const DEFAULT_STATES: usize = 20_000;
 /// Payloads per unit of work.
 const PAYLOADS_PER_UNIT: usize = 24;
 
+/// About how many payloads of a form have a state observed although nothing looks odd. Being observed takes longer than all
+/// states of a payload together where a form has so many that each gets few.
+const SAMPLED_PAYLOADS: usize = 4096;
+
 /// Payloads, valid and not, whose callbacks are compared in one unit of work without running anything.
 const INSPECTED_PER_UNIT: usize = 1000;
 
@@ -363,9 +367,15 @@ fn run_payloads(
             subjects.push((subject, *planned));
         }
     }
+    // Evenly over the plan, wherever in it this unit is.
+    let every = target.planned.len().div_ceil(SAMPLED_PAYLOADS).max(1);
     let loads: Vec<Load> = subjects
         .iter()
-        .flat_map(|(subject, planned)| make_loads(subject, *planned, slot, choices, &mut result.tally))
+        .enumerate()
+        .flat_map(|(index, (subject, planned))| {
+            let sampled = (number as usize * PAYLOADS_PER_UNIT + index).is_multiple_of(every);
+            make_loads(subject, *planned, slot, sampled, choices, &mut result.tally)
+        })
         .collect();
     for run in runs(&loads) {
         let outcome = rig.run(&memory, run);
@@ -424,6 +434,7 @@ fn make_loads<'s>(
     subject: &'s Subject<'s>,
     planned: Planned,
     slot: Slot,
+    sampled: bool,
     choices: &mut Seeded,
     tally: &mut Tally,
 ) -> Vec<Load<'s>> {
@@ -446,7 +457,7 @@ fn make_loads<'s>(
                 state_plan.generate_placed(placing, choices, &mut tally.state_classes, &mut values);
             }
             let background = state_plan.background(choices);
-            Load { subject, inputs, states: values, background, garbage: choices.bits() }
+            Load { subject, inputs, states: values, background, garbage: choices.bits(), sampled }
         })
         .collect()
 }

@@ -43,6 +43,8 @@ pub struct Load<'a> {
     pub background: [Registers; 2],
     /// The seed of scratch registers and the like.
     pub garbage: u64,
+    /// Whether a state is observed although nothing looks odd.
+    pub sampled: bool,
 }
 
 impl Load<'_> {
@@ -563,12 +565,12 @@ impl Rig {
         observation.fault.is_none().then_some(observation.state.memory)
     }
 
-    /// One state of every load runs alone with accesses observed, and so does every state that faults.
+    /// One state of every load that is sampled runs alone with accesses observed, and so does every state that faults.
     fn sample(&mut self, memory: &Memory, load: &Load, reference: &Reference, outcome: &mut Outcome) {
         // What only observation shows concerns memory, SIMD registers and the few registers that the loops need themselves;
         // code that touches none of the former is observed for one payload in four.
-        let wanted =
-            load.subject.variants.iter().any(|variant| variant.observable) || load.garbage.is_multiple_of(4);
+        let observable = load.subject.variants.iter().any(|variant| variant.observable);
+        let wanted = load.sampled && (observable || load.garbage.is_multiple_of(4));
         let chosen = (load.garbage >> 8) as usize % load.count().max(1);
         let others = reference.faults.iter().copied().filter(|&number| !wanted || number != chosen);
         for number in wanted.then_some(chosen).into_iter().chain(others) {

@@ -163,6 +163,7 @@ impl Input<'_> {
             states: self.states.clone(),
             background: self.background,
             garbage: self.garbage,
+            sampled: true,
         })
     }
 
