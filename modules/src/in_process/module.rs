@@ -41,7 +41,8 @@ impl Sanitizers {
             flags.extend(["-fsanitize-coverage=inline-8bit-counters,pc-table,trace-cmp", "-DKOP_COVERAGE"]);
         }
         if self.address {
-            flags.extend(["-fsanitize=address", "-fno-omit-frame-pointer"]);
+            // Past clang's driver, which would link a part of its own runtime: the process has one.
+            flags.extend(["-Xclang", "-fsanitize=address", "-fno-omit-frame-pointer"]);
         }
         if !flags.is_empty() {
             // The functions are found in the process. An optimiser makes one comparison of several, which is then passed at
