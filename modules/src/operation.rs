@@ -129,8 +129,11 @@ impl ModuleKop {
         self.members.iter().map(|member| &**member)
     }
 
-    /// The callbacks of its builds, to have others in their place that answer the same.
+    /// The callbacks of its builds, to have others in their place that answer the same. What the present ones answered is
+    /// forgotten: where one crashed, the other is to crash in its own way.
     pub(crate) fn members_mut(&mut self) -> &mut [Arc<dyn Callbacks>] {
+        self.noted.clear();
+        self.remembered().clear();
         &mut self.members
     }
 
