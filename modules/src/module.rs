@@ -116,7 +116,8 @@ fn build_all(
     Ok(builds)
 }
 
-/// Compiles a source for both architectures, and loads both.
+/// Compiles a source for both architectures, and loads both. A source that has an emit for one of them need not compile as for
+/// the other.
 fn build_source(
     source: &Path,
     number: usize,
@@ -130,10 +131,15 @@ fn build_source(
         let other = scope.spawn(|| compile(Arch::Aarch64));
         [compile(Arch::X86_64), other.join().expect("compiling does not panic")]
     });
+    let text = fs::read(source).map_err(|error| read_error(source, error))?;
+    let is_for = |arch| mentions(&text, emit_of(arch));
+    let may_fail = |arch: Arch, error: &ModuleError| declines(error) || !is_for(arch);
     let compiled: Vec<(Arch, Compiled)> = match (x86, arm) {
         (Ok(x86), Ok(arm)) => vec![(Arch::X86_64, x86), (Arch::Aarch64, arm)],
-        (Ok(x86), Err(error)) if declines(&error) => vec![(Arch::X86_64, x86)],
-        (Err(error), Ok(arm)) if declines(&error) => vec![(Arch::Aarch64, arm)],
+        (Ok(x86), Err(error)) if may_fail(Arch::Aarch64, &error) => vec![(Arch::X86_64, x86)],
+        (Err(error), Ok(arm)) if may_fail(Arch::X86_64, &error) => vec![(Arch::Aarch64, arm)],
+        // Of two failures the one that the source is made for is told.
+        (Err(_), Err(error)) if !is_for(Arch::X86_64) && is_for(Arch::Aarch64) => return Err(error),
         (Err(error), _) | (_, Err(error)) => return Err(error),
     };
     let mut builds = Vec::new();
@@ -150,6 +156,19 @@ fn build_source(
         Some(error) if builds.is_empty() => Err(error),
         _ => Ok(builds),
     }
+}
+
+/// The member of `struct bpf_kinsn` that is an architecture's emit.
+const fn emit_of(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "emit_x86",
+        Arch::Aarch64 => "emit_arm64",
+    }
+}
+
+/// Whether a source names a member: what it does not name it has none of, unless a header of its own does.
+fn mentions(text: &[u8], member: &str) -> bool {
+    text.windows(member.len()).any(|window| window == member.as_bytes())
 }
 
 fn declines(error: &ModuleError) -> bool {

@@ -369,6 +369,20 @@ fn an_architecture_is_left_out_where_the_source_says_so() {
 }
 
 #[test]
+fn a_source_without_an_emit_for_an_architecture_need_not_compile_as_for_it() {
+    let own_arch_only = "#ifdef CONFIG_ARM64\nstatic int wrong = x86_only();\n#endif\n";
+    let kop = Source::new(&format!("{}{own_arch_only}", MOVE.replace(".emit_arm64 = move_arm64,", ""))).kop();
+    assert_eq!(kop.archs(&kop.forms()[0]), [Arch::X86_64]);
+    // One with an emit has to.
+    let error = Source::new(&format!("{MOVE}{own_arch_only}")).load().expect_err("it does not compile");
+    assert!(matches!(error, ModuleError::Compile { arch: Arch::Aarch64, .. }), "{error}");
+    // Of two failures the one that the source is made for is told.
+    let text = format!("{}int wrong = undeclared;\n", MOVE.replace(".emit_x86 = move_x86,", ""));
+    let error = Source::new(&text).load().expect_err("it does not compile");
+    assert!(matches!(error, ModuleError::Compile { arch: Arch::Aarch64, .. }), "{error}");
+}
+
+#[test]
 fn files_of_one_name_are_one_operation() {
     let (x86, arm) =
         (Source::patched(".emit_arm64 = move_arm64,", ""), Source::patched(".emit_x86 = move_x86,", ""));

@@ -50,7 +50,11 @@ struct bpf_prog_aux {
 	bool use_bpf_prog_pack;
 	struct bpf_prog *prog;
 	struct bpf_prog **func;
+	bool jits_use_priv_stack;
+	bool changes_pkt_data;
+	bool might_sleep;
 	void *jit_data;
+	void *priv_stack_ptr;			/* per CPU in a kernel */
 	char name[16];
 };
 
