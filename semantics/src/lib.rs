@@ -4,6 +4,7 @@
 
 pub mod domain;
 pub mod ebpf;
+pub mod native;
 pub mod run;
 pub mod spec;
 pub mod world;
