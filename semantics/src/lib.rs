@@ -11,6 +11,7 @@ pub mod spec;
 #[cfg(test)]
 mod widths;
 pub mod world;
+pub mod x86_64;
 
 pub use domain::{Domain, Integers};
 pub use run::{Contents, Outcome, Run, Trap};
