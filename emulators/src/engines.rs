@@ -5,7 +5,9 @@ use kop_ops::{Arch, Features};
 
 use crate::engine::{Engine, Executes};
 use crate::model::{self, ModelEngine};
+use crate::native::x86_64::X86_64;
 use crate::rbpf::{self, RbpfEngine};
+use crate::semantics::{Native, SemanticsEngine};
 use crate::spec::{self, SpecEngine};
 
 /// One engine of the list.
@@ -71,6 +73,12 @@ pub const ENGINES: &[EngineKind] = &[
         make: unicorn_aarch64,
     },
     EngineKind {
+        name: <X86_64 as Native>::NAME,
+        executes: Executes::Native(Arch::X86_64),
+        through: "the semantics of this project, x86-64",
+        make: || Ok(Box::new(SemanticsEngine::<X86_64>::new())),
+    },
+    EngineKind {
         name: "host",
         executes: Executes::Native(HOST),
         through: "this CPU, in a child process",
@@ -88,7 +96,7 @@ pub const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else {
 
 #[cfg(feature = "unicorn")]
 fn unicorn_x86_64() -> Result<Box<dyn Engine>, String> {
-    use crate::{native::x86_64::X86_64, native_engine::NativeEngine, unicorn};
+    use crate::{native_engine::NativeEngine, unicorn};
     let machine = unicorn::UnicornMachine::new(Arch::X86_64)?;
     let capabilities = unicorn::capabilities(Arch::X86_64);
     Ok(Box::new(NativeEngine::<_, X86_64>::new("unicorn-x86_64", machine, capabilities)))
@@ -114,7 +122,6 @@ fn unicorn_aarch64() -> Result<Box<dyn Engine>, String> {
 
 #[cfg(feature = "native")]
 fn host() -> Result<Box<dyn Engine>, String> {
-    use crate::native::x86_64::X86_64;
     use crate::native_engine::NativeEngine;
     let machine = crate::host::HostMachine::new().map_err(|error| error.to_string())?;
     Ok(Box::new(NativeEngine::<_, X86_64>::new("host", machine, host_capabilities())))

@@ -16,6 +16,7 @@ pub mod native;
 pub mod native_engine;
 pub mod program;
 pub mod rbpf;
+pub mod semantics;
 pub mod slots;
 pub mod spec;
 #[cfg(feature = "native")]
