@@ -128,6 +128,9 @@ pub(super) fn exchange_add<M: Machine>(m: &mut M, size: Size, dst: Place, src: P
 }
 
 /// `cmpxchg`: `dst` is written either way, with `src` or with what it held; rax only when they differ.
+///
+/// A 32-bit register that keeps its value is zero-extended by the manual of one vendor (Intel SDM vol. 2, CMPXCHG: DEST :=
+/// TEMP) and left alone by processors of the other, so that its upper half is undefined.
 #[inline]
 pub(super) fn compare_exchange<M: Machine>(
     m: &mut M,
@@ -143,6 +146,13 @@ pub(super) fn compare_exchange<M: Machine>(
     let stored = d.ite(width, equal, new, old);
     let difference = d.sub(width, expected, old);
     write(m, size, dst, stored)?;
+    if let (Place::Reg(register), Size::B4) = (dst, size) {
+        let (zero, undefined) = (m.domain().constant(32, 0), m.undefined(32));
+        let d = m.domain();
+        let upper = d.ite(32, equal, zero, undefined);
+        let whole = d.concat(64, 32, upper, stored);
+        m.set(register, whole);
+    }
     // The destination may be a part of rax.
     let kept = m.get(Gpr::Rax);
     set(m, size, Gpr::Rax, old);

@@ -216,7 +216,9 @@ fn what_is_not_covered_is_named_with_its_bytes() {
 
 #[test]
 fn instructions_with_another_meaning_elsewhere_are_refused() {
-    let refused: [(&str, &[u8]); 13] = [
+    let refused: [(&str, &[u8]); 15] = [
+        ("loope with repne", &[0xf2, 0xe1, 0]),
+        ("prefetchw of a register", &[0x0f, 0x0d, 0xe3]),
         ("fs segment", &[0x64, 0x48, 0x8b, 0x07]),
         ("gs segment of a string", &[0x65, 0xa4]),
         ("32-bit string addresses", &[0x67, 0xa4]),

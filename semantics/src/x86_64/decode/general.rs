@@ -14,7 +14,7 @@ use crate::x86_64::string::{Repeat, StringOp};
 
 /// What the instruction does, by groups of mnemonics.
 pub(super) fn operation(o: Operands) -> Option<Op> {
-    without_operands(o.mnemonic())
+    without_operands(o)
         .or_else(|| moves(o))
         .or_else(|| arithmetic(o))
         .or_else(|| shifts(o))
@@ -26,14 +26,14 @@ pub(super) fn operation(o: Operands) -> Option<Op> {
 }
 
 /// Instructions that have no operands, or ignore them.
-fn without_operands(mnemonic: M) -> Option<Op> {
+fn without_operands(o: Operands) -> Option<Op> {
     let extend = |size, from| {
         let (dst, src) = (Gpr::Rax, Place::Reg(Gpr::Rax));
         Some(Op::Extend { size, dst, from, signed: true, src })
     };
     let set = |flag, value| Some(Op::SetFlag { flag, value });
-    match mnemonic {
-        M::Nop | M::Reservednop | M::Endbr64 | M::Endbr32 | M::Pause => Some(Op::Nothing),
+    match o.mnemonic() {
+        M::Nop | M::Endbr64 | M::Endbr32 | M::Pause => Some(Op::Nothing),
         M::Lfence | M::Mfence | M::Sfence => Some(Op::Nothing),
         M::Prefetchnta | M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchw | M::Prefetchwt1 => {
             Some(Op::Nothing)

@@ -52,6 +52,10 @@ fn operation(insn: &Instruction, bytes: &[u8]) -> Option<Op> {
         // AMD processors cut the target to 16 bits, and Intel's do not.
         return None;
     }
+    if (insn.has_rep_prefix() || insn.has_repne_prefix()) && !insn.is_string_instruction() {
+        // Reserved (Intel SDM vol. 2, section 2.1.1); some processors take LOOPE with REPNE for LOOPNE.
+        return None;
+    }
     general::operation(operands).or_else(|| simd::operation(operands).map(Op::Vector))
 }
 
