@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use kop_ops::{Access, Arch, Fault, Features};
 use unicorn_engine::{
-    Arm64CpuModel, HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, Unicorn, uc_error,
+    Arm64CpuModel, Context, HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, Unicorn,
+    uc_error,
 };
 
 use crate::arena::{Arena, Protection, Region};
@@ -38,6 +39,8 @@ struct Notes {
     breaches: Vec<FrameBreach>,
     /// How many blocks of instructions may still run, where they are counted.
     blocks: u64,
+    /// The state of a CPU that has run nothing.
+    pristine: Option<Context>,
 }
 
 type Cpu = Unicorn<'static, Notes>;
@@ -109,6 +112,7 @@ fn instance(arch: Arch, arena: &Arena) -> Result<Cpu, uc_error> {
         // Failing to stop leaves the emulation to its instruction or time limit.
         let _ = cpu.emu_stop();
     })?;
+    cpu.get_data_mut().pristine = Some(cpu.context_init()?);
     Ok(cpu)
 }
 
@@ -180,7 +184,18 @@ fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, timeout: u64, count: 
         (Err(uc_error::INSN_INVALID), ..) => Fault::Illegal,
         (Err(error), ..) => memory_error(error).unwrap_or(Fault::Other(error as i32)),
     };
+    if cpu.get_data().interrupt.is_some() {
+        recover(cpu);
+    }
     Err(Stop { fault, at: pc })
+}
+
+/// Ends an exception: since no handler ran, Unicorn takes a second division error on x86 for a double fault, and every run
+/// after a third one for one that does not end.
+fn recover(cpu: &mut Cpu) {
+    let pristine = cpu.get_data_mut().pristine.take().expect("it was saved when the instance was made");
+    cpu.context_restore(&pristine).expect("a context of the same instance can be restored");
+    cpu.get_data_mut().pristine = Some(pristine);
 }
 
 /// The vector of `int3` (Intel SDM vol. 3, table 7-1).
@@ -244,7 +259,8 @@ impl Machine for UnicornMachine {
         watch: &mut Watch,
     ) -> Result<(), Stop> {
         let notes = self.watched.get_data_mut();
-        *notes = Notes { code, stack_pointer: STACK_POINTER, ..Notes::default() };
+        let pristine = notes.pristine.take();
+        *notes = Notes { code, stack_pointer: STACK_POINTER, pristine, ..Notes::default() };
         let result = start(self.arch, &mut self.watched, entry, exit, 0, WATCHED_INSTRUCTIONS);
         let stack_pointer = read_stack_pointer(self.arch, &self.watched);
         let notes = self.watched.get_data_mut();
