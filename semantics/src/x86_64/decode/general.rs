@@ -33,7 +33,9 @@ fn without_operands(o: Operands) -> Option<Op> {
     };
     let set = |flag, value| Some(Op::SetFlag { flag, value });
     match o.mnemonic() {
-        M::Nop | M::Endbr64 | M::Endbr32 | M::Pause => Some(Op::Nothing),
+        M::Nop | M::Endbr64 | M::Endbr32 => Some(Op::Nothing),
+        // With REX.B, which iced-x86 does not look at, it exchanges rax and r8.
+        M::Pause if o.insn.len() == 2 => Some(Op::Nothing),
         M::Lfence | M::Mfence | M::Sfence => Some(Op::Nothing),
         M::Prefetchnta | M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchw | M::Prefetchwt1 => {
             Some(Op::Nothing)

@@ -53,7 +53,7 @@ fn operation(insn: &Instruction, bytes: &[u8]) -> Option<Op> {
         return None;
     }
     if (insn.has_rep_prefix() || insn.has_repne_prefix()) && !insn.is_string_instruction() {
-        // Reserved (Intel SDM vol. 2, section 2.1.1); some processors take LOOPE with REPNE for LOOPNE.
+        // Reserved (Intel SDM vol. 2, section 2.1.1); AMD processors take LOOPE with REPNE for LOOPNE.
         return None;
     }
     general::operation(operands).or_else(|| simd::operation(operands).map(Op::Vector))
