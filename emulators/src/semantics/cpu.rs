@@ -20,7 +20,16 @@ pub struct Cpu {
     pub vectors: [[u64; 2]; 32],
     /// The memory.
     pub space: Space,
-    undefined: Seeded,
+    undefined: Undefined,
+}
+
+/// What the manual leaves undefined.
+#[derive(Clone, Debug)]
+enum Undefined {
+    /// Garbage, another one each time.
+    Garbage(Seeded),
+    /// Zeros or ones.
+    Constant(bool),
 }
 
 impl Cpu {
@@ -32,7 +41,7 @@ impl Cpu {
             flags: 0,
             vectors: [[0; 2]; 32],
             space: Space::new(),
-            undefined: Seeded::new(garbage),
+            undefined: Undefined::Garbage(Seeded::new(garbage)),
         }
     }
 
@@ -69,12 +78,21 @@ impl Cpu {
 
     /// Determines what is undefined from here on.
     pub fn seed(&mut self, garbage: u64) {
-        self.undefined = Seeded::new(garbage);
+        self.undefined = Undefined::Garbage(Seeded::new(garbage));
     }
 
-    /// Garbage of `width` bits.
+    /// Makes all that is undefined from here on zeros or ones: bits that differ between two runs, with one and with the
+    /// other, are those that the manual leaves undefined.
+    pub fn set_undefined(&mut self, bit: bool) {
+        self.undefined = Undefined::Constant(bit);
+    }
+
+    /// Something undefined of `width` bits.
     #[inline]
     pub fn undefined(&mut self, width: u32) -> u64 {
-        self.undefined.bits() >> (64 - width)
+        match &mut self.undefined {
+            Undefined::Garbage(choices) => choices.bits() >> (64 - width),
+            Undefined::Constant(bit) => (u64::MAX * u64::from(*bit)) >> (64 - width),
+        }
     }
 }

@@ -50,7 +50,7 @@ type Write = fn(&mut Assembler);
 /// Code that keeps the rules and code that breaks each of them. rdi points into the window, rbp to the end of the stack.
 #[cfg(feature = "unicorn")]
 fn codes() -> Vec<(&'static str, NativeCode)> {
-    let list: [(&str, Write); 16] = [
+    let list: [(&str, Write); 20] = [
         ("nothing", |_| {}),
         ("push and pop", |a| {
             a.pushq(Gpr::Rdi);
@@ -76,8 +76,18 @@ fn codes() -> Vec<(&'static str, NativeCode)> {
         ("unmapped", |a| a.mov(Size::B8, Gpr::Rax, Mem::at(Gpr::R12, 0))),
         ("beyond the window", |a| a.mov(Size::B8, Mem::at(Gpr::Rdi, 4096 - 0x18 - 4), Gpr::Rax)),
         ("undefined", |a| a.ud2()),
+        ("division by zero", division_by_zero),
+        ("another one", division_by_zero),
+        ("and a third", division_by_zero),
+        ("afterwards", |a| a.mov(Size::B8, Gpr::R11, 1)),
     ];
     list.into_iter().map(|(name, write)| (name, code(write))).collect()
+}
+
+#[cfg(feature = "unicorn")]
+fn division_by_zero(a: &mut Assembler) {
+    a.mov(Size::B8, Gpr::R10, 0);
+    a.div(Size::B8, Gpr::R10);
 }
 
 #[cfg(feature = "unicorn")]
