@@ -1,27 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Bits and bit fields: tests, counts, BMI1 and BMI2, CRC-32C (Intel SDM vol. 2, under each mnemonic).
+//! Counts, bit fields and CRC-32C: BMI1, POPCNT, LZCNT, BZHI, CRC32 (Intel SDM vol. 2, under each mnemonic).
 
 use kop_ops::x86_64::{Gpr, Size};
 
 use super::flags::{Flag, is_zero, set_to, top, undefine};
-use super::insn::{Operand, Place};
-use super::operand::{address, get, read, read_operand, set, write};
+use super::insn::Place;
+use super::operand::{get, read, set};
 use super::{Machine, Value};
 use crate::circuits::{self, Crc};
 use crate::domain::Domain;
-
-/// What becomes of the bit that is tested.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BitTest {
-    /// `bt`: nothing.
-    Test,
-    /// `bts`: it is set.
-    Set,
-    /// `btr`: it is cleared.
-    Reset,
-    /// `btc`: it is complemented.
-    Complement,
-}
 
 /// Counts and searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,92 +36,6 @@ pub enum LowestOp {
     Blsi,
     Blsmsk,
     Blsr,
-}
-
-/// `bt dst, index` and its like. An index modulo the width; with memory and a register, one of a string of bits, of which
-/// that word is accessed which holds the bit.
-#[inline]
-pub(super) fn bit_test<M: Machine>(
-    m: &mut M,
-    op: BitTest,
-    size: Size,
-    dst: Place,
-    index: Operand,
-) -> Result<(), M::Stop> {
-    let width = size.bits();
-    let index_value = read_operand(m, size, index)?;
-    let d = m.domain();
-    let mask = d.constant(width, u64::from(width) - 1);
-    let place = d.and(width, index_value, mask);
-    let word = match (dst, index) {
-        (Place::Mem(mem), Operand::Place(_)) => {
-            let address = address(m, mem);
-            Word::At(word_address(m, size, address, index_value))
-        }
-        _ => Word::Operand(dst),
-    };
-    let value = word.read(m, size)?;
-    let d = m.domain();
-    let shifted = d.lshr(width, value, place);
-    let bit = d.extract(width, 0, 1, shifted);
-    let one = d.constant(width, 1);
-    let selected = d.shl(width, one, place);
-    let changed = match op {
-        BitTest::Test => None,
-        BitTest::Set => Some(d.or(width, value, selected)),
-        BitTest::Complement => Some(d.xor(width, value, selected)),
-        BitTest::Reset => {
-            let others = d.not(width, selected);
-            Some(d.and(width, value, others))
-        }
-    };
-    if let Some(changed) = changed {
-        word.write(m, size, changed)?;
-    }
-    m.set_flag(Flag::Carry, bit);
-    undefine(m, &[Flag::Overflow, Flag::Sign, Flag::Adjust, Flag::Parity]);
-    Ok(())
-}
-
-/// What a bit is taken from.
-enum Word<V> {
-    Operand(Place),
-    At(V),
-}
-
-impl<V: Copy> Word<V> {
-    fn read<M: Machine>(&self, m: &mut M, size: Size) -> Result<V, M::Stop>
-    where
-        M::Domain: Domain<Value = V>,
-    {
-        match *self {
-            Word::Operand(place) => read(m, size, place),
-            Word::At(address) => m.load(size.bytes(), address),
-        }
-    }
-
-    fn write<M: Machine>(&self, m: &mut M, size: Size, value: V) -> Result<(), M::Stop>
-    where
-        M::Domain: Domain<Value = V>,
-    {
-        match *self {
-            Word::Operand(place) => write(m, size, place, value),
-            Word::At(address) => m.store(size.bytes(), address, value),
-        }
-    }
-}
-
-/// The address of the word that holds bit `index`, a signed number, of the bits from `address` on.
-fn word_address<M: Machine>(m: &mut M, size: Size, address: Value<M>, index: Value<M>) -> Value<M> {
-    let d = m.domain();
-    let index = d.sign_extend(size.bits(), 64, index);
-    let (bits, bytes) = (
-        d.constant(64, size.bits().trailing_zeros().into()),
-        d.constant(64, size.bytes().trailing_zeros().into()),
-    );
-    let words = d.ashr(64, index, bits);
-    let distance = d.shl(64, words, bytes);
-    d.add(64, address, distance)
 }
 
 /// `bsf`, `bsr`, `popcnt`, `tzcnt`, `lzcnt`.
@@ -309,90 +210,6 @@ pub(super) fn lowest<M: Machine>(
         set_to(m, Flag::Zero, false);
     }
     Ok(())
-}
-
-/// `pdep`: the low bits of the source go where the mask has ones.
-#[inline]
-pub(super) fn deposit<M: Machine>(
-    m: &mut M,
-    size: Size,
-    dst: Gpr,
-    src: Gpr,
-    mask: Place,
-) -> Result<(), M::Stop> {
-    let width = size.bits();
-    let (value, mask) = (get(m, size, src), read(m, size, mask)?);
-    let d = m.domain();
-    let stages = stages(d, width, mask);
-    let mut spread = value;
-    for stage in (0..width.trailing_zeros()).rev() {
-        let moved = stages[stage as usize];
-        let distance = d.constant(width, 1 << stage);
-        let up = d.shl(width, spread, distance);
-        let stay = d.not(width, moved);
-        let (coming, staying) = (d.and(width, up, moved), d.and(width, spread, stay));
-        spread = d.or(width, coming, staying);
-    }
-    let result = d.and(width, spread, mask);
-    set(m, size, dst, result);
-    Ok(())
-}
-
-/// `pext`: the bits of the source where the mask has ones, put together.
-#[inline]
-pub(super) fn extract<M: Machine>(
-    m: &mut M,
-    size: Size,
-    dst: Gpr,
-    src: Gpr,
-    mask: Place,
-) -> Result<(), M::Stop> {
-    let width = size.bits();
-    let (value, mask) = (get(m, size, src), read(m, size, mask)?);
-    let d = m.domain();
-    let stages = stages(d, width, mask);
-    let mut packed = d.and(width, value, mask);
-    for stage in 0..width.trailing_zeros() {
-        let moving = d.and(width, packed, stages[stage as usize]);
-        let staying = d.xor(width, packed, moving);
-        let distance = d.constant(width, 1 << stage);
-        let down = d.lshr(width, moving, distance);
-        packed = d.or(width, staying, down);
-    }
-    set(m, size, dst, packed);
-    Ok(())
-}
-
-/// Which bits move down by 1, by 2, by 4 and so on to put those together where `mask` has ones (Warren, Hacker's Delight,
-/// 7-4): a bit moves as far as there are zeros below it, and the prefix parities of the zeros are the digits of that number.
-fn stages<D: Domain>(d: &mut D, width: u32, mask: D::Value) -> [D::Value; 6] {
-    let one = d.constant(width, 1);
-    let zeros = d.not(width, mask);
-    let mut below = d.shl(width, zeros, one);
-    let (mut mask, mut stages) = (mask, [mask; 6]);
-    for stage in 0..width.trailing_zeros() {
-        let odd = prefix_parity(d, width, below);
-        let moving = d.and(width, odd, mask);
-        let staying = d.xor(width, mask, moving);
-        let distance = d.constant(width, 1 << stage);
-        let down = d.lshr(width, moving, distance);
-        mask = d.or(width, staying, down);
-        let even = d.not(width, odd);
-        below = d.and(width, below, even);
-        stages[stage as usize] = moving;
-    }
-    stages
-}
-
-/// Each bit the parity of the bits of `a` up to it.
-fn prefix_parity<D: Domain>(d: &mut D, width: u32, a: D::Value) -> D::Value {
-    let mut parity = a;
-    for stage in 0..width.trailing_zeros() {
-        let distance = d.constant(width, 1 << stage);
-        let shifted = d.shl(width, parity, distance);
-        parity = d.xor(width, parity, shifted);
-    }
-    parity
 }
 
 /// `crc32`: the step of CRC-32C; the destination is zero-extended to 64 bits.

@@ -4,7 +4,8 @@
 
 use kop_ops::x86_64::{Cond, Gpr, Size, Xmm};
 
-use super::bits::{BitTest, ControlOp, CountOp, LowestOp};
+use super::bit_test::BitTest;
+use super::bits::{ControlOp, CountOp, LowestOp};
 use super::flags::Flag;
 use super::integer::{Binary, Unary};
 use super::shift::{DoubleShift, Shift};

@@ -4,10 +4,12 @@
 //! [`decode`] turns bytes into instructions, with iced-x86, and refuses what is not covered. [`step`] runs one instruction on
 //! a [`Machine`] and says where control goes. The machine decides what registers and memory are.
 
+mod bit_test;
 mod bits;
 mod control;
 mod decode;
 mod flags;
+mod gather;
 mod insn;
 mod integer;
 mod moves;
@@ -20,7 +22,8 @@ mod vector;
 
 use kop_ops::x86_64::{Gpr, Xmm};
 
-pub use bits::{BitTest, ControlOp, CountOp, LowestOp};
+pub use bit_test::BitTest;
+pub use bits::{ControlOp, CountOp, LowestOp};
 pub use decode::decode;
 pub use flags::Flag;
 pub use insn::{Base, Decoded, Mem, Op, Operand, Place, XmmOrMem};
@@ -126,13 +129,13 @@ pub fn step<M: Machine>(m: &mut M, insn: &Decoded) -> Result<Next<Value<M>>, M::
         Op::ShiftWithoutFlags { op, size, dst, src, amount } => {
             shift::shift_without_flags(m, op, size, dst, src, amount)?;
         }
-        Op::BitTest { op, size, dst, index } => bits::bit_test(m, op, size, dst, index)?,
+        Op::BitTest { op, size, dst, index } => bit_test::bit_test(m, op, size, dst, index)?,
         Op::Count { op, size, dst, src } => bits::count(m, op, size, dst, src)?,
         Op::AndNot { size, dst, inverted, src } => bits::and_not(m, size, dst, inverted, src)?,
         Op::Control { op, size, dst, src, control } => bits::control(m, op, size, dst, src, control)?,
         Op::Lowest { op, size, dst, src } => bits::lowest(m, op, size, dst, src)?,
-        Op::Deposit { size, dst, src, mask } => bits::deposit(m, size, dst, src, mask)?,
-        Op::Extract { size, dst, src, mask } => bits::extract(m, size, dst, src, mask)?,
+        Op::Deposit { size, dst, src, mask } => gather::deposit(m, size, dst, src, mask)?,
+        Op::Extract { size, dst, src, mask } => gather::extract(m, size, dst, src, mask)?,
         Op::Crc32 { size, dst, src } => bits::crc32(m, size, dst, src)?,
         Op::SetFlag { flag, value } => flags::set_to(m, flag, value),
         Op::ComplementCarry => stack::complement_carry(m),

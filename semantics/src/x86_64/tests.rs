@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What is covered; instructions over a domain that checks widths, as terms of a prover do, agree with those over integers;
-//! and answers that the manual gives.
+//! and what arithmetic says. That instructions do what processors do is tested in `emulators/tests/semantics_x86_64`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -236,4 +236,74 @@ fn instructions_with_another_meaning_elsewhere_are_refused() {
     for (name, bytes) in refused {
         assert!(decode(bytes).is_err(), "{name}");
     }
+}
+
+#[test]
+fn branches_lead_as_far_as_they_say() {
+    let code = |insn: Insn| [&[0x90], &insn.encode().expect("it has an encoding")[..]].concat();
+    for insn in forms::samples() {
+        let (Insn::JmpRel { disp, .. } | Insn::JccRel { disp, .. } | Insn::CallRel { disp }) = insn else {
+            continue;
+        };
+        let (bytes, mut machine) = (code(insn), plain(1));
+        let decoded = decode(&bytes).expect("it is covered")[1];
+        let target = bytes.len() as i64 + i64::from(disp);
+        match step(&mut machine, &decoded) {
+            Ok(Next::Jump(to) | Next::Branch { target: to, .. }) => assert_eq!(to, target, "{insn}"),
+            other => panic!("{insn}: {other:?}"),
+        }
+    }
+}
+
+/// Divides rdx:rax by rcx; quotient and remainder, or nothing where there is a division error.
+fn divided(opcode: u8, dividend: u128, divisor: u64) -> Option<(u64, u64)> {
+    let decoded = decode(&[0x48, 0xf7, opcode]).expect("a division by rcx")[0];
+    let mut machine = plain(1);
+    machine.set(Gpr::Rax, dividend as u64);
+    machine.set(Gpr::Rdx, (dividend >> 64) as u64);
+    machine.set(Gpr::Rcx, divisor);
+    match step(&mut machine, &decoded) {
+        Ok(Next::Fall) => Some((machine.get(Gpr::Rax), machine.get(Gpr::Rdx))),
+        end => {
+            assert_eq!(end, Ok(Next::Trap));
+            None
+        }
+    }
+}
+
+#[test]
+fn dividends_of_128_bits_divide_as_numbers_do() {
+    let mut choices = Seeded::new(5);
+    for _ in 0..20_000 {
+        let high = choices.bits() >> choices.below(64);
+        let dividend = (u128::from(high) << 64 | u128::from(choices.bits())) >> choices.below(128);
+        let divisor = choices.bits() >> choices.below(64);
+        let quotient = dividend.checked_div(divisor.into()).and_then(|quotient| u64::try_from(quotient).ok());
+        let expected = quotient.map(|quotient| (quotient, (dividend % u128::from(divisor)) as u64));
+        assert_eq!(divided(0xf1, dividend, divisor), expected, "{dividend:#x} by {divisor:#x}");
+        let dividend = if choices.one_in(2) { dividend.wrapping_neg() } else { dividend }.cast_signed();
+        let divisor = if choices.one_in(2) { divisor.wrapping_neg() } else { divisor }.cast_signed();
+        let quotient = dividend.checked_div(divisor.into()).and_then(|quotient| i64::try_from(quotient).ok());
+        let remainder = || (dividend % i128::from(divisor)) as u64;
+        let expected = quotient.map(|quotient| (quotient.cast_unsigned(), remainder()));
+        let actual = divided(0xf9, dividend.cast_unsigned(), divisor.cast_unsigned());
+        assert_eq!(actual, expected, "{dividend:#x} by {divisor:#x}");
+    }
+}
+
+#[test]
+fn a_repeated_string_instruction_is_one_iteration_a_step() {
+    let decoded = decode(&[0x90, 0xf3, 0xaa]).expect("rep stosb")[1];
+    let mut machine = plain(1);
+    machine.set(Gpr::Rdi, 100);
+    machine.set(Gpr::Rcx, 2);
+    machine.set_flag(Flag::Direction, 1);
+    let again = |taken| Ok(Next::Branch { taken, target: 1 });
+    assert_eq!(step(&mut machine, &decoded), again(1));
+    assert_eq!((machine.get(Gpr::Rdi), machine.get(Gpr::Rcx)), (99, 1));
+    assert_eq!(step(&mut machine, &decoded), again(0));
+    assert_eq!(step(&mut machine, &decoded), Ok(Next::Fall));
+    let mut written: Vec<u64> = machine.memory.into_keys().collect();
+    written.sort_unstable();
+    assert_eq!(written, [99, 100]);
 }

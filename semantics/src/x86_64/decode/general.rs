@@ -5,7 +5,8 @@ use iced_x86::{Code, ConditionCode, Mnemonic as M, OpKind};
 use kop_ops::x86_64::{Cond, Gpr, Size};
 
 use super::operands::Operands;
-use crate::x86_64::bits::{BitTest, ControlOp, CountOp, LowestOp};
+use crate::x86_64::bit_test::BitTest;
+use crate::x86_64::bits::{ControlOp, CountOp, LowestOp};
 use crate::x86_64::flags::Flag;
 use crate::x86_64::insn::{Op, Operand, Place};
 use crate::x86_64::integer::{Binary, Unary};
