@@ -2,6 +2,7 @@
 //! What eBPF means: its instructions, written once over a value domain; maps, helper functions and contexts; and over
 //! integers the `spec` interpreter, which behaves as the kernel does. What native instructions mean, over the same domains.
 
+pub mod aarch64;
 pub mod circuits;
 pub mod domain;
 pub mod ebpf;
