@@ -9,6 +9,7 @@ use kop_ops::aarch64::{
 
 use super::operand::{extended, holds, read, read_bits, set_nz, shift_by, shifted, sign, write};
 use super::{Flag, Machine, Value};
+use crate::circuits::signed_high_product;
 use crate::domain::Domain;
 
 /// A destination and its two sources.
@@ -185,16 +186,7 @@ fn mul_add_long<M: Machine>(m: &mut M, op: MulAddLongOp, (rd, rn, rm): Three, ra
 fn mul_high<M: Machine>(m: &mut M, signed: bool, (rd, rn, rm): Three) {
     let (a, b) = (read_bits(m, 64, rn), read_bits(m, 64, rm));
     let d = m.domain();
-    let mut high = d.umulh(64, a, b);
-    if signed {
-        // A negative number is the unsigned one less 2^64, so its product is less by the other number shifted by 64.
-        let zero = d.constant(64, 0);
-        for (number, other) in [(a, b), (b, a)] {
-            let negative = sign(d, 64, number);
-            let excess = d.ite(64, negative, other, zero);
-            high = d.sub(64, high, excess);
-        }
-    }
+    let high = if signed { signed_high_product(d, 64, a, b) } else { d.umulh(64, a, b) };
     write(m, Width::X, rd, high);
 }
 

@@ -5,6 +5,7 @@ use kop_ops::aarch64::{BitfieldOp, Gpr, Logical, LogicalImm, MoveWide, OneSource
 
 use super::operand::{read, read_bits, set_nz, shifted, write};
 use super::{Flag, Machine, Value};
+use crate::circuits::{Crc, crc, leading_zeros};
 use crate::domain::Domain;
 
 /// MOVN, MOVZ, MOVK; the immediate has 16 bits and is shifted by 0, 16, 32 or 48.
@@ -174,18 +175,6 @@ pub(super) fn reverse_bits<D: Domain>(d: &mut D, width: u32, value: D::Value) ->
     reverse(d, width, width, 1, value)
 }
 
-/// The number of zeros above the highest bit that is set; the width for zero.
-pub(super) fn leading_zeros<D: Domain>(d: &mut D, width: u32, value: D::Value) -> D::Value {
-    let mut result = d.constant(width, u64::from(width));
-    // From the lowest bit up, so that the highest one that is set has the last word.
-    for bit in 0..width {
-        let set = d.extract(width, bit, 1, value);
-        let zeros = d.constant(width, u64::from(width - 1 - bit));
-        result = d.ite(width, set, zeros, result);
-    }
-    result
-}
-
 /// The number of bits after the sign that equal it, up to the first that does not.
 pub(super) fn leading_signs<D: Domain>(d: &mut D, width: u32, value: D::Value) -> D::Value {
     let one = d.constant(width, 1);
@@ -196,24 +185,10 @@ pub(super) fn leading_signs<D: Domain>(d: &mut D, width: u32, value: D::Value) -
     d.sub(width, zeros, one)
 }
 
-/// CRC32B to CRC32X, CRC32CB to CRC32CX: the polynomials 0x04c11db7 and 0x1edc6f41, bits reversed (Arm ARM, C6.2).
+/// CRC32B to CRC32X, CRC32CB to CRC32CX (Arm ARM, C6.2).
 pub(super) fn crc32<M: Machine>(m: &mut M, castagnoli: bool, size: Size, (rd, rn, rm): (Gpr, Gpr, Gpr)) {
-    let polynomial: u32 = if castagnoli { 0x1edc_6f41 } else { 0x04c1_1db7 };
-    let mut sum = read(m, Width::W, rn);
-    let data = read_bits(m, 8 * size.bytes(), rm);
-    let d = m.domain();
-    let polynomial = d.constant(32, u64::from(polynomial.reverse_bits()));
-    let (zero, one) = (d.constant(32, 0), d.constant(32, 1));
-    for byte in 0..size.bytes() {
-        let byte = d.extract(8 * size.bytes(), 8 * byte, 8, data);
-        let byte = d.zero_extend(8, 32, byte);
-        sum = d.xor(32, sum, byte);
-        for _ in 0..8 {
-            let out = d.truncate(32, 1, sum);
-            let reduced = d.ite(32, out, polynomial, zero);
-            let rest = d.lshr(32, sum, one);
-            sum = d.xor(32, rest, reduced);
-        }
-    }
+    let generator = if castagnoli { Crc::Crc32c } else { Crc::Crc32 };
+    let (sum, data) = (read(m, Width::W, rn), read_bits(m, 8 * size.bytes(), rm));
+    let sum = crc(m.domain(), generator, sum, 8 * size.bytes(), data);
     write(m, Width::W, rd, sum);
 }

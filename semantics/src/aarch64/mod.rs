@@ -14,6 +14,7 @@ mod decode;
 mod memory;
 mod operand;
 mod operation;
+pub mod vector;
 
 use kop_ops::aarch64::{Gpr, Group, Insn, V};
 
@@ -144,9 +145,10 @@ pub fn step<M: Machine>(m: &mut M, decoded: &Decoded) -> Result<Next<Value<M>>, 
             Group::LoadStore => memory::transfer(m, offset, insn)?,
             Group::Atomic => atomic::access(m, insn)?,
             Group::BranchOrSystem => return Ok(control::go(m, offset, insn)),
-            Group::Simd => unreachable!("{insn} is not decoded"),
+            Group::Simd => vector::compute(m, insn),
         },
         Operation::Other(other) => self::other(m, offset, other)?,
+        Operation::Vector(vector) => vector::other(m, vector),
         Operation::Nothing => {}
     }
     Ok(Next::Fall)

@@ -3,6 +3,8 @@
 
 use kop_ops::aarch64::{Gpr, Insn, Mem, Scalar, V, Width};
 
+use super::vector::Vector;
+
 /// What an instruction does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -10,6 +12,8 @@ pub enum Operation {
     Insn(Insn),
     /// What it does not have.
     Other(Other),
+    /// What it does not have of SIMD registers.
+    Vector(Vector),
     /// Nothing that a single processor can tell: hints, barriers, prefetches.
     Nothing,
 }

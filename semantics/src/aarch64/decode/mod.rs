@@ -8,6 +8,7 @@
 mod control;
 mod integer;
 mod memory;
+mod vector;
 
 use disarm64::{InsnDisplay, InsnOpcode, Opcode, decoder};
 use disarm64_defn::defn::Insn as Definition;
@@ -84,7 +85,7 @@ fn operation(word: Word, definition: &Definition) -> Option<Operation> {
         | Class::EXCEPTION
         | Class::IC_SYSTEM
         | Class::TESTBRANCH => control::operation(word, class, name),
-        _ => None,
+        _ => vector::operation(word, class, name),
     }
 }
 
