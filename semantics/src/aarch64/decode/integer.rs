@@ -86,7 +86,8 @@ fn add_sub(word: Word, class: Class, name: &str) -> Option<Insn> {
     match class {
         Class::ADDSUB_IMM => {
             let imm = word.field(10, 12) << (12 * word.field(22, 1));
-            Some(Insn::AddSubImm { op, width, rd, rn, imm })
+            // Where disarm64 sees a second bit of the shift, other instructions stand.
+            (!word.bit(23)).then_some(Insn::AddSubImm { op, width, rd, rn, imm })
         }
         Class::ADDSUB_EXT => {
             let (extend, amount) = (Extend::ALL[word.field(13, 3) as usize], word.byte(10, 3));

@@ -9,7 +9,8 @@ use crate::aarch64::{Operation, Other};
 
 pub(super) fn operation(word: Word, class: Class, name: &str) -> Option<Operation> {
     if name.starts_with("prf") {
-        return Some(Operation::Nothing);
+        let defined = class != Class::LDST_REGOFF || is_index(word);
+        return defined.then_some(Operation::Nothing);
     }
     match class {
         Class::LDSTPAIR_OFF | Class::LDSTPAIR_INDEXED | Class::LDSTNAPAIR_OFFS => pair(word, name),
@@ -64,10 +65,15 @@ fn address(word: Word, class: Class, log2: u32) -> Option<Mem> {
         Class::LDST_REGOFF => {
             let extend = Extend::ALL[word.field(13, 3) as usize];
             let mem = Mem::Register { base, index: word.rm(), extend, scaled: word.bit(12) };
-            Extend::INDEX.contains(&extend).then_some(mem)
+            is_index(word).then_some(mem)
         }
         _ => None,
     }
+}
+
+/// Whether the extension of an index is of a word or a doubleword.
+fn is_index(word: Word) -> bool {
+    word.bit(14)
 }
 
 /// LDP, STP, LDPSW, LDNP, STNP.

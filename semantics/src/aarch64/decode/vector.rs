@@ -27,6 +27,10 @@ pub(super) fn operation(word: Word, class: Class, name: &str) -> Option<Operatio
     if let Some(insn) = known {
         return Some(Operation::Insn(insn));
     }
+    // What disarm64 leaves open: that a scalar of these is a doubleword.
+    if matches!(class, Class::ASISDMISC | Class::ASISDPAIR) && word.field(22, 2) != 3 {
+        return None;
+    }
     let vector = match class {
         Class::FLOATDP1 if name == "fmov" => scalar_move(word),
         Class::ASIMDALL => across(word, name),
