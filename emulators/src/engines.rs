@@ -5,6 +5,7 @@ use kop_ops::{Arch, Features};
 
 use crate::engine::{Engine, Executes};
 use crate::model::{self, ModelEngine};
+use crate::native::aarch64::Aarch64;
 use crate::native::x86_64::X86_64;
 use crate::rbpf::{self, RbpfEngine};
 use crate::semantics::{Native, SemanticsEngine};
@@ -79,6 +80,12 @@ pub const ENGINES: &[EngineKind] = &[
         make: || Ok(Box::new(SemanticsEngine::<X86_64>::new())),
     },
     EngineKind {
+        name: <Aarch64 as Native>::NAME,
+        executes: Executes::Native(Arch::Aarch64),
+        through: "the semantics of this project, AArch64",
+        make: || Ok(Box::new(SemanticsEngine::<Aarch64>::new())),
+    },
+    EngineKind {
         name: "host",
         executes: Executes::Native(HOST),
         through: "this CPU, in a child process",
@@ -104,7 +111,7 @@ fn unicorn_x86_64() -> Result<Box<dyn Engine>, String> {
 
 #[cfg(feature = "unicorn")]
 fn unicorn_aarch64() -> Result<Box<dyn Engine>, String> {
-    use crate::{native::aarch64::Aarch64, native_engine::NativeEngine, unicorn};
+    use crate::{native_engine::NativeEngine, unicorn};
     let machine = unicorn::UnicornMachine::new(Arch::Aarch64)?;
     let capabilities = unicorn::capabilities(Arch::Aarch64);
     Ok(Box::new(NativeEngine::<_, Aarch64>::new("unicorn-aarch64", machine, capabilities)))

@@ -3,6 +3,7 @@
 
 use kop_ops::choices::{Choices, Seeded};
 use kop_semantics::Integers;
+use kop_semantics::aarch64::Monitor;
 
 use super::memory::Space;
 use crate::native::RegisterFile;
@@ -18,6 +19,8 @@ pub struct Cpu {
     pub flags: u64,
     /// SIMD registers by number, in halves.
     pub vectors: [[u64; 2]; 32],
+    /// What the last load-exclusive of AArch64 marked.
+    pub monitor: Option<Monitor<u64>>,
     /// The memory.
     pub space: Space,
     undefined: Undefined,
@@ -40,15 +43,17 @@ impl Cpu {
             general: [0; 32],
             flags: 0,
             vectors: [[0; 2]; 32],
+            monitor: None,
             space: Space::new(),
             undefined: Undefined::Garbage(Seeded::new(garbage)),
         }
     }
 
-    /// Takes the contents of a register file.
+    /// Takes the contents of a register file; nothing is marked.
     pub fn load(&mut self, file: &RegisterFile) {
         self.general[..file.general.len()].copy_from_slice(&file.general);
         self.flags = file.flags;
+        self.monitor = None;
         for (halves, &vector) in self.vectors.iter_mut().zip(&file.vectors) {
             *halves = [vector as u64, (vector >> 64) as u64];
         }

@@ -4,6 +4,7 @@
 //! The engine is written once; an architecture says how its code is decoded and stepped through. What the manual leaves
 //! undefined is garbage, another one each time.
 
+pub mod aarch64;
 mod cpu;
 mod engine;
 mod memory;
