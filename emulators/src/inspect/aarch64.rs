@@ -51,6 +51,10 @@ fn check(word: Word, insn: &Opcode) -> Result<(), BreachKind> {
         Class::BRANCH_IMM if definition.mnemonic == "bl" => return Err(BreachKind::Leaves),
         Class::PCRELADDR | Class::LOADLIT => return Err(BreachKind::Position),
         Class::LDST_UNPRIV | Class::GCS | Class::THE => return Err(BreachKind::SystemState),
+        // disarm64 takes the bit above the shift for a part of it.
+        Class::ADDSUB_IMM if definition.feature_set == Set::V8 && word.bit(23) => {
+            return Err(BreachKind::Undecodable);
+        }
         _ => {}
     }
     if word.is_reserved(definition.class) {

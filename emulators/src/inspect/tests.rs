@@ -142,6 +142,7 @@ fn x86_64_rules() {
 const AARCH64_REFUSED: &[(u32, &str, K)] = &[
     (0x0000_0000, "udf #0x0", K::Trap),
     (0xffff_ffff, "(bad)", K::Undecodable),
+    (0x1180_0000, "add w0, w0, <undefined>", K::Undecodable),
     (0x0b01_a000, "add w0, w0, <undefined>", K::Undecodable),
     (0x8bc1_0000, "add x0, x0, <undefined>", K::Undecodable),
     (0x1280_0000 | 1 << 22, "movn w0, <undefined>", K::Undecodable),
