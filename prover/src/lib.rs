@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Proofs: native bytes and proof sequences become formulas, and formulas are decided for all inputs at once.
+
+pub mod aig;
+pub mod term;
