@@ -2,4 +2,5 @@
 //! Proofs: native bytes and proof sequences become formulas, and formulas are decided for all inputs at once.
 
 pub mod aig;
+pub mod sat;
 pub mod term;

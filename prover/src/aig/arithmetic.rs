@@ -66,7 +66,7 @@ impl Aig {
     }
 
     /// The low half of the product: rows of partial products, added one after another.
-    pub(super) fn product(&mut self, a: &[Wire], b: &[Wire]) -> Vec<Wire> {
+    pub(crate) fn product(&mut self, a: &[Wire], b: &[Wire]) -> Vec<Wire> {
         let width = a.len();
         let mut sum = vec![Wire::FALSE; width];
         for (place, &bit) in b.iter().enumerate() {

@@ -136,3 +136,12 @@ fn collected(width: u32, linear: Linear) -> Linear {
     terms.sort_unstable();
     Linear { terms, constant: linear.constant & mask }
 }
+
+#[cfg(test)]
+impl Terms {
+    /// A sum that is left as it is written: for tests of what normalising would do.
+    pub(crate) fn insert_add(&mut self, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        self.insert(Node::Binary(Op::Add, a, b), width)
+    }
+}
