@@ -2,5 +2,6 @@
 //! Proofs: native bytes and proof sequences become formulas, and formulas are decided for all inputs at once.
 
 pub mod aig;
+pub mod certificate;
 pub mod sat;
 pub mod term;
