@@ -3,5 +3,7 @@
 
 pub mod aig;
 pub mod certificate;
+pub mod machine;
+pub mod memory;
 pub mod sat;
 pub mod term;

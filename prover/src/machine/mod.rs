@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Machines over terms: the state of eBPF, x86-64 and AArch64, and how code runs through it on all paths at once.
+
+mod aarch64;
+mod ebpf;
+mod flow;
+mod x86_64;
+
+use kop_ops::Arch;
+use kop_ops::ebpf::Reg;
+use kop_semantics::Domain;
+use kop_semantics::native::Next;
+
+pub use aarch64::{State as Aarch64State, run as run_aarch64};
+pub use ebpf::{State as EbpfState, run as run_ebpf};
+pub use x86_64::{State as X86_64State, run as run_x86_64};
+
+use crate::memory::{Access, Memory, Place, Roots};
+use crate::term::{Term, Terms};
+use flow::Then;
+
+/// Why code cannot be turned into formulas.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// Whether a loop goes on, or an access takes place, depends on data.
+    #[error("`{0}` depends on data in a way that no formula is made of")]
+    Undecided(String),
+    /// An instruction of the proof sequence that has no meaning by itself: calls, references to maps, `may_goto`.
+    #[error("`{0}` has no meaning in a sequence")]
+    Meaningless(String),
+    /// Control goes to where a register or memory says.
+    #[error("`{0}` goes to a computed address")]
+    Indirect(String),
+    /// Too many instructions.
+    #[error("more than {0} instructions run")]
+    TooLong(usize),
+    /// Too many ways for memory to overlap.
+    #[error("more than {0} ways for memory to overlap")]
+    TooManyCases(usize),
+}
+
+/// Something that native code must not do, where `condition` holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// One bit: whether it happens.
+    pub condition: Term,
+    /// What it is, with the instruction.
+    pub text: String,
+}
+
+/// What a run left.
+#[derive(Clone, Debug)]
+pub struct Ran<S> {
+    /// The state at the end of the code.
+    pub state: S,
+    /// Memory, with everything that was accessed.
+    pub memory: Memory,
+    /// One bit: whether the end was reached.
+    pub ended: Term,
+    /// What must not happen.
+    pub breaches: Vec<Breach>,
+    /// Bits that are 1 in every state the code is defined on: atomic accesses are aligned.
+    pub defined: Vec<Term>,
+}
+
+/// What machines of all kinds share while code runs.
+struct Common<'a> {
+    terms: &'a mut Terms,
+    roots: &'a Roots,
+    memory: Memory,
+    breaches: Vec<Breach>,
+    defined: Vec<Term>,
+    /// One bit: whether control is at this instruction.
+    path: Term,
+}
+
+impl<'a> Common<'a> {
+    fn new(terms: &'a mut Terms, roots: &'a Roots) -> Self {
+        let path = terms.constant(1, 1);
+        Common { terms, roots, memory: Memory::new(), breaches: Vec::new(), defined: Vec::new(), path }
+    }
+
+    fn load(&mut self, bytes: u32, address: Term) -> Term {
+        let place = self.roots.place(self.terms, address);
+        self.memory.load(self.terms, self.path, place, bytes)
+    }
+
+    fn store(&mut self, bytes: u32, address: Term, value: Term) {
+        let place = self.roots.place(self.terms, address);
+        self.memory.store(self.terms, self.path, place, bytes, value);
+    }
+
+    /// Notes what must not happen on this path if `condition`.
+    fn breach_if(&mut self, condition: Term, text: impl FnOnce() -> String) {
+        let condition = self.terms.and(1, self.path, condition);
+        if self.terms.as_constant(condition) != Some(0) {
+            self.breaches.push(Breach { condition, text: text() });
+        }
+    }
+
+    /// Whether an address is no multiple of a power of two.
+    fn misaligned(&mut self, address: Term, bytes: u32) -> Term {
+        let mask = self.terms.constant(64, u64::from(bytes) - 1);
+        let low = self.terms.and(64, address, mask);
+        let zero = self.terms.constant(64, 0);
+        let aligned = self.terms.eq(64, low, zero);
+        self.terms.not(1, aligned)
+    }
+
+    /// A bit that has to be known.
+    fn decide(&self, bit: Term) -> Result<bool, ()> {
+        self.terms.as_constant(bit).map(|value| value == 1).ok_or(())
+    }
+
+    /// Checks the accesses from number `first` on, which one instruction made: what it accesses of the stack that was not there at
+    /// the start lies at or above the stack pointer, as it was before or is after, whichever is lower.
+    fn check_stack(&mut self, stack: Term, first: usize, pointers: [Term; 2], text: impl Fn() -> String) {
+        let accesses: Vec<Access> = self.memory.accesses()[first..].to_vec();
+        let lowest = pointers
+            .into_iter()
+            .map(|pointer| self.roots.place(self.terms, pointer))
+            .map(|place| if place.root == stack { place.offset as i64 } else { 0 })
+            .min();
+        for access in accesses {
+            let offset = access.place.offset as i64;
+            if access.place.root == stack && Some(offset) < lowest {
+                let always = self.terms.constant(1, 1);
+                self.breach_if(always, || format!("`{}` accesses memory below the stack pointer", text()));
+            }
+        }
+    }
+
+    fn ran<S>(self, ended: Term, state: S) -> Ran<S> {
+        Ran { state, memory: self.memory, ended, breaches: self.breaches, defined: self.defined }
+    }
+}
+
+/// Whether a place is in the part of the stack that native code makes room for itself: below the stack pointer at the start.
+pub fn is_private(place: Place, stack: Term) -> bool {
+    place.root == stack && (place.offset as i64) < 0
+}
+
+/// The name of the variable that an eBPF register holds at the start.
+pub fn variable_name(register: Reg) -> &'static str {
+    const NAMES: [&str; 11] = ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10"];
+    NAMES[register.index()]
+}
+
+/// The stack pointer at the start.
+pub fn stack_pointer(terms: &mut Terms, arch: Arch) -> Term {
+    terms.variable(if arch == Arch::X86_64 { "rsp" } else { "sp" }, 64)
+}
+
+/// The eBPF register that a native register holds.
+fn role<G: PartialEq>(map: &[G; 11], register: &G) -> Option<Reg> {
+    let number = map.iter().position(|other| other == register)?;
+    Reg::new(number as u8)
+}
+
+/// The value of a native register at the start: that of the eBPF register it holds, or a variable of its own.
+fn at_start<G: PartialEq + std::fmt::Debug>(
+    terms: &mut Terms,
+    map: &[G; 11],
+    initial: &[Term; 11],
+    register: &G,
+) -> Term {
+    match role(map, register) {
+        Some(held) => initial[held.index()],
+        None => terms.variable(&format!("{register:?}").to_lowercase(), 64),
+    }
+}
+
+/// The address of what is `offset` bytes from the first byte of the code, which stands anywhere.
+fn code_address(terms: &mut Terms, offset: i64) -> Term {
+    let (start, offset) = (terms.variable("code", 64), terms.constant(64, offset as u64));
+    terms.add(64, start, offset)
+}
+
+/// Where control goes after a native instruction; leaving the code is a breach.
+fn native_then(
+    common: &mut Common,
+    next: Next<Term>,
+    following: usize,
+    is_place: impl Fn(usize) -> bool,
+    text: impl Fn() -> String,
+) -> Result<Then, Refusal> {
+    let always = common.terms.constant(1, 1);
+    let place = |target: i64| usize::try_from(target).ok().filter(|target| is_place(*target));
+    Ok(match next {
+        Next::Fall => Then::To(following),
+        Next::Jump(target) => match place(target) {
+            Some(target) => Then::To(target),
+            None => {
+                common.breach_if(always, || format!("`{}` leaves the code", text()));
+                Then::Stop
+            }
+        },
+        Next::Branch { taken, target } => match place(target) {
+            Some(target) => Then::Branch(taken, target, following),
+            None => {
+                common.breach_if(taken, || format!("`{}` leaves the code", text()));
+                let not = common.terms.not(1, taken);
+                common.path = common.terms.and(1, common.path, not);
+                Then::To(following)
+            }
+        },
+        Next::Indirect(_) => return Err(Refusal::Indirect(text())),
+        Next::Trap => {
+            common.breach_if(always, || format!("`{}` raises an exception", text()));
+            Then::Stop
+        }
+    })
+}
