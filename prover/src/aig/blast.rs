@@ -42,9 +42,12 @@ impl Blaster {
         self.bits[&term].clone()
     }
 
-    /// The wires of the terms that have any: what an input belongs to.
-    pub fn known(&self, term: Term) -> Option<&[Wire]> {
-        self.bits.get(&term).map(Vec::as_slice)
+    /// The variables that occur, by number, with their wires.
+    pub fn variables(&self, terms: &Terms) -> impl Iterator<Item = (u32, &[Wire])> {
+        self.bits.iter().filter_map(|(term, bits)| match terms.node(*term) {
+            Node::Variable(number) => Some((number, bits.as_slice())),
+            _ => None,
+        })
     }
 
     fn circuit(&mut self, terms: &Terms, term: Term, node: Node) -> Vec<Wire> {

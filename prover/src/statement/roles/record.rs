@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A machine that writes down what the semantics do to it. Its values are the numbers of the operations they come from.
+
+use std::hash::{Hash, Hasher};
+
+use kop_ops::ebpf::{AtomicOp, Insn, Reg, Size};
+use kop_ops::{aarch64 as a64, registers, x86_64 as x86};
+use kop_semantics::native::Next;
+use kop_semantics::{Domain, aarch64, ebpf, x86_64};
+
+use super::{Hashes, Key};
+
+/// Writes down instructions.
+#[derive(Default)]
+pub(super) struct Recorder {
+    hashes: Hashes,
+    /// The number of an eBPF register's first use, by register.
+    roles: [Option<u8>; 11],
+    used: u8,
+    values: u32,
+    /// Whether a step asked for a mark, which decides what it does.
+    needs_monitor: bool,
+}
+
+/// Something that a step cannot go on without.
+pub(super) struct NeedsValue;
+
+/// What is written down.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Word {
+    Get,
+    Set,
+    Flag,
+    SetFlag,
+    Vector,
+    SetVector,
+    Load,
+    Store,
+    Begin,
+    Undefined,
+    Code,
+    Monitor,
+    Next,
+    Whole,
+    Operation,
+}
+
+impl Recorder {
+    pub fn word(&mut self, word: u64) {
+        self.hashes.word(word);
+    }
+
+    pub const fn key(&self) -> Key {
+        self.hashes.key()
+    }
+
+    /// The role of a register that has been used.
+    pub fn known_role(&self, register: Reg) -> Option<u64> {
+        self.roles[register.index()].map(u64::from)
+    }
+
+    fn role(&mut self, register: Reg) -> u64 {
+        let role = *self.roles[register.index()].get_or_insert_with(|| {
+            self.used += 1;
+            self.used
+        });
+        u64::from(role)
+    }
+
+    /// Writes two small numbers and a kind.
+    fn write(&mut self, word: Word, a: u64, b: u64) {
+        debug_assert!(a < 1 << 24 && b < 1 << 32);
+        self.hashes.word((word as u64) << 56 | a << 32 | b);
+    }
+
+    fn value(&mut self) -> u32 {
+        self.values += 1;
+        self.values
+    }
+
+    /// A native register: the role of the eBPF register it holds, or its own number behind all roles.
+    fn native<G: PartialEq>(&mut self, map: &[G; 11], register: &G, number: u32) -> u64 {
+        match map.iter().position(|other| other == register).and_then(|place| Reg::new(place as u8)) {
+            Some(held) => self.role(held),
+            None => 0x100 + u64::from(number),
+        }
+    }
+
+    /// An instruction that cannot be written down step by step: itself, and which register plays which role.
+    fn whole(&mut self, insn: &impl Hash) {
+        for register in Reg::ALL {
+            let role = self.role(register);
+            self.write(Word::Whole, role, 0);
+        }
+        let mut state = Words(self);
+        insn.hash(&mut state);
+    }
+
+    fn next(&mut self, next: &Next<u32>) {
+        let (kind, value, target) = match *next {
+            Next::Fall => (0, 0, 0),
+            Next::Jump(target) => (1, 0, target),
+            Next::Branch { taken, target } => (2, taken, target),
+            Next::Indirect(value) => (3, value, 0),
+            Next::Trap => (4, 0, 0),
+        };
+        self.write(Word::Next, kind, u64::from(value));
+        self.word(target as u64);
+    }
+
+    /// An instruction of a proof sequence.
+    pub fn ebpf(&mut self, insn: &Insn) {
+        self.values = 0;
+        match ebpf::step(&mut Ebpf(self), insn) {
+            Ok(ebpf::Next::Fall) => self.write(Word::Next, 0, 0),
+            Ok(ebpf::Next::Jump) => self.write(Word::Next, 1, 0),
+            Ok(ebpf::Next::Branch(taken)) => self.write(Word::Next, 2, u64::from(taken)),
+            _ => self.whole(insn),
+        }
+        self.word(insn.branch_offset().unwrap_or_default() as u64);
+        self.word(insn.slots() as u64);
+    }
+
+    /// An instruction of x86-64 code.
+    pub fn x86_64(&mut self, insn: &x86_64::Decoded) {
+        self.values = 0;
+        match x86_64::step(&mut X86_64(self), insn) {
+            Ok(next) => self.next(&next),
+            Err(NeedsValue) => self.whole(insn),
+        }
+        self.word(insn.len as u64);
+    }
+
+    /// An instruction of AArch64 code.
+    pub fn aarch64(&mut self, insn: &aarch64::Decoded) {
+        (self.values, self.needs_monitor) = (0, false);
+        match aarch64::step(&mut Aarch64(self), insn) {
+            Ok(next) if !self.needs_monitor => self.next(&next),
+            _ => self.whole(insn),
+        }
+    }
+}
+
+/// Writes down what is hashed.
+struct Words<'a>(&'a mut Recorder);
+
+impl Hasher for Words<'_> {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0.word(u64::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.hashes.0
+    }
+}
+
+/// Operations of two operands: a number for each.
+macro_rules! operations {
+    ($($number:literal $name:ident),*) => {
+        $(fn $name(&mut self, width: u32, a: u32, b: u32) -> u32 {
+            self.operation($number, [width, a, b, 0])
+        })*
+    };
+}
+
+impl Recorder {
+    fn operation(&mut self, number: u64, operands: [u32; 4]) -> u32 {
+        let [a, b, c, d] = operands.map(u64::from);
+        self.write(Word::Operation, number << 8 | a, b);
+        self.word(c << 32 | d);
+        self.value()
+    }
+}
+
+impl Domain for Recorder {
+    type Value = u32;
+
+    operations!(
+        0 add, 1 sub, 2 mul, 3 umulh, 4 udiv, 5 urem, 6 sdiv, 7 srem, 8 and, 9 or, 10 xor, 11 shl, 12 lshr, 13 ashr,
+        14 eq, 15 ult, 16 slt
+    );
+
+    fn constant(&mut self, width: u32, bits: u64) -> u32 {
+        self.word(bits);
+        self.operation(17, [width, 0, 0, 0])
+    }
+
+    fn zero_extend(&mut self, from: u32, to: u32, a: u32) -> u32 {
+        self.operation(18, [from, to, a, 0])
+    }
+
+    fn sign_extend(&mut self, from: u32, to: u32, a: u32) -> u32 {
+        self.operation(19, [from, to, a, 0])
+    }
+
+    fn extract(&mut self, from: u32, low: u32, to: u32, a: u32) -> u32 {
+        self.operation(20, [from, low, to, a])
+    }
+
+    fn concat(&mut self, width: u32, low_width: u32, high: u32, low: u32) -> u32 {
+        self.operation(21, [width, low_width, high, low])
+    }
+
+    fn ite(&mut self, width: u32, condition: u32, a: u32, b: u32) -> u32 {
+        self.operation(22, [width, condition, a, b])
+    }
+}
+
+struct Ebpf<'a>(&'a mut Recorder);
+
+impl ebpf::Machine for Ebpf<'_> {
+    type Domain = Recorder;
+    type Stop = NeedsValue;
+
+    fn domain(&mut self) -> &mut Recorder {
+        self.0
+    }
+
+    fn get(&mut self, register: Reg) -> u32 {
+        let role = self.0.role(register);
+        self.0.get(role)
+    }
+
+    fn set(&mut self, register: Reg, value: u32) {
+        let role = self.0.role(register);
+        self.0.write(Word::Set, role, u64::from(value));
+    }
+
+    fn load(&mut self, size: Size, address: u32) -> Result<u32, NeedsValue> {
+        Ok(self.0.load(size.bytes() as u32, address))
+    }
+
+    fn store(&mut self, size: Size, address: u32, value: u32) -> Result<(), NeedsValue> {
+        self.0.store(size.bytes() as u32, address, value);
+        Ok(())
+    }
+
+    fn begin_atomic(&mut self, _op: AtomicOp, size: Size, address: u32) -> Result<(), NeedsValue> {
+        self.0.write(Word::Begin, size.bytes() as u64, u64::from(address));
+        Ok(())
+    }
+
+    fn reference(&mut self, _kind: u8, _imm: u64) -> Result<u32, NeedsValue> {
+        Err(NeedsValue)
+    }
+}
+
+/// What all machines do alike.
+impl Recorder {
+    fn get(&mut self, register: u64) -> u32 {
+        self.write(Word::Get, register, 0);
+        self.value()
+    }
+
+    fn vector(&mut self, number: u32) -> [u32; 2] {
+        self.write(Word::Vector, u64::from(number), 0);
+        [self.value(), self.value()]
+    }
+
+    fn set_vector(&mut self, number: u32, [low, high]: [u32; 2]) {
+        self.write(Word::SetVector, u64::from(number), u64::from(low));
+        self.word(u64::from(high));
+    }
+
+    fn load(&mut self, bytes: u32, address: u32) -> u32 {
+        self.write(Word::Load, u64::from(bytes), u64::from(address));
+        self.value()
+    }
+
+    fn store(&mut self, bytes: u32, address: u32, value: u32) {
+        self.write(Word::Store, u64::from(bytes), u64::from(address));
+        self.word(u64::from(value));
+    }
+
+    fn undefined(&mut self, width: u32) -> u32 {
+        self.write(Word::Undefined, u64::from(width), 0);
+        self.value()
+    }
+
+    fn code_address(&mut self, offset: i64) -> u32 {
+        self.write(Word::Code, 0, 0);
+        self.word(offset as u64);
+        self.value()
+    }
+}
+
+struct X86_64<'a>(&'a mut Recorder);
+
+impl x86_64::Machine for X86_64<'_> {
+    type Domain = Recorder;
+    type Stop = NeedsValue;
+
+    fn domain(&mut self) -> &mut Recorder {
+        self.0
+    }
+
+    fn get(&mut self, register: x86::Gpr) -> u32 {
+        let role = self.0.native(&registers::X86_64, &register, u32::from(register.code()));
+        self.0.get(role)
+    }
+
+    fn set(&mut self, register: x86::Gpr, value: u32) {
+        let role = self.0.native(&registers::X86_64, &register, u32::from(register.code()));
+        self.0.write(Word::Set, role, u64::from(value));
+    }
+
+    fn flag(&mut self, flag: x86_64::Flag) -> u32 {
+        self.0.write(Word::Flag, flag as u64, 0);
+        self.0.value()
+    }
+
+    fn set_flag(&mut self, flag: x86_64::Flag, value: u32) {
+        self.0.write(Word::SetFlag, flag as u64, u64::from(value));
+    }
+
+    fn vector(&mut self, register: x86::Xmm) -> [u32; 2] {
+        self.0.vector(u32::from(register.code()))
+    }
+
+    fn set_vector(&mut self, register: x86::Xmm, value: [u32; 2]) {
+        self.0.set_vector(u32::from(register.code()), value);
+    }
+
+    fn load(&mut self, bytes: u32, address: u32) -> Result<u32, NeedsValue> {
+        Ok(self.0.load(bytes, address))
+    }
+
+    fn store(&mut self, bytes: u32, address: u32, value: u32) -> Result<(), NeedsValue> {
+        self.0.store(bytes, address, value);
+        Ok(())
+    }
+
+    fn begin_wide(&mut self, address: u32, store: bool, aligned: bool) -> Result<(), NeedsValue> {
+        self.0.write(Word::Begin, 0x100 + u64::from(store) * 2 + u64::from(aligned), u64::from(address));
+        Ok(())
+    }
+
+    fn undefined(&mut self, width: u32) -> u32 {
+        self.0.undefined(width)
+    }
+
+    fn decide(&mut self, _bit: u32) -> Result<bool, NeedsValue> {
+        Err(NeedsValue)
+    }
+
+    fn code_address(&mut self, offset: i64) -> u32 {
+        self.0.code_address(offset)
+    }
+}
+
+struct Aarch64<'a>(&'a mut Recorder);
+
+impl aarch64::Machine for Aarch64<'_> {
+    type Domain = Recorder;
+    type Stop = NeedsValue;
+
+    fn domain(&mut self) -> &mut Recorder {
+        self.0
+    }
+
+    fn get(&mut self, register: a64::Gpr) -> u32 {
+        let role = self.0.native(&registers::AARCH64, &register, register.number());
+        self.0.get(role)
+    }
+
+    fn set(&mut self, register: a64::Gpr, value: u32) {
+        let role = self.0.native(&registers::AARCH64, &register, register.number());
+        self.0.write(Word::Set, role, u64::from(value));
+    }
+
+    fn flag(&mut self, flag: aarch64::Flag) -> u32 {
+        self.0.write(Word::Flag, flag as u64, 0);
+        self.0.value()
+    }
+
+    fn set_flag(&mut self, flag: aarch64::Flag, value: u32) {
+        self.0.write(Word::SetFlag, flag as u64, u64::from(value));
+    }
+
+    fn vector(&mut self, register: a64::V) -> [u32; 2] {
+        self.0.vector(register.number())
+    }
+
+    fn set_vector(&mut self, register: a64::V, value: [u32; 2]) {
+        self.0.set_vector(register.number(), value);
+    }
+
+    fn load(&mut self, bytes: u32, address: u32) -> Result<u32, NeedsValue> {
+        Ok(self.0.load(bytes, address))
+    }
+
+    fn store(&mut self, bytes: u32, address: u32, value: u32) -> Result<(), NeedsValue> {
+        self.0.store(bytes, address, value);
+        Ok(())
+    }
+
+    fn begin_atomic(&mut self, bytes: u32, address: u32) -> Result<(), NeedsValue> {
+        self.0.write(Word::Begin, 0x200 + u64::from(bytes), u64::from(address));
+        Ok(())
+    }
+
+    /// What is marked decides what the instruction does, so that the instruction is written down whole.
+    fn monitor(&mut self) -> Option<aarch64::Monitor<u32>> {
+        self.0.needs_monitor = true;
+        None
+    }
+
+    fn set_monitor(&mut self, monitor: Option<aarch64::Monitor<u32>>) {
+        let (address, bytes) = monitor.map_or((0, 0), |monitor| (monitor.address, monitor.bytes));
+        self.0.write(Word::Monitor, u64::from(bytes), u64::from(address));
+    }
+
+    fn undefined(&mut self, width: u32) -> u32 {
+        self.0.undefined(width)
+    }
+
+    fn decide(&mut self, _bit: u32) -> Result<bool, NeedsValue> {
+        Err(NeedsValue)
+    }
+
+    fn code_address(&mut self, offset: i64) -> u32 {
+        self.0.code_address(offset)
+    }
+}
