@@ -8,4 +8,5 @@ pub mod machine;
 pub mod memory;
 pub mod sat;
 pub mod statement;
+pub mod sweep;
 pub mod term;

@@ -3,13 +3,54 @@
 //! exhaustively at small widths.
 
 mod gf2;
+mod product;
+mod sums;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use product::by_halves;
+
 use crate::term::{Term, Terms};
 
-/// The name of the step that shows all pairs to be equal, if there is one.
-pub fn all_equal(terms: &Terms, pairs: &[(Term, Term)]) -> Option<&'static str> {
-    let mut polynomials = gf2::Polynomials::new(terms);
-    pairs.iter().all(|(a, b)| polynomials.equal(*a, *b)).then_some("normal form over GF(2)")
+/// A step that shows two terms to be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Bits have one polynomial over GF(2).
+    Gf2,
+    /// Numbers are one sum of bits.
+    Sums,
+    /// High products are expanded to the partial products of halves, and these are left free.
+    Halves,
+}
+
+impl Step {
+    /// What it is called in verdicts and certificates.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Step::Gf2 => "normal form over GF(2)",
+            Step::Sums => "sum of bits",
+            Step::Halves => "product by halves, partial products free",
+        }
+    }
+}
+
+/// Normal forms of one collection of terms.
+pub struct Algebra<'a> {
+    polynomials: gf2::Polynomials<'a>,
+    sums: sums::Sums<'a>,
+}
+
+impl<'a> Algebra<'a> {
+    /// Nothing is known yet.
+    pub fn new(terms: &'a Terms) -> Self {
+        Algebra { polynomials: gf2::Polynomials::new(terms), sums: sums::Sums::new(terms) }
+    }
+
+    /// The step that shows two terms to be equal; none says nothing.
+    pub fn equal(&mut self, a: Term, b: Term) -> Option<Step> {
+        if self.sums.equal(a, b) {
+            return Some(Step::Sums);
+        }
+        self.polynomials.equal(a, b).then_some(Step::Gf2)
+    }
 }

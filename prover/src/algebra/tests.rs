@@ -2,7 +2,7 @@
 //! Normal forms are equal exactly where truth tables are.
 
 use kop_ops::choices::{Choices, Seeded};
-use kop_semantics::{Domain, circuits};
+use kop_semantics::{Domain, Integers, circuits};
 use rustc_hash::FxHashMap;
 
 use super::*;
@@ -16,6 +16,14 @@ fn table(terms: &Terms, width: u32, term: Term) -> Vec<u64> {
             Evaluator::new(terms, &values).value(term)
         })
         .collect()
+}
+
+fn same_polynomials(terms: &Terms, a: Term, b: Term) -> bool {
+    gf2::Polynomials::new(terms).equal(a, b)
+}
+
+fn same_sums(terms: &Terms, a: Term, b: Term) -> bool {
+    sums::Sums::new(terms).equal(a, b)
 }
 
 /// Random bitwise terms over two numbers of two bits: the degree is at most four, so that all of them have normal forms.
@@ -40,7 +48,7 @@ fn normal_forms_are_equal_exactly_if_all_values_are() {
         }
         let (a, b) = (pool[pool.len() - 1], pool[pool.len() - 2]);
         let equal = table(&terms, 2, a) == table(&terms, 2, b);
-        assert_eq!(all_equal(&terms, &[(a, b)]).is_some(), equal, "{} {}", terms.show(a), terms.show(b));
+        assert_eq!(same_polynomials(&terms, a, b), equal, "{} {}", terms.show(a), terms.show(b));
         (same, different) = (same + usize::from(equal), different + usize::from(!equal));
     }
     assert!(same > 20 && different > 20, "{same} {different}");
@@ -65,8 +73,8 @@ fn carryless_products_by_rows_and_by_horners_rule_are_equal() {
         let (a, b) = (terms.variable("a", width), terms.variable("b", width));
         let [low, _] = circuits::carryless_product(&mut terms, width, a, b);
         let (right, wrong) = (horner(&mut terms, width, a, b, false), horner(&mut terms, width, a, b, true));
-        assert!(all_equal(&terms, &[(low, right)]).is_some(), "{width}");
-        assert!(all_equal(&terms, &[(low, wrong)]).is_none(), "{width}");
+        assert!(same_polynomials(&terms, low, right), "{width}");
+        assert!(!same_polynomials(&terms, low, wrong), "{width}");
         if width < 6 {
             assert_eq!(table(&terms, width, low), table(&terms, width, right));
             assert_ne!(table(&terms, width, low), table(&terms, width, wrong));
@@ -81,6 +89,117 @@ fn what_is_not_bitwise_is_a_variable() {
     let (sum, product) = (terms.add(8, a, b), terms.mul(8, a, b));
     let one = terms.xor(8, sum, product);
     let other = terms.xor(8, one, sum);
-    assert!(all_equal(&terms, &[(other, product)]).is_some());
-    assert!(all_equal(&terms, &[(sum, product)]).is_none());
+    assert!(same_polynomials(&terms, other, product));
+    assert!(!same_polynomials(&terms, sum, product));
+}
+
+/// The count of ones as a proof sequence writes it: halves two or three times, then a product that adds the fields.
+fn by_product(terms: &mut Terms, width: u32, a: Term) -> Term {
+    let masks = [0x5555_5555_5555_5555, 0x3333_3333_3333_3333, 0x0f0f_0f0f_0f0f_0f0f];
+    let mut sums = a;
+    for (stage, mask) in masks.into_iter().enumerate() {
+        let (mask, distance) = (terms.constant(width, mask), terms.constant(width, 1 << stage));
+        let even = terms.and(width, sums, mask);
+        let odd = terms.xor(width, sums, even);
+        let odd = terms.lshr(width, odd, distance);
+        sums = terms.add(width, even, odd);
+    }
+    let (ones, top) =
+        (terms.constant(width, 0x0101_0101_0101_0101), terms.constant(width, u64::from(width - 8)));
+    let product = terms.mul(width, sums, ones);
+    terms.lshr(width, product, top)
+}
+
+#[test]
+fn counts_by_halves_and_by_a_product_are_one_sum() {
+    for width in [16, 32, 64] {
+        let mut terms = Terms::new();
+        let a = terms.variable("a", width);
+        let (halves, product) = (circuits::ones(&mut terms, width, a), by_product(&mut terms, width, a));
+        assert!(same_sums(&terms, halves, product), "{width}");
+        let one = terms.constant(width, 1);
+        let (more, without) = (terms.add(width, halves, one), terms.and(width, a, one));
+        let without = terms.sub(width, halves, without);
+        assert!(!same_sums(&terms, more, product) && !same_sums(&terms, without, product), "{width}");
+    }
+}
+
+/// Random sums, slices and masks of two numbers of three bits: where sums are the same, all values are.
+#[test]
+fn equal_sums_have_equal_values() {
+    let mut choices = Seeded::new(9);
+    let mut same = 0;
+    for _ in 0..6000 {
+        let mut terms = Terms::new();
+        let mut pool: Vec<Term> = ["a", "b"]
+            .into_iter()
+            .map(|name| {
+                let variable = terms.variable(name, 3);
+                terms.zero_extend(3, 6, variable)
+            })
+            .collect();
+        for _ in 0..6 {
+            let (a, b) = (*choices.pick(&pool), *choices.pick(&pool));
+            let constant = terms.constant(6, choices.bits());
+            let low = choices.below(6) as u32;
+            pool.push(match choices.below(4) {
+                0 => terms.and(6, constant, a),
+                1 => terms.mul(6, constant, a),
+                2 => {
+                    let part = terms.extract(6, low, 6 - low, a);
+                    terms.zero_extend(6 - low, 6, part)
+                }
+                _ => terms.insert_add(a, b),
+            });
+        }
+        let mut sums = sums::Sums::new(&terms);
+        for (i, a) in pool.iter().enumerate() {
+            for b in &pool[..i] {
+                if a != b && sums.equal(*a, *b) {
+                    same += 1;
+                    assert_eq!(table(&terms, 3, *a), table(&terms, 3, *b));
+                }
+            }
+        }
+    }
+    assert!(same > 100, "{same}");
+}
+
+/// The identity, exhaustively at small widths and for random numbers at full width.
+#[test]
+fn products_by_halves_are_products() {
+    let check = |width, a, b| {
+        let d = &mut Integers;
+        let halves = product::halves(d, width, a, b, |d, x, y| d.mul(width, x, y));
+        assert_eq!(halves, [d.mul(width, a, b), d.umulh(width, a, b)], "{a} * {b} at {width}");
+    };
+    for width in [2, 4, 6, 8] {
+        for a in 0..1 << width {
+            (0..1 << width).for_each(|b| check(width, a, b));
+        }
+    }
+    let mut choices = Seeded::new(10);
+    for _ in 0..10_000 {
+        check(64, choices.bits() | choices.bits(), choices.bits());
+    }
+}
+
+/// Expanded terms with the free products put in have the values of the terms that they come from.
+#[test]
+fn expanded_terms_keep_their_values_where_free_products_are_products() {
+    let mut terms = Terms::new();
+    let (a, b) = (terms.variable("a", 8), terms.variable("b", 8));
+    let (high, low) = (terms.umulh(8, a, b), terms.mul(8, a, b));
+    let (expanded, bounds) = by_halves(&mut terms, &[high, low]).expect("there is a high product");
+    assert_eq!((terms.variables().len(), bounds.len()), (2 + 4, 4));
+    for both in 0..1u64 << 16 {
+        let (x, y) = (both & 0xff, both >> 8);
+        // The order in which partial products are asked for: low, high, the two in the middle.
+        let (x0, x1, y0, y1) = (x & 15, x >> 4, y & 15, y >> 4);
+        let values =
+            FxHashMap::from_iter([(0, x), (1, y), (2, x0 * y0), (3, x1 * y1), (4, x0 * y1), (5, x1 * y0)]);
+        let mut value = Evaluator::new(&terms, &values);
+        assert_eq!([value.value(expanded[0]), value.value(expanded[1])], [(x * y) >> 8, (x * y) & 0xff]);
+        assert!(bounds.iter().all(|bound| value.value(*bound) == 1));
+    }
 }

@@ -10,7 +10,7 @@ use super::counterexample::{Counterexample, clashes};
 use super::obligation::{Claim, Obligation};
 use super::{Evidence, Reason, Verdict};
 use crate::aig::{Blaster, Wire};
-use crate::algebra;
+use crate::algebra::{self, Algebra};
 use crate::sat::{self, Answer, Refutation};
 use crate::term::{Term, Terms};
 
@@ -18,8 +18,9 @@ use crate::term::{Term, Terms};
 pub(super) enum Step {
     Terms,
     Circuits,
-    Solver(Option<Box<Refutation>>),
-    Algebra(&'static str),
+    /// With the algebraic steps that came before.
+    Solver(Option<Box<Refutation>>, Vec<&'static str>),
+    Algebra(Vec<&'static str>),
 }
 
 impl Step {
@@ -27,11 +28,15 @@ impl Step {
         match self {
             Step::Terms => evidence.by_terms += 1,
             Step::Circuits => evidence.by_circuits += 1,
-            Step::Solver(kept) => {
+            Step::Solver(kept, steps) => {
                 evidence.by_solver += 1;
+                evidence.algebra.extend(steps);
                 evidence.refutations.extend(kept.map(|refutation| *refutation));
             }
-            Step::Algebra(name) => evidence.by_algebra.push(name),
+            Step::Algebra(steps) => {
+                evidence.by_algebra += 1;
+                evidence.algebra.extend(steps);
+            }
         }
     }
 }
@@ -55,22 +60,26 @@ pub(super) fn decide_claim(
         return Decided::Proved(Step::Terms);
     }
     let mut hypotheses = claim.hypotheses.clone();
+    let (blaster, wire) = circuit(terms, &hypotheses, &open);
+    if wire == Wire::FALSE {
+        return by_circuit(&blaster, wire, keep);
+    }
+    let mut steps = Vec::new();
+    let open = by_algebra(terms, open, &mut steps);
+    if open.is_empty() {
+        return Decided::Proved(Step::Algebra(steps));
+    }
+    if let Some(step) = by_halves(terms, &hypotheses, &open, deadline, &mut steps, keep) {
+        return Decided::Proved(step);
+    }
     let (mut blaster, mut wire) = circuit(terms, &hypotheses, &open);
-    if wire == Wire::FALSE && !keep {
-        return Decided::Proved(Step::Circuits);
-    }
-    if let Some(name) =
-        algebra::all_equal(terms, &open.iter().map(|o| (o.proof, o.native)).collect::<Vec<_>>())
-    {
-        return Decided::Proved(Step::Algebra(name));
-    }
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let model = match sat::decide(&blaster.aig, wire, left.max(Duration::from_millis(1))) {
             Err(flaw) => return Decided::Other(Verdict::Unsupported(flaw.into())),
             Ok(Answer::Timeout) => return Decided::Other(Verdict::Timeout),
             Ok(Answer::Never(refutation)) => {
-                return Decided::Proved(Step::Solver(keep.then_some(refutation)));
+                return Decided::Proved(Step::Solver(keep.then_some(refutation), steps));
             }
             Ok(Answer::Can(model)) => assignment(terms, &blaster, &model),
         };
@@ -85,6 +94,62 @@ pub(super) fn decide_claim(
         hypotheses.extend(same);
         (blaster, wire) = circuit(terms, &hypotheses, &open);
     }
+}
+
+/// What a circuit that is never 1 comes to; for a certificate it becomes clauses, too.
+fn by_circuit(blaster: &Blaster, wire: Wire, keep: bool) -> Decided {
+    if !keep {
+        return Decided::Proved(Step::Circuits);
+    }
+    match sat::decide(&blaster.aig, wire, Duration::from_secs(60)) {
+        Ok(Answer::Never(refutation)) => Decided::Proved(Step::Solver(Some(refutation), Vec::new())),
+        Ok(_) => Decided::Proved(Step::Circuits),
+        Err(flaw) => Decided::Other(Verdict::Unsupported(flaw.into())),
+    }
+}
+
+/// The obligations that no normal form shows to hold.
+fn by_algebra<'a>(
+    terms: &Terms,
+    open: Vec<&'a Obligation>,
+    steps: &mut Vec<&'static str>,
+) -> Vec<&'a Obligation> {
+    let mut algebra = Algebra::new(terms);
+    open.into_iter()
+        .filter(|obligation| match algebra.equal(obligation.proof, obligation.native) {
+            Some(step) => {
+                steps.push(step.name());
+                false
+            }
+            None => true,
+        })
+        .collect()
+}
+
+/// The proof where high products are expanded, if there are any and that suffices.
+fn by_halves(
+    terms: &mut Terms,
+    hypotheses: &[Term],
+    open: &[&Obligation],
+    deadline: Instant,
+    steps: &mut Vec<&'static str>,
+    keep: bool,
+) -> Option<Step> {
+    let roots: Vec<Term> =
+        open.iter().flat_map(|o| [o.proof, o.native]).chain(hypotheses.iter().copied()).collect();
+    let (expanded, bounds) = algebra::by_halves(terms, &roots)?;
+    let (pairs, others) = expanded.split_at(2 * open.len());
+    let obligations: Vec<Obligation> = pairs
+        .chunks(2)
+        .zip(open)
+        .map(|(pair, open)| Obligation { what: open.what.clone(), proof: pair[0], native: pair[1] })
+        .collect();
+    let (blaster, wire) =
+        circuit(terms, &[others, &bounds].concat(), &obligations.iter().collect::<Vec<_>>());
+    let left = deadline.saturating_duration_since(Instant::now()) / 2;
+    let Ok(Answer::Never(refutation)) = sat::decide(&blaster.aig, wire, left) else { return None };
+    steps.push(algebra::Step::Halves.name());
+    Some(Step::Solver(keep.then_some(refutation), std::mem::take(steps)))
 }
 
 /// The circuit that is 1 where the hypotheses hold and an obligation does not.

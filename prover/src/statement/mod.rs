@@ -104,8 +104,10 @@ pub struct Evidence {
     pub by_circuits: usize,
     /// Cases that the solver decided, with a proof that was checked.
     pub by_solver: usize,
-    /// Cases that algebra decided, by the name of the step.
-    pub by_algebra: Vec<&'static str>,
+    /// Cases that algebra decided alone.
+    pub by_algebra: usize,
+    /// The algebraic steps that were taken, by name: they are outside of what the solver's proofs show.
+    pub algebra: Vec<&'static str>,
     /// The solver's formulas and proofs, if they are to be kept.
     pub refutations: Vec<Refutation>,
 }
@@ -113,7 +115,7 @@ pub struct Evidence {
 impl Evidence {
     /// How many formulas were decided beyond normalising.
     pub const fn formulas(&self) -> usize {
-        self.by_circuits + self.by_solver + self.by_algebra.len()
+        self.by_circuits + self.by_solver + self.by_algebra
     }
 }
 

@@ -66,6 +66,9 @@ impl Terms {
                 None => terms.push(operand),
             }
         }
+        if op == Op::Xor {
+            self.join_masks(width, &mut terms);
+        }
         terms.sort_unstable();
         if op == Op::Xor {
             cancel_pairs(&mut terms);
@@ -88,6 +91,21 @@ impl Terms {
             None => front,
             Some(chain) if constant == neutral => chain,
             Some(chain) => self.insert(Node::Binary(op, front, chain), width),
+        }
+    }
+
+    /// `x ^ (x & mask)` is `x & !mask`: both become one operand.
+    fn join_masks(&mut self, width: u32, terms: &mut Vec<Term>) {
+        for i in 0..terms.len() {
+            let Node::Binary(Op::And, mask, rest) = self.node(terms[i]) else { continue };
+            if self.as_constant(mask).is_some()
+                && let Some(j) = terms.iter().position(|term| *term == rest)
+            {
+                let others = self.not(width, mask);
+                terms[i] = self.and(width, others, rest);
+                terms.swap_remove(j);
+                return;
+            }
         }
     }
 

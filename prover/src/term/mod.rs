@@ -139,6 +139,42 @@ impl Terms {
         self.normal(Node::Binary(op, a, b), width, |terms| rule(terms, a, b))
     }
 
+    /// An operation on two terms by its name; concatenations have the high term first.
+    pub(crate) fn binary(&mut self, op: Op, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        match op {
+            Op::Add => self.add(width, a, b),
+            Op::Mul => self.mul(width, a, b),
+            Op::Umulh => self.umulh(width, a, b),
+            Op::Udiv => self.udiv(width, a, b),
+            Op::Urem => self.urem(width, a, b),
+            Op::Sdiv => self.sdiv(width, a, b),
+            Op::Srem => self.srem(width, a, b),
+            Op::And => self.and(width, a, b),
+            Op::Or => self.or(width, a, b),
+            Op::Xor => self.xor(width, a, b),
+            Op::Shl => self.shl(width, a, b),
+            Op::Lshr => self.lshr(width, a, b),
+            Op::Ashr => self.ashr(width, a, b),
+            Op::Concat => {
+                let low = self.width(b);
+                self.concat(width + low, low, a, b)
+            }
+            Op::Eq => self.eq(width, a, b),
+            Op::Ult => self.ult(width, a, b),
+            Op::Slt => self.slt(width, a, b),
+        }
+    }
+
+    /// At least so many high bits of a term are zero in every assignment.
+    pub(crate) fn leading_zeros(&self, term: Term) -> u32 {
+        let top = *self.pieces(term).last().expect("there is a piece");
+        match self.as_constant(top) {
+            Some(value) => value.leading_zeros() - (64 - self.width(top)),
+            None => 0,
+        }
+    }
+
     /// Whether all bits of the constant are one.
     fn is_ones(&self, term: Term) -> bool {
         self.as_constant(term) == Some(u64::MAX >> (64 - self.width(term)))

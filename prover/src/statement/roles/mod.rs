@@ -18,6 +18,13 @@ use record::Recorder;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(u64, u64);
 
+impl Key {
+    /// 64 of its bits, which are evenly distributed.
+    pub const fn low(self) -> u64 {
+        self.0
+    }
+}
+
 /// The key of a claim.
 pub fn key(statement: &Statement, code: &Decoded) -> Key {
     let mut recorder = Recorder::default();
