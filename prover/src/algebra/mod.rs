@@ -3,12 +3,15 @@
 //! exhaustively at small widths.
 
 mod gf2;
+mod integers;
 mod product;
 mod sums;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use product::by_halves;
+
+use rustc_hash::FxHashMap;
 
 use crate::term::{Term, Terms};
 
@@ -19,6 +22,8 @@ pub enum Step {
     Gf2,
     /// Numbers are one sum of bits.
     Sums,
+    /// Numbers are one linear combination of integers and remainders.
+    Integers,
     /// High products are expanded to the partial products of halves, and these are left free.
     Halves,
 }
@@ -29,9 +34,16 @@ impl Step {
         match self {
             Step::Gf2 => "normal form over GF(2)",
             Step::Sums => "sum of bits",
+            Step::Integers => "linear combination of integers",
             Step::Halves => "product by halves, partial products free",
         }
     }
+}
+
+/// Whether two terms are one linear combination of integers where variables are at most what `bounds` says; false says nothing.
+pub(crate) fn same_integer(terms: &Terms, bounds: &FxHashMap<Term, u64>, pairs: &[[Term; 2]]) -> bool {
+    let mut integers = integers::Integers::new(terms, bounds);
+    pairs.iter().all(|[a, b]| a == b || integers.equal(*a, *b))
 }
 
 /// Normal forms of one collection of terms.

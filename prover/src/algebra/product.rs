@@ -15,17 +15,21 @@ struct Partial<'a> {
     known: FxHashMap<Term, Term>,
     /// What partial products become.
     free: FxHashMap<Term, Term>,
-    bounds: Vec<Term>,
+    bounds: FxHashMap<Term, u64>,
 }
 
-/// Terms in which products of variable factors are expanded to free partial products, with bits that are 1 whatever the products are;
-/// none where no high product occurs.
-pub(crate) fn by_halves(terms: &mut Terms, roots: &[Term]) -> Option<(Vec<Term>, Vec<Term>)> {
+/// Terms in which products of variable factors are expanded to free partial products, with the largest values of these; none where no
+/// high product occurs.
+pub(crate) fn by_halves(terms: &mut Terms, roots: &[Term]) -> Option<(Vec<Term>, FxHashMap<Term, u64>)> {
     if !has_high_product(terms, roots) {
         return None;
     }
-    let mut partial =
-        Partial { terms, known: FxHashMap::default(), free: FxHashMap::default(), bounds: Vec::new() };
+    let mut partial = Partial {
+        terms,
+        known: FxHashMap::default(),
+        free: FxHashMap::default(),
+        bounds: FxHashMap::default(),
+    };
     let expanded = roots.iter().map(|root| partial.expanded(*root)).collect();
     Some((expanded, partial.bounds))
 }
@@ -125,11 +129,20 @@ impl Partial<'_> {
 
     fn product(&mut self, op: Op, width: u32, a: Term, b: Term) -> Term {
         let is_constant = self.terms.as_constant(a).is_some() || self.terms.as_constant(b).is_some();
-        let is_small = |terms: &Terms, term: Term| terms.leading_zeros(term) >= width / 2;
-        if width % 2 == 1 || (is_constant && op == Op::Mul) {
+        if is_constant && op == Op::Mul {
             return self.terms.binary(op, a, b);
         }
-        if op == Op::Mul && is_small(self.terms, a) && is_small(self.terms, b) {
+        if width <= 32 {
+            // Both halves of one product of twice the width.
+            let [x, y] = [a, b].map(|value| self.terms.zero_extend(width, 2 * width, value));
+            let whole = self.free(2 * width, x, y);
+            return self.terms.extract(2 * width, if op == Op::Mul { 0 } else { width }, width, whole);
+        }
+        if width % 2 == 1 {
+            return self.terms.binary(op, a, b);
+        }
+        let is_small = |term| self.terms.leading_zeros(term) >= width / 2;
+        if op == Op::Mul && is_small(a) && is_small(b) {
             return self.free(width, a, b);
         }
         let (mut free, mut bounds) = (std::mem::take(&mut self.free), std::mem::take(&mut self.bounds));
@@ -150,7 +163,7 @@ impl Partial<'_> {
 fn partial(
     terms: &mut Terms,
     free: &mut FxHashMap<Term, Term>,
-    bounds: &mut Vec<Term>,
+    bounds: &mut FxHashMap<Term, u64>,
     width: u32,
     a: Term,
     b: Term,
@@ -164,9 +177,7 @@ fn partial(
     }
     let number = terms.fresh("product", width);
     let largest = (1u64 << (width / 2)) - 1;
-    let largest = terms.constant(width, largest * largest);
-    let above = terms.ult(width, largest, number);
-    bounds.push(terms.not(1, above));
+    bounds.insert(number, largest * largest);
     free.insert(product, number);
     number
 }

@@ -187,19 +187,95 @@ fn products_by_halves_are_products() {
 /// Expanded terms with the free products put in have the values of the terms that they come from.
 #[test]
 fn expanded_terms_keep_their_values_where_free_products_are_products() {
-    let mut terms = Terms::new();
-    let (a, b) = (terms.variable("a", 8), terms.variable("b", 8));
-    let (high, low) = (terms.umulh(8, a, b), terms.mul(8, a, b));
-    let (expanded, bounds) = by_halves(&mut terms, &[high, low]).expect("there is a high product");
-    assert_eq!((terms.variables().len(), bounds.len()), (2 + 4, 4));
-    for both in 0..1u64 << 16 {
-        let (x, y) = (both & 0xff, both >> 8);
-        // The order in which partial products are asked for: low, high, the two in the middle.
-        let (x0, x1, y0, y1) = (x & 15, x >> 4, y & 15, y >> 4);
-        let values =
-            FxHashMap::from_iter([(0, x), (1, y), (2, x0 * y0), (3, x1 * y1), (4, x0 * y1), (5, x1 * y0)]);
-        let mut value = Evaluator::new(&terms, &values);
-        assert_eq!([value.value(expanded[0]), value.value(expanded[1])], [(x * y) >> 8, (x * y) & 0xff]);
-        assert!(bounds.iter().all(|bound| value.value(*bound) == 1));
+    for width in [4, 8, 32, 64] {
+        let mut terms = Terms::new();
+        let (a, b) = (terms.variable("a", width), terms.variable("b", width));
+        let pair = [terms.umulh(width, a, b), terms.mul(width, a, b)];
+        let (expanded, bounds) = by_halves(&mut terms, &pair).expect("there is a high product");
+        assert_eq!((terms.variables().len(), bounds.len()), if width == 64 { (6, 4) } else { (3, 1) });
+        let mut choices = Seeded::new(12);
+        for both in 0..1u64 << 16 {
+            let [x, y] = match width {
+                4 | 8 => [both & 0xff, both >> 8].map(|value| value & ((1 << width) - 1)),
+                _ => [choices.bits(), choices.bits()].map(|value| value >> (64 - width)),
+            };
+            // The order in which partial products are asked for: low, high, the two in the middle.
+            let halves = |value: u64| (value & 0xffff_ffff, value >> 32);
+            let ((x0, x1), (y0, y1)) = (halves(x), halves(y));
+            let products = if width == 64 { [x0 * y0, x1 * y1, x0 * y1, x1 * y0] } else { [x * y, 0, 0, 0] };
+            let values = (2..).zip(products).chain([(0, x), (1, y)]).collect();
+            let mut value = Evaluator::new(&terms, &values);
+            let expected = [Integers.umulh(width, x, y), Integers.mul(width, x, y)];
+            assert_eq!([value.value(expanded[0]), value.value(expanded[1])], expected, "{x} * {y}");
+            assert!(bounds.iter().all(|(product, most)| value.value(*product) <= *most));
+        }
     }
+}
+
+/// Random sums, slices and products by constants of two numbers of three bits: where integers are the same, all values are.
+#[test]
+fn equal_integers_have_equal_values() {
+    let mut choices = Seeded::new(11);
+    let mut same = 0;
+    for _ in 0..6000 {
+        let mut terms = Terms::new();
+        let mut pool: Vec<Term> = ["a", "b"]
+            .into_iter()
+            .map(|name| {
+                let variable = terms.variable(name, 3);
+                terms.zero_extend(3, 6, variable)
+            })
+            .collect();
+        for _ in 0..8 {
+            let (a, b) = (*choices.pick(&pool), *choices.pick(&pool));
+            let low = 1 + choices.below(4) as u32;
+            pool.push(match choices.below(5) {
+                0 => {
+                    let constant = terms.constant(6, choices.below(6));
+                    terms.mul(6, constant, a)
+                }
+                1 => {
+                    let part = terms.extract(6, low, 6 - low, a);
+                    terms.zero_extend(6 - low, 6, part)
+                }
+                2 => {
+                    let part = terms.extract(6, 0, low, a);
+                    terms.zero_extend(low, 6, part)
+                }
+                _ => terms.insert_add(a, b),
+            });
+        }
+        let bounds = FxHashMap::default();
+        let mut integers = integers::Integers::new(&terms, &bounds);
+        for (i, a) in pool.iter().enumerate() {
+            for b in &pool[..i] {
+                if a != b && integers.equal(*a, *b) {
+                    same += 1;
+                    assert_eq!(table(&terms, 3, *a), table(&terms, 3, *b), "{}", terms.show(*a));
+                }
+            }
+        }
+    }
+    assert!(same > 100, "{same}");
+}
+
+/// Carries that are split off one after another, or together.
+#[test]
+fn carries_are_the_same_in_any_order() {
+    let mut terms = Terms::new();
+    let [x, y, z] = ["x", "y", "z"].map(|name| terms.variable(name, 64));
+    let mask = terms.constant(64, 0xffff_ffff);
+    let half = terms.constant(64, 32);
+    let [x, y, z] = [x, y, z].map(|value| terms.and(64, value, mask));
+    let together = terms.add(64, x, y);
+    let together = terms.add(64, together, z);
+    let together = terms.lshr(64, together, half);
+    let first = terms.add(64, z, y);
+    let (carry, low) = (terms.lshr(64, first, half), terms.and(64, first, mask));
+    let second = terms.add(64, low, x);
+    let more = terms.lshr(64, second, half);
+    let one_by_one = terms.add(64, carry, more);
+    let bounds = FxHashMap::default();
+    assert!(same_integer(&terms, &bounds, &[[together, one_by_one]]));
+    assert!(!same_integer(&terms, &bounds, &[[together, carry]]));
 }

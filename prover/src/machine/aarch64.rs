@@ -7,7 +7,7 @@ use kop_semantics::Domain;
 use kop_semantics::aarch64::{Decoded, Flag, Machine, Monitor, step};
 
 use super::flow::{Merge, Waiting, merge_all};
-use super::{Common, Ran, Refusal, at_start, stack_pointer};
+use super::{Common, Decided, Ran, Refusal, at_start, stack_pointer};
 use crate::memory::Roots;
 use crate::term::{Term, Terms};
 
@@ -89,26 +89,37 @@ pub fn run(
 ) -> Result<Ran<State>, Refusal> {
     let stack = stack_pointer(terms, Arch::Aarch64);
     let mut waiting = Waiting::new(terms, state.clone());
-    let mut on = On { common: Common::new(terms, roots), state: state.clone(), unknown: false };
+    let common = Common::new(terms, roots);
+    let mut on = On { common, state: state.clone(), decided: Decided::default(), unknown: false };
     while let Some((place, condition, before)) = waiting.next(length)? {
         let index = code.binary_search_by_key(&place, |insn| insn.offset).expect("targets are instructions");
         let insn = &code[index];
         let text = || format!("{:?} at +{:#x}", insn.operation, insn.offset);
-        let first = on.common.memory.accesses().len();
-        let pointer = before.gpr(Gpr::Sp);
-        (on.common.path, on.state) = (condition, before);
-        let next = step(&mut on, insn).map_err(|Undecided| Refusal::Undecided(text()))?;
-        if on.unknown {
-            return Err(Refusal::Undecided(text()));
+        // What an access or an exception depends on is decided both ways.
+        let mut ways = vec![(condition, Decided::default())];
+        while let Some((path, decided)) = ways.pop() {
+            let mark = on.common.mark();
+            (on.common.path, on.state, on.decided) = (path, before.clone(), decided);
+            let next = match step(&mut on, insn) {
+                Ok(next) => next,
+                Err(Undecided(bit)) => {
+                    on.common.back_to(mark);
+                    on.decided.both_ways(on.common.terms, path, bit, &mut ways);
+                    waiting.count()?;
+                    continue;
+                }
+            };
+            if on.unknown {
+                return Err(Refusal::Undecided(text()));
+            }
+            let pointers = [before.gpr(Gpr::Sp), on.state.gpr(Gpr::Sp)];
+            on.common.check_stack(stack, mark.accesses(), pointers, text);
+            let is_place = |target: usize| {
+                target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
+            };
+            let then = super::native_then(&mut on.common, next, insn.offset + insn.len, is_place, text)?;
+            waiting.send(&mut on.common, place, then, on.state.clone(), text)?;
         }
-        let pointers = [pointer, on.state.gpr(Gpr::Sp)];
-        on.common.check_stack(stack, first, pointers, text);
-        let following = insn.offset + insn.len;
-        let is_place = |target: usize| {
-            target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
-        };
-        let then = super::native_then(&mut on.common, next, following, is_place, text)?;
-        waiting.send(&mut on.common, place, then, on.state.clone(), text)?;
     }
     let never = on.common.terms.constant(1, 0);
     let (ended, state) = waiting.at_end(length).unwrap_or((never, state));
@@ -116,12 +127,13 @@ pub fn run(
 }
 
 /// A bit that has to be known and is not.
-struct Undecided;
+struct Undecided(Term);
 
 /// The machine while code runs.
 struct On<'a> {
     common: Common<'a>,
     state: State,
+    decided: Decided,
     /// Whether an instruction asked for a mark that depends on the path.
     unknown: bool,
 }
@@ -187,7 +199,7 @@ impl Machine for On<'_> {
     }
 
     fn decide(&mut self, bit: Term) -> Result<bool, Undecided> {
-        self.common.decide(bit).map_err(|()| Undecided)
+        self.decided.get(self.common.terms, bit).ok_or(Undecided(bit))
     }
 
     fn code_address(&mut self, offset: i64) -> Term {

@@ -56,15 +56,18 @@ impl<S: Merge> Waiting<S> {
     pub fn next(&mut self, end: usize) -> Result<Option<(usize, Term, S)>, Refusal> {
         match self.states.first_key_value() {
             Some((&place, _)) if place != end => {
-                self.steps += 1;
-                if self.steps > MOST_STEPS {
-                    return Err(Refusal::TooLong(MOST_STEPS));
-                }
+                self.count()?;
                 let (condition, state) = self.states.remove(&place).expect("it is the first");
                 Ok(Some((place, condition, state)))
             }
             _ => Ok(None),
         }
+    }
+
+    /// Counts one more step.
+    pub fn count(&mut self) -> Result<(), Refusal> {
+        self.steps += 1;
+        if self.steps > MOST_STEPS { Err(Refusal::TooLong(MOST_STEPS)) } else { Ok(()) }
     }
 
     /// Sends a state on from `place`. `text` says what instruction is there.

@@ -107,9 +107,14 @@ impl<'a> Common<'a> {
         self.terms.not(1, aligned)
     }
 
-    /// A bit that has to be known.
-    fn decide(&self, bit: Term) -> Result<bool, ()> {
-        self.terms.as_constant(bit).map(|value| value == 1).ok_or(())
+    /// What a step that cannot be completed goes back to.
+    fn mark(&self) -> Mark {
+        Mark { memory: self.memory.clone(), breaches: self.breaches.len() }
+    }
+
+    fn back_to(&mut self, mark: Mark) {
+        self.memory = mark.memory;
+        self.breaches.truncate(mark.breaches);
     }
 
     /// Checks the accesses from number `first` on, which one instruction made: what it accesses of the stack that was not there at
@@ -135,6 +140,42 @@ impl<'a> Common<'a> {
     }
 }
 
+/// What there was before a step.
+struct Mark {
+    memory: Memory,
+    breaches: usize,
+}
+
+impl Mark {
+    fn accesses(&self) -> usize {
+        self.memory.accesses().len()
+    }
+}
+
+/// Bits that are taken to be known during a step.
+#[derive(Clone, Default)]
+struct Decided(Vec<(Term, bool)>);
+
+impl Decided {
+    fn get(&self, terms: &Terms, bit: Term) -> Option<bool> {
+        let decided = self.0.iter().find(|(other, _)| *other == bit).map(|(_, value)| *value);
+        decided.or_else(|| terms.as_constant(bit).map(|value| value == 1))
+    }
+
+    /// Adds the step with the bit decided either way to `ways`, with the conditions under which it is so, unless they never hold.
+    fn both_ways(&self, terms: &mut Terms, path: Term, bit: Term, ways: &mut Vec<(Term, Decided)>) {
+        let not = terms.not(1, bit);
+        for (condition, value) in [(bit, true), (not, false)] {
+            let condition = terms.and(1, path, condition);
+            if terms.as_constant(condition) != Some(0) {
+                let mut decided = self.clone();
+                decided.0.push((bit, value));
+                ways.push((condition, decided));
+            }
+        }
+    }
+}
+
 /// Whether a place is in the part of the stack that native code makes room for itself: below the stack pointer at the start.
 pub fn is_private(place: Place, stack: Term) -> bool {
     place.root == stack && (place.offset as i64) < 0
@@ -148,7 +189,7 @@ pub fn variable_name(register: Reg) -> &'static str {
 
 /// The stack pointer at the start.
 pub fn stack_pointer(terms: &mut Terms, arch: Arch) -> Term {
-    terms.variable(if arch == Arch::X86_64 { "rsp" } else { "sp" }, 64)
+    terms.variable(if arch == Arch::X86_64 { "native rsp" } else { "native sp" }, 64)
 }
 
 /// The eBPF register that a native register holds.
@@ -166,7 +207,8 @@ fn at_start<G: PartialEq + std::fmt::Debug>(
 ) -> Term {
     match role(map, register) {
         Some(held) => initial[held.index()],
-        None => terms.variable(&format!("{register:?}").to_lowercase(), 64),
+        // x86-64 has an r10, too.
+        None => terms.variable(&format!("native {register:?}").to_lowercase(), 64),
     }
 }
 

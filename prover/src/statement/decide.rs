@@ -139,13 +139,25 @@ fn by_halves(
         open.iter().flat_map(|o| [o.proof, o.native]).chain(hypotheses.iter().copied()).collect();
     let (expanded, bounds) = algebra::by_halves(terms, &roots)?;
     let (pairs, others) = expanded.split_at(2 * open.len());
+    let pairs: Vec<[Term; 2]> = pairs.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+    if algebra::same_integer(terms, &bounds, &pairs) {
+        steps.push(algebra::Step::Halves.name());
+        steps.push(algebra::Step::Integers.name());
+        return Some(Step::Algebra(std::mem::take(steps)));
+    }
     let obligations: Vec<Obligation> = pairs
-        .chunks(2)
+        .iter()
         .zip(open)
-        .map(|(pair, open)| Obligation { what: open.what.clone(), proof: pair[0], native: pair[1] })
+        .map(|([proof, native], open)| Obligation { what: open.what.clone(), proof: *proof, native: *native })
         .collect();
-    let (blaster, wire) =
-        circuit(terms, &[others, &bounds].concat(), &obligations.iter().collect::<Vec<_>>());
+    let mut hypotheses = others.to_vec();
+    for (product, most) in bounds {
+        let width = terms.width(product);
+        let most = terms.constant(width, most);
+        let above = terms.ult(width, most, product);
+        hypotheses.push(terms.not(1, above));
+    }
+    let (blaster, wire) = circuit(terms, &hypotheses, &obligations.iter().collect::<Vec<_>>());
     let left = deadline.saturating_duration_since(Instant::now()) / 2;
     let Ok(Answer::Never(refutation)) = sat::decide(&blaster.aig, wire, left) else { return None };
     steps.push(algebra::Step::Halves.name());

@@ -54,8 +54,8 @@ fn joined<S>(
     held: impl Fn(&S, Reg) -> Term,
     kept: Vec<Obligation>,
 ) -> Claim {
-    let mut obligations = vec![holds(terms, What::End, native.ended)];
-    obligations.extend(no_breaches(terms, native.breaches));
+    let mut obligations = no_breaches(terms, native.breaches);
+    obligations.push(holds(terms, What::End, native.ended));
     for register in Reg::ALL.into_iter().filter(|register| !statement.dead.has(*register)) {
         obligations.push(Obligation {
             what: What::Register(register),

@@ -33,10 +33,9 @@ pub fn key(statement: &Statement, code: &Decoded) -> Key {
     }
     recorder.word(u64::MAX);
     match code {
-        Decoded::X86_64(code) => code.iter().for_each(|insn| recorder.x86_64(insn)),
-        Decoded::Aarch64(code) => code.iter().for_each(|insn| recorder.aarch64(insn)),
+        Decoded::X86_64(code) => recorder.x86_64(code, statement.code.len()),
+        Decoded::Aarch64(code) => recorder.aarch64(code, statement.code.len()),
     }
-    recorder.word(statement.code.len() as u64);
     recorder.word(u64::from(statement.arch == Arch::X86_64));
     recorder.word(u64::from(statement.vectors.x86_64) << 32 | u64::from(statement.vectors.aarch64));
     // A register that neither side names is the same at the end, dead or not.

@@ -97,16 +97,18 @@ impl Recorder {
         insn.hash(&mut state);
     }
 
-    fn next(&mut self, next: &Next<u32>) {
+    /// Where control goes: to which instruction, whatever the lengths of those between. `place` says the number of the one at an offset.
+    fn next(&mut self, next: &Next<u32>, place: impl Fn(i64) -> Option<usize>) {
         let (kind, value, target) = match *next {
-            Next::Fall => (0, 0, 0),
-            Next::Jump(target) => (1, 0, target),
-            Next::Branch { taken, target } => (2, taken, target),
-            Next::Indirect(value) => (3, value, 0),
-            Next::Trap => (4, 0, 0),
+            Next::Fall => (0, 0, None),
+            Next::Jump(target) => (1, 0, place(target)),
+            Next::Branch { taken, target } => (2, taken, place(target)),
+            Next::Indirect(value) => (3, value, None),
+            Next::Trap => (4, 0, None),
         };
         self.write(Word::Next, kind, u64::from(value));
-        self.word(target as u64);
+        // Whoever goes elsewhere leaves the code.
+        self.word(target.map_or(u64::MAX, |target| target as u64));
     }
 
     /// An instruction of a proof sequence.
@@ -122,24 +124,38 @@ impl Recorder {
         self.word(insn.slots() as u64);
     }
 
-    /// An instruction of x86-64 code.
-    pub fn x86_64(&mut self, insn: &x86_64::Decoded) {
-        self.values = 0;
-        match x86_64::step(&mut X86_64(self), insn) {
-            Ok(next) => self.next(&next),
-            Err(NeedsValue) => self.whole(insn),
+    /// x86-64 code of `length` bytes.
+    pub fn x86_64(&mut self, code: &[x86_64::Decoded], length: usize) {
+        for insn in code {
+            self.values = 0;
+            match x86_64::step(&mut X86_64(self), insn) {
+                Ok(next) => self.next(&next, |target| place(code, length, target, |insn| insn.offset)),
+                Err(NeedsValue) => self.whole(insn),
+            }
         }
-        self.word(insn.len as u64);
     }
 
-    /// An instruction of AArch64 code.
-    pub fn aarch64(&mut self, insn: &aarch64::Decoded) {
-        (self.values, self.needs_monitor) = (0, false);
-        match aarch64::step(&mut Aarch64(self), insn) {
-            Ok(next) if !self.needs_monitor => self.next(&next),
-            _ => self.whole(insn),
+    /// AArch64 code of `length` bytes.
+    pub fn aarch64(&mut self, code: &[aarch64::Decoded], length: usize) {
+        for insn in code {
+            (self.values, self.needs_monitor) = (0, false);
+            match aarch64::step(&mut Aarch64(self), insn) {
+                Ok(next) if !self.needs_monitor => {
+                    self.next(&next, |target| place(code, length, target, |insn| insn.offset));
+                }
+                _ => self.whole(insn),
+            }
         }
     }
+}
+
+/// The number of the instruction at an offset; the end is one more.
+fn place<I>(code: &[I], length: usize, target: i64, offset: impl Fn(&I) -> usize) -> Option<usize> {
+    let target = usize::try_from(target).ok()?;
+    if target == length {
+        return Some(code.len());
+    }
+    code.binary_search_by_key(&target, offset).ok()
 }
 
 /// Writes down what is hashed.

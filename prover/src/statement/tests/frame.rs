@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What native code may not touch or do.
+
+use kop_ops::aarch64::{Gpr as X, Mem as ArmMem, Width as W};
+use kop_ops::x86_64::{Cond, Gpr, Mem, Size, Xmm};
+
+use super::*;
+
+/// r0 = r1, and native code that does so and something else.
+fn and_something(something: impl FnOnce(&mut x86_64::Assembler)) -> Verdict {
+    verdict(
+        &[Insn::mov64(Reg::R0, Reg::R1)],
+        x86(|a| {
+            a.mov(Size::B8, Gpr::Rax, Gpr::Rdi);
+            something(a);
+        }),
+    )
+}
+
+fn and_something_arm(something: impl FnOnce(&mut aarch64::Assembler)) -> Verdict {
+    verdict(
+        &[Insn::mov64(Reg::R0, Reg::R1)],
+        arm(|a| {
+            a.mov(W::X, X::X7, X::X0);
+            something(a);
+        }),
+    )
+}
+
+#[test]
+fn scratch_may_be_clobbered() {
+    proved(and_something(|a| {
+        a.mov(Size::B8, Gpr::R10, 7);
+        a.add(Size::B8, Gpr::R11, Gpr::R10);
+    }));
+    proved(and_something_arm(|a| {
+        a.mov_imm64(X::X9, 7);
+        a.adds(W::X, X::X13, X::X9, X::X9);
+    }));
+}
+
+#[test]
+fn preserved_registers_are_kept() {
+    for register in [Gpr::R9, Gpr::R12] {
+        let found = refuted(and_something(|a| a.not(Size::B8, register)));
+        assert_eq!(found.what, format!("{} is not kept", format!("{register:?}").to_lowercase()));
+        // Saved and restored, it is.
+        proved(and_something(|a| {
+            a.pushq(register);
+            a.not(Size::B8, register);
+            a.popq(register);
+        }));
+    }
+    for register in [X::X5, X::X18, X::X29] {
+        refuted(and_something_arm(|a| a.mvn(W::X, register, register)));
+    }
+}
+
+#[test]
+fn the_stack_pointer_is_kept_and_nothing_below_it_is_touched() {
+    assert_eq!(refuted(and_something(|a| a.pushq(Gpr::Rax))).what, "rsp is not kept");
+    let below = |a: &mut x86_64::Assembler| a.mov(Size::B8, Mem::at(Gpr::Rsp, -8), Gpr::Rax);
+    assert!(refuted(and_something(below)).what.contains("below the stack pointer"));
+    proved(and_something(|a| {
+        a.sub(Size::B8, Gpr::Rsp, 16);
+        a.mov(Size::B8, Mem::at(Gpr::Rsp, 8), Gpr::Rax);
+        a.mov(Size::B8, Gpr::R10, Mem::at(Gpr::Rsp, 8));
+        a.add(Size::B8, Gpr::Rsp, 16);
+    }));
+    // What was pushed is gone once it is popped.
+    assert!(
+        refuted(and_something(|a| {
+            a.pushq(Gpr::Rax);
+            a.popq(Gpr::R10);
+            a.mov(Size::B8, Gpr::R10, Mem::at(Gpr::Rsp, -8));
+        }))
+        .what
+        .contains("below the stack pointer")
+    );
+    // The caller's part of the stack is nobody's.
+    assert!(
+        refuted(and_something(|a| a.mov(Size::B8, Gpr::R10, Mem::at(Gpr::Rsp, 0)))).what.contains("reads")
+    );
+    refuted(and_something_arm(|a| a.str(W::X, X::X7, ArmMem::offset(X::Sp, -16))));
+    proved(and_something_arm(|a| {
+        a.str(W::X, X::X7, ArmMem::pre(X::Sp, -16));
+        a.ldr(W::X, X::X9, ArmMem::post(X::Sp, 16));
+    }));
+}
+
+#[test]
+fn the_direction_flag_is_clear_at_the_end() {
+    assert_eq!(refuted(and_something(|a| a.std())).what, "the Direction flag is not kept");
+    proved(and_something(|a| {
+        a.std();
+        a.cld();
+    }));
+}
+
+#[test]
+fn nothing_depends_on_flags_or_scratch() {
+    for register in [Gpr::R10, Gpr::R11] {
+        let found = refuted(and_something(|a| a.add(Size::B8, Gpr::Rax, register)));
+        assert_eq!(found.what, "r0 differs");
+        assert!(found.others.iter().any(|(name, _)| *name == format!("native {register:?}").to_lowercase()));
+    }
+    refuted(and_something(|a| a.adc(Size::B8, Gpr::Rax, 0)));
+    proved(and_something(|a| {
+        a.clc();
+        a.adc(Size::B8, Gpr::Rax, 0);
+    }));
+    refuted(and_something_arm(|a| a.adc(W::X, X::X7, X::X7, X::Xzr)));
+}
+
+#[test]
+fn simd_registers_are_kept_unless_they_are_declared() {
+    let (arch, code) = x86(|a| {
+        a.mov_to_xmm(Size::B8, Xmm::ALL[1], Gpr::Rdi);
+        a.mov_from_xmm(Size::B8, Gpr::Rax, Xmm::ALL[1]);
+    });
+    let proof = [Insn::mov64(Reg::R0, Reg::R1)];
+    let mut statement =
+        Statement { proof: &proof, code: &code, arch, dead: RegSet::EMPTY, vectors: Vectors::default() };
+    assert_eq!(refuted(Prover::default().prove(&statement)).what, "xmm1 is not kept");
+    statement.vectors.x86_64 = 0b10;
+    proved(Prover::default().prove(&statement));
+    statement.vectors.x86_64 = 0b01;
+    refuted(Prover::default().prove(&statement));
+}
+
+#[test]
+fn code_ends_at_its_end() {
+    assert!(refuted(and_something(|a| a.jmp_rel(1))).what.contains("leaves the code"));
+    assert!(refuted(and_something(|a| a.ud2())).what.contains("raises an exception"));
+    let verdict = and_something(|a| a.ret());
+    assert!(matches!(verdict, Verdict::Unsupported(Reason::Code(Refusal::Indirect(_)))), "{verdict:?}");
+    // Leaving under a condition is found where the condition holds.
+    let found = refuted(and_something(|a| {
+        a.cmp(Size::B4, Gpr::Rax, 77);
+        a.jcc_rel(Cond::E, 1);
+    }));
+    assert_eq!(found.register(Reg::R1) as u32, 77);
+    // Under one that never holds, it is none.
+    proved(and_something(|a| {
+        a.xor(Size::B4, Gpr::R10, Gpr::R10);
+        a.jcc_rel(Cond::Ne, 1);
+    }));
+}
+
+#[test]
+fn endless_loops_are_no_proof() {
+    let verdict = and_something(|a| {
+        let again = a.label();
+        a.bind(again);
+        a.jmp(again);
+    });
+    assert!(matches!(verdict, Verdict::Unsupported(Reason::Code(Refusal::TooLong(_)))), "{verdict:?}");
+    let verdict = and_something(|a| {
+        let again = a.label();
+        a.bind(again);
+        a.dec(Size::B8, Gpr::R10);
+        a.jcc(Cond::Ne, again);
+    });
+    assert!(matches!(verdict, Verdict::Unsupported(Reason::Code(Refusal::Undecided(_)))), "{verdict:?}");
+}
