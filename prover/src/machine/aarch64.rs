@@ -52,6 +52,11 @@ impl State {
         self.gprs[register.number() as usize]
     }
 
+    /// Sets a register.
+    pub fn set_gpr(&mut self, register: Gpr, value: Term) {
+        self.gprs[register.number() as usize] = value;
+    }
+
     /// A flag.
     pub fn flag(&self, flag: Flag) -> Term {
         self.flags[place(flag)]
@@ -151,7 +156,7 @@ impl Machine for On<'_> {
     }
 
     fn set(&mut self, register: Gpr, value: Term) {
-        self.state.gprs[register.number() as usize] = value;
+        self.state.set_gpr(register, value);
     }
 
     fn flag(&mut self, flag: Flag) -> Term {

@@ -45,6 +45,11 @@ impl State {
         self.gprs[usize::from(register.code())]
     }
 
+    /// Sets a register.
+    pub fn set_gpr(&mut self, register: Gpr, value: Term) {
+        self.gprs[usize::from(register.code())] = value;
+    }
+
     /// A flag.
     pub fn flag(&self, flag: Flag) -> Term {
         self.flags[place(flag)]
@@ -137,7 +142,7 @@ impl Machine for On<'_> {
     }
 
     fn set(&mut self, register: Gpr, value: Term) {
-        self.state.gprs[usize::from(register.code())] = value;
+        self.state.set_gpr(register, value);
     }
 
     fn flag(&mut self, flag: Flag) -> Term {

@@ -143,6 +143,7 @@ pub struct Prover {
     /// How to prove.
     pub options: Options,
     terms: Terms,
+    starts: native::Starts,
 }
 
 /// Native code that has been decoded.
@@ -170,7 +171,7 @@ impl Decoded {
 impl Prover {
     /// A prover with these options.
     pub fn new(options: Options) -> Self {
-        Prover { options, terms: Terms::new() }
+        Prover { options, ..Prover::default() }
     }
 
     /// Decides a claim.
@@ -185,7 +186,7 @@ impl Prover {
     pub fn prove_decoded(&mut self, statement: &Statement, code: &Decoded) -> Verdict {
         self.forget();
         cases::decide(&mut self.terms, self.options, &|terms, roots, initial| {
-            native::claim(terms, roots, initial, statement, code)
+            native::claim(&self.starts, terms, roots, initial, statement, code)
         })
     }
 
@@ -201,7 +202,7 @@ impl Prover {
 
     fn forget(&mut self) {
         if self.terms.len() > MOST_TERMS {
-            self.terms = Terms::new();
+            (self.terms, self.starts) = Default::default();
         }
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The claim about native code in one case of how memory overlaps.
 
+use std::cell::OnceCell;
+
 use kop_ops::aarch64::{Gpr as X, V};
 use kop_ops::ebpf::Reg;
 use kop_ops::x86_64::{Gpr, Xmm};
@@ -20,8 +22,34 @@ use crate::term::{Term, Terms};
 const STATUS_FLAGS: [Flag; 6] =
     [Flag::Carry, Flag::Parity, Flag::Adjust, Flag::Zero, Flag::Sign, Flag::Overflow];
 
+/// The states in which emits are entered, made once for one collection of terms.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Starts {
+    x86_64: OnceCell<X86_64State>,
+    aarch64: OnceCell<Aarch64State>,
+}
+
+impl Starts {
+    fn x86_64(&self, terms: &mut Terms, initial: &[Term; 11]) -> X86_64State {
+        let mut state = self.x86_64.get_or_init(|| X86_64State::at_start(terms, initial)).clone();
+        for (register, value) in registers::X86_64.into_iter().zip(initial) {
+            state.set_gpr(register, *value);
+        }
+        state
+    }
+
+    fn aarch64(&self, terms: &mut Terms, initial: &[Term; 11]) -> Aarch64State {
+        let mut state = self.aarch64.get_or_init(|| Aarch64State::at_start(terms, initial)).clone();
+        for (register, value) in registers::AARCH64.into_iter().zip(initial) {
+            state.set_gpr(register, *value);
+        }
+        state
+    }
+}
+
 /// Runs both sides where the eBPF registers hold `initial`, and says what has to hold.
 pub(super) fn claim(
+    starts: &Starts,
     terms: &mut Terms,
     roots: &Roots,
     initial: &[Term; 11],
@@ -32,13 +60,13 @@ pub(super) fn claim(
     let length = statement.code.len();
     match code {
         Decoded::X86_64(code) => {
-            let start = X86_64State::at_start(terms, initial);
+            let start = starts.x86_64(terms, initial);
             let native = run_x86_64(terms, roots, code, length, start.clone())?;
             let kept = kept_x86_64(&start, &native.state, statement.vectors.x86_64);
             Ok(joined(terms, statement, proof, native, |state, reg| state.gpr(registers::x86_64(reg)), kept))
         }
         Decoded::Aarch64(code) => {
-            let start = Aarch64State::at_start(terms, initial);
+            let start = starts.aarch64(terms, initial);
             let native = run_aarch64(terms, roots, code, length, start.clone())?;
             let kept = kept_aarch64(&start, &native.state, statement.vectors.aarch64);
             Ok(joined(terms, statement, proof, native, |state, reg| state.gpr(registers::aarch64(reg)), kept))
@@ -73,44 +101,39 @@ fn joined<S>(
     Claim { hypotheses: proof.defined, obligations, memories, stack: Some(stack) }
 }
 
-fn as_before(name: String, before: Term, after: Term) -> Obligation {
-    Obligation { what: What::Kept(name), proof: before, native: after }
+/// That registers and flags are as before; most are without a look at their values.
+fn as_before<'a>(pairs: impl IntoIterator<Item = (impl Fn() -> String + 'a, Term, Term)>) -> Vec<Obligation> {
+    let changed = pairs.into_iter().filter(|(_, before, after)| before != after);
+    changed
+        .map(|(name, before, after)| Obligation { what: What::Kept(name()), proof: before, native: after })
+        .collect()
 }
 
 fn kept_x86_64(start: &X86_64State, end: &X86_64State, vectors: u16) -> Vec<Obligation> {
-    let mut kept: Vec<Obligation> = registers::X86_64_PRESERVED
-        .into_iter()
-        .map(|register| {
-            as_before(format!("{register:?}").to_lowercase(), start.gpr(register), end.gpr(register))
-        })
-        .collect();
+    let mut kept = as_before(registers::X86_64_PRESERVED.into_iter().map(|register| {
+        (move || format!("{register:?}").to_lowercase(), start.gpr(register), end.gpr(register))
+    }));
     let flags = Flag::ALL.into_iter().filter(|flag| !STATUS_FLAGS.contains(flag));
-    kept.extend(flags.map(|flag| as_before(format!("the {flag:?} flag"), start.flag(flag), end.flag(flag))));
-    for register in Xmm::ALL.into_iter().filter(|register| vectors >> register.code() & 1 == 0) {
-        let number = usize::from(register.code());
-        for half in 0..2 {
-            let (before, after) = (start.vectors[number][half], end.vectors[number][half]);
-            kept.push(as_before(format!("xmm{number}"), before, after));
-        }
-    }
+    kept.extend(as_before(
+        flags.map(|flag| (move || format!("the {flag:?} flag"), start.flag(flag), end.flag(flag))),
+    ));
+    let undeclared = (0..Xmm::ALL.len()).filter(|number| vectors >> number & 1 == 0);
+    kept.extend(as_before(undeclared.flat_map(|number| {
+        let halves = start.vectors[number].into_iter().zip(end.vectors[number]);
+        halves.map(move |(before, after)| (move || format!("xmm{number}"), before, after))
+    })));
     kept
 }
 
 fn kept_aarch64(start: &Aarch64State, end: &Aarch64State, vectors: u32) -> Vec<Obligation> {
-    let mut kept: Vec<Obligation> = registers::AARCH64_PRESERVED
-        .into_iter()
-        .chain([X::Sp])
-        .map(|register| {
-            as_before(format!("{register:?}").to_lowercase(), start.gpr(register), end.gpr(register))
-        })
-        .collect();
-    for register in V::ALL.into_iter().filter(|register| vectors >> register.number() & 1 == 0) {
-        let number = register.number() as usize;
-        for half in 0..2 {
-            let (before, after) = (start.vectors[number][half], end.vectors[number][half]);
-            kept.push(as_before(format!("v{number}"), before, after));
-        }
-    }
+    let mut kept = as_before(registers::AARCH64_PRESERVED.into_iter().chain([X::Sp]).map(|register| {
+        (move || format!("{register:?}").to_lowercase(), start.gpr(register), end.gpr(register))
+    }));
+    let undeclared = (0..V::ALL.len()).filter(|number| vectors >> number & 1 == 0);
+    kept.extend(as_before(undeclared.flat_map(|number| {
+        let halves = start.vectors[number].into_iter().zip(end.vectors[number]);
+        halves.map(move |(before, after)| (move || format!("v{number}"), before, after))
+    })));
     kept
 }
 
