@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::aig::Clauses;
-use crate::sat::Refutation;
+use crate::sat::{Refutation, solver_name};
 
 /// A certificate that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub fn write(
     };
     facts.iter().for_each(|(key, value)| line(key, value));
     line("prover", env!("CARGO_PKG_VERSION"));
-    line("solver", "CaDiCaL by rustsat-cadical");
+    line("solver", &solver_name());
     steps.iter().for_each(|step| line("step", step));
     for (number, refutation) in refutations.iter().enumerate() {
         let file = format!("{name}-{number}");

@@ -31,6 +31,9 @@ pub enum Refusal {
     /// Control goes to where a register or memory says.
     #[error("`{0}` goes to a computed address")]
     Indirect(String),
+    /// The stack pointer is no known distance from where it was at the start.
+    #[error("`{0}` leaves the stack pointer at a place that is not known")]
+    Stack(String),
     /// Too many instructions.
     #[error("more than {0} instructions run")]
     TooLong(usize),
@@ -117,22 +120,33 @@ impl<'a> Common<'a> {
         self.breaches.truncate(mark.breaches);
     }
 
-    /// Checks the accesses from number `first` on, which one instruction made: what it accesses of the stack that was not there at
-    /// the start lies at or above the stack pointer, as it was before or is after, whichever is lower.
-    fn check_stack(&mut self, stack: Term, first: usize, pointers: [Term; 2], text: impl Fn() -> String) {
+    /// Checks what one instruction did to the stack: the stack pointer is where it was at the start or below, and the accesses from
+    /// number `first` on lie at or above it, as it was before or is after, whichever is lower. What is below is not there: an
+    /// interrupt may overwrite it at any time.
+    fn check_stack(
+        &mut self,
+        stack: Term,
+        first: usize,
+        pointers: [Term; 2],
+        text: impl Fn() -> String,
+    ) -> Result<(), Refusal> {
+        let places = pointers.map(|pointer| self.roots.place(self.terms, pointer));
+        if places.iter().any(|place| place.root != stack) {
+            return Err(Refusal::Stack(text()));
+        }
+        let offsets = places.map(|place| place.offset as i64);
+        let always = self.terms.constant(1, 1);
+        if offsets[1] > 0 {
+            self.breach_if(always, || format!("`{}` gives up the caller's part of the stack", text()));
+        }
         let accesses: Vec<Access> = self.memory.accesses()[first..].to_vec();
-        let lowest = pointers
-            .into_iter()
-            .map(|pointer| self.roots.place(self.terms, pointer))
-            .map(|place| if place.root == stack { place.offset as i64 } else { 0 })
-            .min();
         for access in accesses {
             let offset = access.place.offset as i64;
-            if access.place.root == stack && Some(offset) < lowest {
-                let always = self.terms.constant(1, 1);
+            if access.place.root == stack && offset < offsets[0].min(offsets[1]) {
                 self.breach_if(always, || format!("`{}` accesses memory below the stack pointer", text()));
             }
         }
+        Ok(())
     }
 
     fn ran<S>(self, ended: Term, state: S) -> Ran<S> {

@@ -18,6 +18,8 @@ pub use checker::{Flaw, check};
 pub use lrat::{Proof, Step};
 
 use crate::aig::{Aig, Clauses, Encoder, Wire};
+pub use solver::name as solver_name;
+
 use solver::{Outcome, Solver};
 use trace::Trace;
 

@@ -19,6 +19,11 @@ pub(super) enum Outcome {
     Unknown,
 }
 
+/// The solver's name and version.
+pub fn name() -> String {
+    CaDiCaL::default().signature().to_owned()
+}
+
 /// A solver with the clauses of one formula and lemmas of it.
 pub(super) struct Solver {
     cadical: CaDiCaL<'static, 'static>,

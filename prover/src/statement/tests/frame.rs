@@ -77,6 +77,17 @@ fn the_stack_pointer_is_kept_and_nothing_below_it_is_touched() {
         .what
         .contains("below the stack pointer")
     );
+    // Giving up the caller's part for a moment is enough for an interrupt.
+    assert!(
+        refuted(and_something(|a| {
+            a.add(Size::B8, Gpr::Rsp, 8);
+            a.sub(Size::B8, Gpr::Rsp, 8);
+        }))
+        .what
+        .contains("gives up")
+    );
+    let verdict = and_something(|a| a.mov(Size::B8, Gpr::Rsp, Gpr::Rdi));
+    assert!(matches!(verdict, Verdict::Unsupported(Reason::Code(Refusal::Stack(_)))), "{verdict:?}");
     // The caller's part of the stack is nobody's.
     assert!(
         refuted(and_something(|a| a.mov(Size::B8, Gpr::R10, Mem::at(Gpr::Rsp, 0)))).what.contains("reads")
