@@ -2,6 +2,7 @@
 //! What a solver takes too long for, by normal forms. These steps are no matter of clauses: a verdict names them, and tests check them
 //! exhaustively at small widths.
 
+mod conditions;
 mod gf2;
 mod integers;
 mod product;
@@ -24,6 +25,8 @@ pub enum Step {
     Sums,
     /// Numbers are one linear combination of integers and remainders.
     Integers,
+    /// Choices are taken apart by their conditions.
+    Conditions,
     /// High products are expanded to the partial products of halves, and these are left free.
     Halves,
 }
@@ -35,6 +38,7 @@ impl Step {
             Step::Gf2 => "normal form over GF(2)",
             Step::Sums => "sum of bits",
             Step::Integers => "linear combination of integers",
+            Step::Conditions => "choices by their conditions",
             Step::Halves => "product by halves, partial products free",
         }
     }
@@ -44,6 +48,11 @@ impl Step {
 pub(crate) fn same_integer(terms: &Terms, bounds: &FxHashMap<Term, u64>, pairs: &[[Term; 2]]) -> bool {
     let mut integers = integers::Integers::new(terms, bounds);
     pairs.iter().all(|[a, b]| a == b || integers.equal(*a, *b))
+}
+
+/// Whether two terms are equal in all cases of the conditions that choices in them depend on; false says nothing.
+pub(crate) fn same_in_all_cases(terms: &mut Terms, a: Term, b: Term) -> bool {
+    conditions::equal(terms, a, b)
 }
 
 /// Normal forms of one collection of terms.

@@ -100,31 +100,12 @@ impl Partial<'_> {
     }
 
     fn made(&mut self, term: Term, node: Node) -> Term {
-        let width = self.terms.width(term);
-        let of = |known: &FxHashMap<Term, Term>, operand: Term| known[&operand];
-        match node {
-            Node::Constant(_) | Node::Variable(_) => term,
-            Node::Binary(op @ (Op::Mul | Op::Umulh), a, b) => {
-                let (a, b) = (of(&self.known, a), of(&self.known, b));
-                self.product(op, width, a, b)
-            }
-            Node::Binary(op, a, b) => {
-                let (a, b) = (of(&self.known, a), of(&self.known, b));
-                self.terms.binary(op, a, b)
-            }
-            Node::Extract(low, a) => {
-                let (from, a) = (self.terms.width(a), of(&self.known, a));
-                self.terms.extract(from, low, width, a)
-            }
-            Node::SignExtend(a) => {
-                let (from, a) = (self.terms.width(a), of(&self.known, a));
-                self.terms.sign_extend(from, width, a)
-            }
-            Node::Ite(c, a, b) => {
-                let [c, a, b] = [c, a, b].map(|operand| of(&self.known, operand));
-                self.terms.ite(width, c, a, b)
-            }
+        if let Node::Binary(op @ (Op::Mul | Op::Umulh), a, b) = node {
+            let width = self.terms.width(term);
+            return self.product(op, width, self.known[&a], self.known[&b]);
         }
+        let known = &self.known;
+        self.terms.with_operands(term, |operand| known[&operand])
     }
 
     fn product(&mut self, op: Op, width: u32, a: Term, b: Term) -> Term {

@@ -279,3 +279,33 @@ fn carries_are_the_same_in_any_order() {
     assert!(same_integer(&terms, &bounds, &[[together, one_by_one]]));
     assert!(!same_integer(&terms, &bounds, &[[together, carry]]));
 }
+
+/// Random choices, products and quotients of two numbers of three bits: where the cases say equal, all values are.
+#[test]
+fn terms_that_are_equal_in_all_cases_have_equal_values() {
+    let mut choices = Seeded::new(14);
+    let mut same = 0;
+    for _ in 0..3000 {
+        let mut terms = Terms::new();
+        let mut pool = vec![terms.variable("a", 3), terms.variable("b", 3)];
+        for _ in 0..7 {
+            let (a, b, c) = (*choices.pick(&pool), *choices.pick(&pool), *choices.pick(&pool));
+            let number = terms.constant(3, choices.below(3));
+            let condition = if choices.one_in(3) { terms.ult(3, a, b) } else { terms.eq(3, number, a) };
+            pool.push(match choices.below(5) {
+                0 => terms.mul(3, a, b),
+                1 => terms.udiv(3, a, b),
+                2 => terms.sdiv(3, a, b),
+                _ => terms.ite(3, condition, b, c),
+            });
+        }
+        for i in 0..pool.len() {
+            let (a, b) = (pool[i], pool[pool.len() - 1]);
+            if a != b && same_in_all_cases(&mut terms, a, b) {
+                same += 1;
+                assert_eq!(table(&terms, 3, a), table(&terms, 3, b), "{} {}", terms.show(a), terms.show(b));
+            }
+        }
+    }
+    assert!(same > 20, "{same}");
+}

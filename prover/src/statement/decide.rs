@@ -110,20 +110,24 @@ fn by_circuit(blaster: &Blaster, wire: Wire, keep: bool) -> Decided {
 
 /// The obligations that no normal form shows to hold.
 fn by_algebra<'a>(
-    terms: &Terms,
+    terms: &mut Terms,
     open: Vec<&'a Obligation>,
     steps: &mut Vec<&'static str>,
 ) -> Vec<&'a Obligation> {
     let mut algebra = Algebra::new(terms);
-    open.into_iter()
-        .filter(|obligation| match algebra.equal(obligation.proof, obligation.native) {
-            Some(step) => {
-                steps.push(step.name());
-                false
-            }
-            None => true,
-        })
-        .collect()
+    let shown: Vec<Option<algebra::Step>> =
+        open.iter().map(|obligation| algebra.equal(obligation.proof, obligation.native)).collect();
+    let mut left = Vec::new();
+    for (obligation, step) in open.into_iter().zip(shown) {
+        let (proof, native) = (obligation.proof, obligation.native);
+        let by_conditions =
+            || algebra::same_in_all_cases(terms, proof, native).then_some(algebra::Step::Conditions);
+        match step.or_else(by_conditions) {
+            Some(step) => steps.push(step.name()),
+            None => left.push(obligation),
+        }
+    }
+    left
 }
 
 /// The proof where high products are expanded, if there are any and that suffices.

@@ -16,6 +16,7 @@ mod node;
 mod product;
 mod shift;
 mod slice;
+mod substitute;
 #[cfg(test)]
 mod tests;
 
@@ -213,11 +214,11 @@ impl Domain for Terms {
     }
 
     fn sdiv(&mut self, width: u32, a: Term, b: Term) -> Term {
-        self.folded(Op::Sdiv, width, a, b)
+        self.normal(Node::Binary(Op::Sdiv, a, b), width, |terms| terms.signed_quotient(width, a, b))
     }
 
     fn srem(&mut self, width: u32, a: Term, b: Term) -> Term {
-        self.folded(Op::Srem, width, a, b)
+        self.normal(Node::Binary(Op::Srem, a, b), width, |terms| terms.rest(Op::Sdiv, Op::Srem, width, a, b))
     }
 
     fn and(&mut self, width: u32, a: Term, b: Term) -> Term {

@@ -39,8 +39,26 @@ impl Terms {
                 let mask = self.constant(width, divisor - 1);
                 self.and(width, a, mask)
             }
-            _ => self.folded(Op::Urem, width, a, b),
+            _ => self.rest(Op::Udiv, Op::Urem, width, a, b),
         }
+    }
+
+    pub(super) fn signed_quotient(&mut self, width: u32, a: Term, b: Term) -> Term {
+        match self.as_constant(b) {
+            Some(_) if self.is_ones(b) => self.neg(width, a),
+            Some(1) => a,
+            _ => self.folded(Op::Sdiv, width, a, b),
+        }
+    }
+
+    /// What is left of `a` after the multiple of `b` that the quotient says. By zero, too, where the product is zero.
+    pub(super) fn rest(&mut self, quotient: Op, rest: Op, width: u32, a: Term, b: Term) -> Term {
+        if let (Some(x), Some(y)) = (self.as_constant(a), self.as_constant(b)) {
+            return self.constant(width, rest.of_integers(width, x, y));
+        }
+        let quotient = self.binary(quotient, a, b);
+        let multiple = self.mul(width, quotient, b);
+        self.sub(width, a, multiple)
     }
 
     /// An operation that is computed if both operands are known, and else left as it is.

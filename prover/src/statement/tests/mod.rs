@@ -2,6 +2,7 @@
 //! Claims that hold are proved, claims that do not are refuted by a state in which they do not.
 
 mod frame;
+mod instructions;
 mod memory;
 mod roles;
 mod values;

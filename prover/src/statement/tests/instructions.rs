@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Single eBPF instructions as a JIT translates them: those for which a solver alone would take long, and atomic ones.
+
+use kop_ops::aarch64::{Gpr as X, Order, Size as ArmSize, Width as W};
+use kop_ops::ebpf::{AluOp, AtomicOp, Size, Width};
+use kop_ops::x86_64::{Cond, Gpr, Mem, Size as S};
+
+use super::*;
+
+fn alu(op: AluOp, width: Width) -> [Insn; 1] {
+    [Insn::alu(op, width, Reg::R0, Reg::R1)]
+}
+
+/// `rax op= rdi` by `div` or `idiv`, where a zero divisor gives zero, or leaves the dividend where the remainder is wanted.
+fn x86_division(size: S, signed: bool, rest: bool) -> (Arch, Vec<u8>) {
+    x86(|a| {
+        let (zero, minus_one, end) = (a.label(), a.label(), a.label());
+        a.mov(S::B8, Gpr::R10, Gpr::Rdx);
+        a.test(size, Gpr::Rdi, Gpr::Rdi);
+        a.jcc(Cond::E, zero);
+        if signed {
+            a.cmp(size, Gpr::Rdi, -1);
+            a.jcc(Cond::E, minus_one);
+            if size == S::B8 {
+                a.cqo()
+            } else {
+                a.cdq()
+            }
+            a.idiv(size, Gpr::Rdi);
+        } else {
+            a.xor(S::B4, Gpr::Rdx, Gpr::Rdx);
+            a.div(size, Gpr::Rdi);
+        }
+        if rest {
+            a.mov(size, Gpr::Rax, Gpr::Rdx);
+        }
+        a.jmp(end);
+        a.bind(minus_one);
+        if rest {
+            a.xor(S::B4, Gpr::Rax, Gpr::Rax)
+        } else {
+            a.neg(size, Gpr::Rax)
+        }
+        a.jmp(end);
+        a.bind(zero);
+        if rest {
+            a.mov(size, Gpr::Rax, Gpr::Rax)
+        } else {
+            a.xor(S::B4, Gpr::Rax, Gpr::Rax)
+        }
+        a.bind(end);
+        a.mov(S::B8, Gpr::Rdx, Gpr::R10);
+    })
+}
+
+#[test]
+fn divisions_by_div() {
+    for (width, size) in [(Width::W64, S::B8), (Width::W32, S::B4)] {
+        proved(verdict(&alu(AluOp::Div, width), x86_division(size, false, false)));
+        proved(verdict(&alu(AluOp::Mod, width), x86_division(size, false, true)));
+        refuted(verdict(&alu(AluOp::Div, width), x86_division(size, false, true)));
+    }
+}
+
+#[test]
+fn divisions_by_idiv() {
+    for (width, size) in [(Width::W64, S::B8), (Width::W32, S::B4)] {
+        proved(verdict(&alu(AluOp::SDiv, width), x86_division(size, true, false)));
+        proved(verdict(&alu(AluOp::SMod, width), x86_division(size, true, true)));
+    }
+}
+
+#[test]
+fn divisions_by_udiv_and_sdiv() {
+    for (width, w) in [(Width::W64, W::X), (Width::W32, W::W)] {
+        proved(verdict(&alu(AluOp::Div, width), arm(|a| a.udiv(w, X::X7, X::X7, X::X0))));
+        proved(verdict(&alu(AluOp::SDiv, width), arm(|a| a.sdiv(w, X::X7, X::X7, X::X0))));
+        let rest = |signed: bool| {
+            arm(move |a| {
+                if signed {
+                    a.sdiv(w, X::X9, X::X7, X::X0)
+                } else {
+                    a.udiv(w, X::X9, X::X7, X::X0)
+                }
+                a.msub(w, X::X7, X::X9, X::X0, X::X7);
+            })
+        };
+        proved(verdict(&alu(AluOp::Mod, width), rest(false)));
+        proved(verdict(&alu(AluOp::SMod, width), rest(true)));
+    }
+}
+
+#[test]
+fn products_and_shifts() {
+    for (width, s, w) in [(Width::W64, S::B8, W::X), (Width::W32, S::B4, W::W)] {
+        proved(verdict(&alu(AluOp::Mul, width), x86(|a| a.imul(s, Gpr::Rax, Gpr::Rdi))));
+        proved(verdict(&alu(AluOp::Mul, width), arm(|a| a.mul(w, X::X7, X::X7, X::X0))));
+        proved(verdict(&alu(AluOp::Lsh, width), x86(|a| a.shlx(s, Gpr::Rax, Gpr::Rax, Gpr::Rdi))));
+        proved(verdict(&alu(AluOp::Arsh, width), x86(|a| a.sarx(s, Gpr::Rax, Gpr::Rax, Gpr::Rdi))));
+        proved(verdict(&alu(AluOp::Rsh, width), arm(|a| a.lsr(w, X::X7, X::X7, X::X0))));
+        refuted(verdict(&alu(AluOp::Rsh, width), x86(|a| a.sarx(s, Gpr::Rax, Gpr::Rax, Gpr::Rdi))));
+    }
+}
+
+#[test]
+fn atomic_operations() {
+    let atomic = |op| [Insn::atomic(op, Size::B8, Reg::R1, 8, Reg::R2)];
+    let to = Mem::at(Gpr::Rdi, 8);
+    proved(verdict(&atomic(AtomicOp::FetchAdd), x86(|a| a.lock_xadd(S::B8, to, Gpr::Rsi))));
+    proved(verdict(&atomic(AtomicOp::Xchg), x86(|a| a.lock_xchg(S::B8, to, Gpr::Rsi))));
+    proved(verdict(&atomic(AtomicOp::CmpXchg), x86(|a| a.lock_cmpxchg(S::B8, to, Gpr::Rsi))));
+    refuted(verdict(&atomic(AtomicOp::Add), x86(|a| a.lock_sub(S::B8, to, Gpr::Rsi))));
+    let exclusive = |op: AtomicOp| {
+        arm(move |a| {
+            let (base, order) = (X::X9, Order::AcquireRelease);
+            a.add_imm(W::X, base, X::X0, 8);
+            match op {
+                AtomicOp::FetchAdd => a.ldadd(ArmSize::B8, order, X::X1, X::X1, base),
+                AtomicOp::Xchg => a.swp(ArmSize::B8, order, X::X1, X::X1, base),
+                _ => a.cas(ArmSize::B8, order, X::X7, X::X1, base),
+            }
+        })
+    };
+    for op in [AtomicOp::FetchAdd, AtomicOp::Xchg, AtomicOp::CmpXchg] {
+        proved(verdict(&atomic(op), exclusive(op)));
+    }
+}
+
+#[test]
+fn a_loop_around_a_store_exclusive_runs_once() {
+    let proof = [Insn::atomic(AtomicOp::Add, Size::B8, Reg::R1, 0, Reg::R2)];
+    let code = |wrong: bool| {
+        arm(move |a| {
+            let again = a.label();
+            a.bind(again);
+            a.ldxr(ArmSize::B8, X::X9, X::X0);
+            a.add(W::X, X::X9, X::X9, if wrong { X::X2 } else { X::X1 });
+            a.stxr(ArmSize::B8, X::X10, X::X9, X::X0);
+            a.cbnz(W::W, X::X10, again);
+        })
+    };
+    proved(verdict(&proof, code(false)));
+    refuted(verdict(&proof, code(true)));
+}
