@@ -4,6 +4,7 @@
 
 use std::sync::Mutex;
 
+use kop_ops::ebpf::Insn;
 use kop_ops::kop::{EmitRequest, Pass, Reject};
 use kop_ops::{Arch, Features, Form, Kop, Site};
 use rayon::prelude::*;
@@ -66,10 +67,10 @@ pub struct Tally {
 }
 
 /// What was found out about a claim.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Proved,
-    Failed(FailureKind),
+    NotProved,
 }
 
 /// Decided claims. One table serves all rows of a run.
@@ -92,67 +93,63 @@ impl Claims {
     }
 
     fn get(&self, key: Key) -> Option<Known> {
-        self.shard(key).lock().expect("no worker panics with a lock").get(&key).cloned()
+        self.shard(key).lock().expect("no worker panics with a lock").get(&key).copied()
     }
 
     fn put(&self, key: Key, known: Known) {
         self.shard(key).lock().expect("no worker panics with a lock").insert(key, known);
     }
 
-    /// Proves the payloads of a row whose combination numbers are in `combinations`, on all threads of the current pool.
+    /// Proves payloads of a row, on all threads of the current pool; those that the operation does not admit do not count.
     ///
     /// The sets of features are all subsets of those that the emit looks at.
-    pub fn prove_row(&self, row: Row, combinations: impl IndexedParallelIterator<Item = u64>) -> Tally {
+    pub fn prove_payloads(&self, row: Row, payloads: impl ParallelIterator<Item = u64>) -> Tally {
         let features = subsets(row.kop.features(row.arch));
-        combinations
+        let mut tally = payloads
             .map_init(
                 || Prover::new(self.options),
-                |prover, index| self.prove_payload(prover, row, &features, index),
+                |prover, payload| self.prove_payload(prover, row, &features, payload),
             )
-            .reduce(Tally::default, Tally::and)
+            .reduce(Tally::default, Tally::and);
+        // The table remembers that a claim is not proved, and not in which state it is false.
+        if let Some(failure) = &tally.failure {
+            tally.failure = Some(explained(self.options, row, failure));
+        }
+        tally
     }
 
-    /// Proves all payloads of a row.
+    /// Proves all payloads of a row, the temporaries and other operands in all combinations that the operation admits.
     pub fn prove_all(&self, row: Row) -> Tally {
-        let total = row.form.layout.combinations();
-        self.prove_row(
+        let layout = &row.form.layout;
+        let combinations = (0..layout.combinations()).into_par_iter();
+        self.prove_payloads(
             row,
-            (0..usize::try_from(total).expect("the space can be enumerated"))
-                .into_par_iter()
-                .map(|i| i as u64),
+            combinations.filter_map(|number| layout.encode(&layout.combination(number)).ok()),
         )
     }
 
-    fn prove_payload(&self, prover: &mut Prover, row: Row, features: &[Features], index: u64) -> Tally {
+    fn prove_payload(&self, prover: &mut Prover, row: Row, features: &[Features], payload: u64) -> Tally {
         let mut tally = Tally::default();
-        let operands = row.form.layout.combination(index);
-        let Ok(payload) = row.form.layout.encode(&operands) else { return tally };
-        let site = Site { form: row.form, operands, features: Features::NONE };
-        if row.kop.admits(&site).is_err() {
+        let admitted = Site::decode(row.form, payload, Features::NONE).and_then(|site| row.kop.admits(&site));
+        if admitted.is_err() {
             return tally;
         }
         tally.payloads_total = 1;
-        let proof = match row.kop.own_proof(row.arch, row.form, payload) {
-            Some(own) => own,
-            None => row.kop.instantiate(row.form, payload),
-        };
-        let proof = match proof {
+        let failed = |features, kind| Some(Failure { payload, features, kind });
+        let proof = match proof_of(row, payload) {
             Ok(proof) => proof,
-            Err(reject) => {
-                let kind = FailureKind::Validity(format!("the proof sequence is refused: {reject}"));
-                tally.failure = Some(Failure { payload, features: Features::NONE, kind });
+            Err(kind) => {
+                tally.failure = failed(Features::NONE, kind);
                 return tally;
             }
         };
         let mut last: Option<Vec<u8>> = None;
         for &features in features {
-            let request = EmitRequest { arch: row.arch, features, payload, pass: Pass::Write, address: 0 };
-            let code = match row.kop.emit(row.form, &request) {
-                Ok(emission) => emission.bytes,
-                Err(Reject::NoEmit { .. }) => continue,
-                Err(reject) => {
-                    let kind = FailureKind::Validity(format!("the emit is refused: {reject}"));
-                    tally.failure = Some(Failure { payload, features, kind });
+            let code = match code_of(row, payload, features) {
+                Ok(Some(code)) => code,
+                Ok(None) => continue,
+                Err(kind) => {
+                    tally.failure = failed(features, kind);
                     return tally;
                 }
             };
@@ -160,16 +157,8 @@ impl Claims {
             if last.as_ref() == Some(&code) {
                 continue;
             }
-            let contract = row.kop.contract(&Site { features, ..site });
-            let statement = Statement {
-                proof: &proof,
-                code: &code,
-                arch: row.arch,
-                dead: contract.dead,
-                vectors: contract.vectors,
-            };
-            if let Known::Failed(kind) = self.known(prover, &statement, &mut tally) {
-                tally.failure = Some(Failure { payload, features, kind });
+            if self.known(prover, row, (payload, features), &proof, &code, &mut tally) == Known::NotProved {
+                tally.failure = failed(features, FailureKind::Timeout);
                 return tally;
             }
             last = Some(code);
@@ -178,30 +167,80 @@ impl Claims {
         tally
     }
 
-    fn known(&self, prover: &mut Prover, statement: &Statement, tally: &mut Tally) -> Known {
-        let code = match Decoded::new(statement.arch, statement.code) {
-            Ok(code) => code,
-            Err(unsupported) => return Known::Failed(FailureKind::Unsupported(unsupported.into())),
-        };
-        let key = key(statement, &code);
+    fn known(
+        &self,
+        prover: &mut Prover,
+        row: Row,
+        (payload, features): (u64, Features),
+        proof: &[Insn],
+        code: &[u8],
+        tally: &mut Tally,
+    ) -> Known {
+        let statement = statement(row, payload, features, proof, code);
+        let Ok(decoded) = Decoded::new(row.arch, code) else { return Known::NotProved };
+        let key = key(&statement, &decoded);
         if let Some(known) = self.get(key) {
             return known;
         }
         tally.claims += 1;
-        let known = match prover.prove_decoded(statement, &code) {
+        let known = match prover.prove_decoded(&statement, &decoded) {
             Verdict::Proved(evidence) => {
                 tally.formulas += evidence.formulas() as u64;
                 tally.algebra.extend(&evidence.algebra);
                 Known::Proved
             }
-            // The registers of a counterexample are those of this payload.
-            Verdict::Refuted(counterexample) => return Known::Failed(FailureKind::Refuted(counterexample)),
-            Verdict::Unsupported(reason) => Known::Failed(FailureKind::Unsupported(reason)),
-            Verdict::Timeout => Known::Failed(FailureKind::Timeout),
+            _ => Known::NotProved,
         };
-        self.put(key, known.clone());
+        self.put(key, known);
         known
     }
+}
+
+fn proof_of(row: Row, payload: u64) -> Result<Vec<Insn>, FailureKind> {
+    let own = row.kop.own_proof(row.arch, row.form, payload);
+    own.unwrap_or_else(|| row.kop.instantiate(row.form, payload))
+        .map_err(|reject| FailureKind::Validity(format!("the proof sequence is refused: {reject}")))
+}
+
+/// The native code, if there is any for these features.
+fn code_of(row: Row, payload: u64, features: Features) -> Result<Option<Vec<u8>>, FailureKind> {
+    let request = EmitRequest { arch: row.arch, features, payload, pass: Pass::Write, address: 0 };
+    match row.kop.emit(row.form, &request) {
+        Ok(emission) => Ok(Some(emission.bytes)),
+        Err(Reject::NoEmit { .. }) => Ok(None),
+        Err(reject) => Err(FailureKind::Validity(format!("the emit is refused: {reject}"))),
+    }
+}
+
+fn statement<'a>(
+    row: Row,
+    payload: u64,
+    features: Features,
+    proof: &'a [Insn],
+    code: &'a [u8],
+) -> Statement<'a> {
+    let site = Site::decode(row.form, payload, features).expect("it was admitted");
+    let contract = row.kop.contract(&site);
+    Statement { proof, code, arch: row.arch, dead: contract.dead, vectors: contract.vectors }
+}
+
+/// A failure with what is wrong, where it is about a claim.
+fn explained(options: Options, row: Row, failure: &Failure) -> Failure {
+    if matches!(failure.kind, FailureKind::Validity(_)) {
+        return failure.clone();
+    }
+    let (payload, features) = (failure.payload, failure.features);
+    let (Ok(proof), Ok(Some(code))) = (proof_of(row, payload), code_of(row, payload, features)) else {
+        let kind = FailureKind::Validity("a second call does not answer as the first one did".to_owned());
+        return Failure { kind, ..failure.clone() };
+    };
+    let kind = match Prover::new(options).prove(&statement(row, payload, features, &proof, &code)) {
+        Verdict::Refuted(counterexample) => FailureKind::Refuted(counterexample),
+        Verdict::Unsupported(reason) => FailureKind::Unsupported(reason),
+        // What was not decided in time under load may be now, which changes nothing: it was not proved in this run.
+        Verdict::Timeout | Verdict::Proved(_) => FailureKind::Timeout,
+    };
+    Failure { payload, features, kind }
 }
 
 impl Tally {

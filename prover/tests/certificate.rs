@@ -4,16 +4,26 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use kop_ops::ebpf::{Reg, RegSet};
+use kop_ops::kop::{EmitRequest, Pass};
+use kop_ops::{Arch, Catalog, Features, Vectors};
 use kop_prover::aig::{Blaster, Wire};
 use kop_prover::certificate;
 use kop_prover::sat::{Answer, Refutation, decide};
+use kop_prover::statement::{Options, Prover, Statement, Verdict};
 use kop_prover::term::Terms;
 use kop_semantics::Domain;
 
 /// The checker: the one on the path, or one that is built once into the target folder.
 fn rate() -> PathBuf {
+    static RATE: LazyLock<PathBuf> = LazyLock::new(find_rate);
+    RATE.clone()
+}
+
+fn find_rate() -> PathBuf {
     let works = |path: &Path| Command::new(path).arg("--version").output().is_ok();
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("checkers");
     let built = root.join("bin/rate");
@@ -47,6 +57,39 @@ fn refutation() -> Refutation {
         Ok(Answer::Never(refutation)) => *refutation,
         other => panic!("{other:?}"),
     }
+}
+
+/// The claim that the leading zeros of r1 are counted by CLZ as by a binary search.
+fn count_zeros() -> Refutation {
+    let kop = Catalog::einsn().get("count_zeros").expect("it is in the catalog");
+    let form = &kop.forms()[0];
+    let operands =
+        form.layout.parse([("dst", "r0"), ("src", "r1"), ("tmp", "r2")]).expect("they are its operands");
+    let payload = form.layout.encode(&operands).expect("they go together");
+    let proof = kop.instantiate(form, payload).expect("it is admitted");
+    let (arch, features) = (Arch::Aarch64, Features::NONE);
+    let request = EmitRequest { arch, features, payload, pass: Pass::Write, address: 0 };
+    let code = kop.emit(form, &request).expect("it is admitted").bytes;
+    let dead = RegSet::of(&[Reg::R2]);
+    let statement = Statement { proof: &proof, code: &code, arch, dead, vectors: Vectors::default() };
+    let mut prover = Prover::new(Options { keep: true, ..Options::default() });
+    match prover.prove(&statement) {
+        Verdict::Proved(mut evidence) => evidence.refutations.pop().expect("the solver decided it"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_certificate_of_an_operation_is_accepted_by_a_public_checker() {
+    let refutation = count_zeros();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("certificate-operation");
+    certificate::write(&folder, "count_zeros", &[], &[], &[&refutation]).expect("the folder is ours");
+    let proof = folder.join("count_zeros.drat");
+    std::fs::write(&proof, refutation.proof.to_drat(&refutation.formula.clauses))
+        .expect("the folder is ours");
+    let output = Command::new(rate()).arg(folder.join("count_zeros-0.cnf")).arg(&proof).output();
+    let output = String::from_utf8_lossy(&output.expect("the checker runs").stdout).into_owned();
+    assert!(output.contains("s VERIFIED"), "{output}");
 }
 
 #[test]
