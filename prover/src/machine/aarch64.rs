@@ -118,7 +118,7 @@ pub fn run(
                 return Err(Refusal::Undecided(text()));
             }
             let pointers = [before.gpr(Gpr::Sp), on.state.gpr(Gpr::Sp)];
-            on.common.check_stack(stack, mark.accesses(), pointers, text)?;
+            on.common.check_stack(stack, mark.accesses(), (pointers, 16), text)?;
             let is_place = |target: usize| {
                 target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
             };

@@ -122,12 +122,13 @@ impl<'a> Common<'a> {
 
     /// Checks what one instruction did to the stack: the stack pointer is where it was at the start or below, and the accesses from
     /// number `first` on lie at or above it, as it was before or is after, whichever is lower. What is below is not there: an
-    /// interrupt may overwrite it at any time.
+    /// interrupt may overwrite it at any time. Whoever accesses the stack has a stack pointer that is a multiple of `alignment` bytes,
+    /// as it was at the start (Arm ARM, D1.8.2, stack pointer alignment checking).
     fn check_stack(
         &mut self,
         stack: Term,
         first: usize,
-        pointers: [Term; 2],
+        (pointers, alignment): ([Term; 2], i64),
         text: impl Fn() -> String,
     ) -> Result<(), Refusal> {
         let places = pointers.map(|pointer| self.roots.place(self.terms, pointer));
@@ -141,9 +142,14 @@ impl<'a> Common<'a> {
         }
         let accesses: Vec<Access> = self.memory.accesses()[first..].to_vec();
         for access in accesses {
-            let offset = access.place.offset as i64;
-            if access.place.root == stack && offset < offsets[0].min(offsets[1]) {
+            if access.place.root != stack {
+                continue;
+            }
+            if (access.place.offset as i64) < offsets[0].min(offsets[1]) {
                 self.breach_if(always, || format!("`{}` accesses memory below the stack pointer", text()));
+            }
+            if offsets[0] % alignment != 0 {
+                self.breach_if(always, || format!("`{}` has a stack pointer that is not aligned", text()));
             }
         }
         Ok(())

@@ -106,7 +106,7 @@ pub fn run(
                 }
             };
             let pointers = [before.gpr(Gpr::Rsp), on.state.gpr(Gpr::Rsp)];
-            on.common.check_stack(stack, mark.accesses(), pointers, text)?;
+            on.common.check_stack(stack, mark.accesses(), (pointers, 1), text)?;
             let is_place = |target: usize| {
                 target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
             };

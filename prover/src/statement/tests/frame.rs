@@ -93,6 +93,11 @@ fn the_stack_pointer_is_kept_and_nothing_below_it_is_touched() {
         refuted(and_something(|a| a.mov(Size::B8, Gpr::R10, Mem::at(Gpr::Rsp, 0)))).what.contains("reads")
     );
     refuted(and_something_arm(|a| a.str(W::X, X::X7, ArmMem::offset(X::Sp, -16))));
+    let found = refuted(and_something_arm(|a| {
+        a.str(W::X, X::X7, ArmMem::pre(X::Sp, -8));
+        a.ldr(W::X, X::X9, ArmMem::post(X::Sp, 8));
+    }));
+    assert!(found.what.contains("not aligned"), "{found:?}");
     proved(and_something_arm(|a| {
         a.str(W::X, X::X7, ArmMem::pre(X::Sp, -16));
         a.ldr(W::X, X::X9, ArmMem::post(X::Sp, 16));
