@@ -56,7 +56,7 @@ pub struct UnicornMachine {
 
 /// What the emulated CPU of `arch` executes rightly.
 pub fn capabilities(arch: Arch) -> Capabilities {
-    // BZHI, which is wrong for an index of 64 and more, is not among the others: the engine refuses it.
+    // BZHI, which is wrong for an index of the operand's width and more, is not among the others: the engine refuses it.
     Capabilities {
         features: Features::all(arch),
         vex_vector: false,

@@ -242,7 +242,7 @@ fn check_features(
     for &feature in insn.cpuid_features() {
         profile.need(need(feature)?);
     }
-    // Named apart from BMI2, since Unicorn gets it wrong for an index of 64 and more.
+    // Named apart from BMI2, since Unicorn gets it wrong for an index of the width and more.
     if insn.mnemonic() == Mnemonic::Bzhi {
         profile.need(Need::Other("BZHI".into()));
     }

@@ -105,7 +105,7 @@ impl Space {
         Ok(())
     }
 
-    /// Whether a store of so many bytes would succeed, by reading them; what is code can be read and not written.
+    /// Says whether a store of so many bytes, no more than a page, would succeed; nothing is accessed.
     ///
     /// # Errors
     /// As [`Space::store`].

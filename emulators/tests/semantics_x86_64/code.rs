@@ -169,8 +169,8 @@ fn maps() -> impl Iterator<Item = Map> {
 }
 
 /// Each opcode that begins an instruction with semantics, with a register and with memory for its operand, with each
-/// middle field of the ModRM byte that makes another instruction, and with and without the bit W; registers, addresses and
-/// immediates are random.
+/// middle field of the ModRM byte that makes another instruction, with and without the bit W, and with the same register twice;
+/// otherwise registers, addresses and immediates are random.
 pub fn opcodes(choices: &mut Seeded) -> Vec<Vec<u8>> {
     let mut found = BTreeMap::new();
     for map in maps() {
@@ -180,12 +180,23 @@ pub fn opcodes(choices: &mut Seeded) -> Vec<Vec<u8>> {
             let bytes = encoding(choices, map, opcode, upper << 3, wide);
             let (insn, _) = decode(&bytes, 0);
             if !insn.is_invalid() && x86_64::decode(&bytes[..insn.len()]).is_ok() {
-                let key = (map, opcode, wide, insn.code() as u32, names_memory(&insn));
+                let key =
+                    (map, opcode, wide, insn.code() as u32, names_memory(&insn), names_one_twice(&insn));
                 found.entry(key).or_insert(bytes);
             }
         }
     }
     found.into_values().collect()
+}
+
+/// Whether two operands are the same register.
+fn names_one_twice(insn: &Instruction) -> bool {
+    let register = |operand| match insn.op_kind(operand) {
+        OpKind::Register => Some(insn.op_register(operand).full_register()),
+        _ => None,
+    };
+    let mut pairs = (0..insn.op_count()).flat_map(|one| (0..one).map(move |other| (one, other)));
+    pairs.any(|(one, other)| register(one).is_some() && register(one) == register(other))
 }
 
 /// Bytes that hold an opcode and the upper bits of a ModRM byte.
@@ -207,7 +218,8 @@ fn encoding(choices: &mut Seeded, map: Map, opcode: u8, modrm: u8, wide: bool) -
             bytes.extend([0xc4, bits(3) << 5 | map, u8::from(wide) << 7 | bits(4) << 3 | last])
         }
     }
-    bytes.extend([opcode, modrm | bits(3)]);
+    let low = if bits(1) == 1 { modrm >> 3 & 7 } else { bits(3) };
+    bytes.extend([opcode, modrm | low]);
     bytes.extend((0..10).map(|_| bits(8)));
     bytes
 }

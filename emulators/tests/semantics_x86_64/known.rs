@@ -148,9 +148,3 @@ pub const KNOWN: &[Known] = &[
         is: |case, _, _| case.mandatory_prefixes() > 1,
     },
 ];
-
-impl Before {
-    fn general(&self, register: Gpr) -> u64 {
-        self.file.general[usize::from(register.code())]
-    }
-}

@@ -7,6 +7,7 @@
 mod code;
 mod compare;
 mod known;
+mod planted;
 mod run;
 mod state;
 
@@ -23,6 +24,8 @@ use kop_emulators::unicorn::UnicornMachine;
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::x86_64::forms;
 use kop_ops::{Arch, Fault};
+use kop_semantics::x86_64::Op;
+use planted::{PLANTED, Planted};
 use run::{Bench, StackBytes, ours, stack_position};
 use state::Before;
 
@@ -32,6 +35,8 @@ struct Campaign {
     unicorn: Bench<UnicornMachine>,
     cpu: Cpu,
     choices: Seeded,
+    /// The mistake that the results of the semantics have.
+    planted: Option<&'static Planted>,
     /// Where the next instruction goes.
     place: u64,
     /// The mnemonics that ran, by operation.
@@ -52,6 +57,7 @@ impl Campaign {
             unicorn: Bench::new(UnicornMachine::new(Arch::X86_64).expect("it is built in")),
             cpu: Cpu::new(0),
             choices: Seeded::new(seed),
+            planted: None,
             place: PROBE_CODES.start,
             ran: BTreeSet::new(),
             known: vec![0; KNOWN.len()],
@@ -86,8 +92,13 @@ impl Campaign {
                 None => drop(memory.store(address, 8, word)),
             }
         }
-        let zeros = ours(&mut self.cpu, case, before, &memory, &stack, false);
-        let ones = ours(&mut self.cpu, case, before, &memory, &stack, true);
+        let [zeros, ones] = [false, true].map(|bit| {
+            let mut after = ours(&mut self.cpu, case, before, &memory, &stack, bit);
+            if let Some(planted) = self.planted {
+                (planted.make)(case, before, &mut after);
+            }
+            after
+        });
         let expected = Expected { zeros, ones };
         if touches_other_regions(&expected) {
             return;
@@ -181,6 +192,30 @@ fn unicorn_makes_each_known_mistake() {
         assert!(campaign.known[number] > 0, "{}: not seen in {:02x?}", known.what, known.example);
     }
     campaign.finish();
+}
+
+/// All opcodes, and one in six of the assembler's samples, which have every pair of registers, with what they do.
+fn instructions() -> Vec<(Vec<u8>, Op)> {
+    let mut choices = Seeded::new(seed(6));
+    let mut all = code::opcodes(&mut choices);
+    let samples = forms::samples().into_iter().filter(|_| choices.one_in(6));
+    all.extend(samples.map(|insn| insn.encode().expect("it has an encoding").to_vec()));
+    let op = |bytes: &[u8]| Case::new(bytes, PROBE_CODES.start, 0).map(|case| case.op);
+    all.into_iter().filter_map(|bytes| op(&bytes).map(|op| (bytes, op))).collect()
+}
+
+#[test]
+fn planted_mistakes_are_found_on_both_machines() {
+    let instructions = instructions();
+    for planted in PLANTED {
+        let mut campaign = Campaign::new(seed(7));
+        campaign.planted = Some(planted);
+        let concerned: Vec<_> = instructions.iter().filter(|(_, op)| (planted.concerns)(op)).collect();
+        let states = 1 + 1000 / concerned.len() as u32;
+        concerned.into_iter().for_each(|(bytes, _)| campaign.instruction(bytes, states));
+        let machines: BTreeSet<&str> = campaign.found.keys().map(|(_, machine)| *machine).collect();
+        assert_eq!(machines, BTreeSet::from(["host", "unicorn"]), "{}", planted.what);
+    }
 }
 
 #[test]

@@ -23,6 +23,13 @@ pub struct Before {
     pub words: Vec<(u64, u64)>,
 }
 
+impl Before {
+    /// What a register holds.
+    pub fn general(&self, register: Gpr) -> u64 {
+        self.file.general[index(register)]
+    }
+}
+
 /// Memory in which equal bytes are frequent.
 pub fn memory(choices: &mut Seeded) -> Memory {
     let mut memory = Memory::zeroed(SLOT);
