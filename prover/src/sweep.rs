@@ -10,7 +10,9 @@ use kop_ops::{Arch, Features, Form, Kop, Site};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use crate::statement::{Counterexample, Decoded, Key, Options, Prover, Reason, Statement, Verdict, key};
+use crate::statement::{
+    Counterexample, Decoded, Evidence, Key, Options, Prover, Reason, Statement, Verdict, key,
+};
 
 /// An operation's form on one architecture.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +66,29 @@ pub struct Tally {
     pub algebra: Vec<&'static str>,
     /// The failure with the lowest payload.
     pub failure: Option<Failure>,
+    /// That failure and those behind it, ascending by payload, as far as they are kept; [`Claims::explain`] says what is wrong with
+    /// them.
+    pub failures: Vec<Failure>,
+    /// The claims that were proved, where formulas and proofs are kept.
+    pub certified: Vec<Certified>,
+}
+
+/// How many failures of a row are kept.
+const MOST_FAILURES: usize = 32;
+
+/// A claim that was proved, with what an independent checker needs.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    /// The payload.
+    pub payload: u64,
+    /// What the CPU has.
+    pub features: Features,
+    /// The proof sequence.
+    pub proof: Vec<Insn>,
+    /// The native code.
+    pub code: Vec<u8>,
+    /// What the proof consists of.
+    pub evidence: Evidence,
 }
 
 /// What was found out about a claim.
@@ -100,30 +125,37 @@ impl Claims {
         self.shard(key).lock().expect("no worker panics with a lock").insert(key, known);
     }
 
-    /// Proves payloads of a row, on all threads of the current pool; those that the operation does not admit do not count.
-    ///
-    /// The sets of features are all subsets of those that the emit looks at.
-    pub fn prove_payloads(&self, row: Row, payloads: impl ParallelIterator<Item = u64>) -> Tally {
-        let features = subsets(row.kop.features(row.arch));
+    /// Proves payloads of a row for CPUs with each of the sets of features, on all threads of the current pool; those that the
+    /// operation does not admit do not count.
+    pub fn prove_payloads(
+        &self,
+        row: Row,
+        features: &[Features],
+        payloads: impl ParallelIterator<Item = u64>,
+    ) -> Tally {
         let mut tally = payloads
             .map_init(
                 || Prover::new(self.options),
-                |prover, payload| self.prove_payload(prover, row, &features, payload),
+                |prover, payload| self.prove_payload(prover, row, features, payload),
             )
             .reduce(Tally::default, Tally::and);
-        // The table remembers that a claim is not proved, and not in which state it is false.
-        if let Some(failure) = &tally.failure {
-            tally.failure = Some(explained(self.options, row, failure));
-        }
+        tally.failure = tally.failures.first().map(|failure| self.explain(row, failure));
         tally
     }
 
-    /// Proves all payloads of a row, the temporaries and other operands in all combinations that the operation admits.
+    /// A failure with what is wrong: the table remembers that a claim is not proved, and not in which state it is false.
+    pub fn explain(&self, row: Row, failure: &Failure) -> Failure {
+        explained(self.options, row, failure)
+    }
+
+    /// Proves all payloads of a row, the temporaries and other operands in all combinations that the operation admits, for all
+    /// subsets of the features that the emit looks at.
     pub fn prove_all(&self, row: Row) -> Tally {
         let layout = &row.form.layout;
         let combinations = (0..layout.combinations()).into_par_iter();
         self.prove_payloads(
             row,
+            &row.kop.features(row.arch).subsets(),
             combinations.filter_map(|number| layout.encode(&layout.combination(number)).ok()),
         )
     }
@@ -135,11 +167,11 @@ impl Claims {
             return tally;
         }
         tally.payloads_total = 1;
-        let failed = |features, kind| Some(Failure { payload, features, kind });
+        let failed = |features, kind| vec![Failure { payload, features, kind }];
         let proof = match proof_of(row, payload) {
             Ok(proof) => proof,
             Err(kind) => {
-                tally.failure = failed(Features::NONE, kind);
+                tally.failures = failed(Features::NONE, kind);
                 return tally;
             }
         };
@@ -149,7 +181,7 @@ impl Claims {
                 Ok(Some(code)) => code,
                 Ok(None) => continue,
                 Err(kind) => {
-                    tally.failure = failed(features, kind);
+                    tally.failures = failed(features, kind);
                     return tally;
                 }
             };
@@ -158,7 +190,7 @@ impl Claims {
                 continue;
             }
             if self.known(prover, row, (payload, features), &proof, &code, &mut tally) == Known::NotProved {
-                tally.failure = failed(features, FailureKind::Timeout);
+                tally.failures = failed(features, FailureKind::Timeout);
                 return tally;
             }
             last = Some(code);
@@ -187,6 +219,10 @@ impl Claims {
             Verdict::Proved(evidence) => {
                 tally.formulas += evidence.formulas() as u64;
                 tally.algebra.extend(&evidence.algebra);
+                if self.options.keep {
+                    let (proof, code, evidence) = (proof.to_vec(), code.to_vec(), *evidence);
+                    tally.certified.push(Certified { payload, features, proof, code, evidence });
+                }
                 Known::Proved
             }
             _ => Known::NotProved,
@@ -245,13 +281,13 @@ fn explained(options: Options, row: Row, failure: &Failure) -> Failure {
 
 impl Tally {
     /// Whether all payloads are proved, and there are any.
-    pub const fn is_proved(&self) -> bool {
-        self.failure.is_none() && self.payloads == self.payloads_total && self.codes > 0
+    pub fn is_proved(&self) -> bool {
+        self.failures.is_empty() && self.payloads == self.payloads_total && self.codes > 0
     }
 
     /// Both together.
     #[must_use]
-    fn and(mut self, other: Tally) -> Tally {
+    pub fn and(mut self, other: Tally) -> Tally {
         self.payloads += other.payloads;
         self.payloads_total += other.payloads_total;
         self.codes += other.codes;
@@ -264,15 +300,10 @@ impl Tally {
             (Some(a), Some(b)) => Some(if a.payload <= b.payload { a } else { b }),
             (a, b) => a.or(b),
         };
+        self.failures.extend(other.failures);
+        self.failures.sort_by_key(|failure| failure.payload);
+        self.failures.truncate(MOST_FAILURES);
+        self.certified.extend(other.certified);
         self
     }
-}
-
-/// All subsets of a set of features, the empty one first.
-fn subsets(features: Features) -> Vec<Features> {
-    features.iter().fold(vec![Features::NONE], |mut sets, feature| {
-        let with: Vec<Features> = sets.iter().map(|set| set.union(Features::of(&[feature]))).collect();
-        sets.extend(with);
-        sets
-    })
 }

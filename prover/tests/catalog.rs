@@ -49,7 +49,7 @@ fn a_part_of_all_payloads_is_proved() {
             .step_by(stride as usize)
             .filter_map(|number| layout.encode(&layout.combination(number)).ok())
             .collect();
-        claims.prove_payloads(row, chosen.into_par_iter())
+        claims.prove_payloads(row, &row.kop.features(row.arch).subsets(), chosen.into_par_iter())
     });
 }
 
