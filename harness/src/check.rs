@@ -632,6 +632,7 @@ impl FormResult<'_> {
             warnings: self.warnings(arch, &shared.classes),
             divergences,
             classes: shared.classes.clone(),
+            proof: None,
         })
     }
 

@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod pointers;
 mod prepare;
 pub mod program;
+pub mod prove;
 pub mod replay;
 pub mod rig;
 pub mod selection;

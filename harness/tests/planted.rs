@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kop_harness::check::{Progress, Quiet, Settings, check, check_with};
-use kop_harness::planted::{self, Planted, PlantedEngine};
+use kop_harness::planted::{self, OneForm, Planted, PlantedEngine};
 use kop_harness::reports::{Blame, Kind};
 use kop_harness::{Finding, Rig, Scope};
 use kop_ops::{Catalog, Form, Kop};
@@ -56,10 +56,7 @@ fn findings(
 fn missed(planted: &Planted) -> Option<String> {
     let start = std::time::Instant::now();
     let kop = planted.kop();
-    let only = OneForm {
-        kop: &*kop,
-        forms: kop.forms().iter().filter(|form| form.name == planted.form).cloned().collect(),
-    };
+    let only = OneForm::new(&*kop, planted.form);
     let found = findings(
         &only,
         &settings(Scope { archs: vec![planted.arch], simd: true }, 0),
@@ -75,58 +72,6 @@ fn missed(planted: &Planted) -> Option<String> {
             found.into_iter().map(|(kind, blame, message)| format!("{kind}/{blame}: {message}")).collect();
         format!("{}: wanted {}/{}, found {instead:#?}", planted.name, planted.kind, planted.blame)
     })
-}
-
-/// An operation with some of its forms only.
-struct OneForm<'k> {
-    kop: &'k dyn Kop,
-    forms: Vec<Form>,
-}
-
-impl Kop for OneForm<'_> {
-    fn name(&self) -> &str {
-        self.kop.name()
-    }
-    fn summary(&self) -> &str {
-        self.kop.summary()
-    }
-    fn source(&self) -> &str {
-        self.kop.source()
-    }
-    fn forms(&self) -> &[Form] {
-        &self.forms
-    }
-    fn admits(&self, site: &kop_ops::Site) -> Result<(), kop_ops::Reject> {
-        self.kop.admits(site)
-    }
-    fn model(&self, site: &kop_ops::Site, state: &mut kop_ops::State) -> Option<Result<(), kop_ops::Fault>> {
-        self.kop.model(site, state)
-    }
-    fn proof(&self, site: &kop_ops::Site) -> Result<Vec<kop_ops::ebpf::Insn>, kop_ops::Reject> {
-        self.kop.proof(site)
-    }
-    fn contract(&self, site: &kop_ops::Site) -> kop_ops::Contract {
-        self.kop.contract(site)
-    }
-    fn features(&self, arch: kop_ops::Arch) -> kop_ops::Features {
-        self.kop.features(arch)
-    }
-    fn limits(&self, form: &Form) -> kop_ops::Limits {
-        self.kop.limits(form)
-    }
-    fn interesting_values(&self, form: &Form) -> &[u64] {
-        self.kop.interesting_values(form)
-    }
-    fn instantiate(&self, form: &Form, payload: u64) -> Result<Vec<kop_ops::ebpf::Insn>, kop_ops::Reject> {
-        self.kop.instantiate(form, payload)
-    }
-    fn emit(
-        &self,
-        form: &Form,
-        request: &kop_ops::EmitRequest,
-    ) -> Result<kop_ops::Emission, kop_ops::Reject> {
-        self.kop.emit(form, request)
-    }
 }
 
 #[test]

@@ -5,7 +5,10 @@ mod record;
 mod text;
 
 pub use record::{
-    Blame, Difference, Divergence, Engine, Kind, ListingLine, Record, RegisterPair, Row, RowVerdict, SCHEMA,
-    Side, Timings, Variant, Verdict,
+    Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Record, RegisterPair, Row,
+    RowVerdict, SCHEMA, Side, Timings, Variant, Verdict,
 };
-pub use text::{Style, divergence, engines_table, row_header, row_line, summary, verbose_classes};
+pub use text::{
+    Style, divergence, engines_table, proof_header, proof_line, proof_summary, row_header, row_line, summary,
+    verbose_classes,
+};

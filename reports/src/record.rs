@@ -136,6 +136,58 @@ impl RowVerdict {
     }
 }
 
+/// What the prover says of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofVerdict {
+    /// Every payload is equal for every input.
+    Proved,
+    /// Every payload that was looked at is, and not all were.
+    Partial,
+    /// A payload has an input for which the two forms differ.
+    Refuted,
+    /// No formula can be made of some payload.
+    Unsupported,
+    /// Some payload was not decided in time.
+    Timeout,
+}
+
+impl ProofVerdict {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ProofVerdict::Proved => "proved",
+            ProofVerdict::Partial => "partial",
+            ProofVerdict::Refuted => "refuted",
+            ProofVerdict::Unsupported => "unsupported",
+            ProofVerdict::Timeout => "timeout",
+        }
+    }
+}
+
+/// What the prover says of a row, and what that rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The verdict.
+    pub verdict: ProofVerdict,
+    /// How many payloads are proved.
+    pub payloads: u64,
+    /// How many payloads there are.
+    pub payloads_total: u64,
+    /// How many different formulas all of these payloads come to.
+    pub formulas: u64,
+    /// How many of the formulas needed more than normalising.
+    pub solved: u64,
+    /// The algebraic steps that were taken, which no solver's proof shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub algebra: Vec<String>,
+    /// Why it is unsupported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
 /// The record of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -184,7 +236,7 @@ pub struct Engine {
 }
 
 /// A row: one form of an operation on one architecture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The operation.
     pub name: String,
@@ -224,6 +276,9 @@ pub struct Row {
     pub divergences: Vec<Divergence>,
     /// How often each class of operands and values occurred (`kop check -v` shows it).
     pub classes: BTreeMap<String, u64>,
+    /// What the prover says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
 }
 
 impl Row {
@@ -247,6 +302,7 @@ impl Row {
             warnings: Vec::new(),
             divergences: Vec::new(),
             classes: BTreeMap::new(),
+            proof: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod divergence;
 mod line;
+mod proof;
 mod row;
 #[cfg(test)]
 mod samples;
@@ -13,6 +14,7 @@ mod sides;
 mod summary;
 
 pub use divergence::divergence;
+pub use proof::{proof_header, proof_line, proof_summary};
 pub use row::{row_header, row_line, verbose_classes};
 pub use summary::{engines_table, summary};
 

@@ -2,7 +2,6 @@
 //! `kop check`
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,6 +12,7 @@ use kop_harness::{Scope, describe, selection};
 use kop_ops::{Arch, Catalog};
 use kop_reports::{Record, Timings, Verdict};
 
+use super::output::Output;
 use super::progress::Bar;
 use super::sources::{Loaded, Sources};
 use super::{Failure, Outcome, print_all, style};
@@ -69,7 +69,7 @@ fn parse_states(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let scale = match unit {
@@ -129,7 +129,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     })
 }
 
-fn select<'a>(catalog: &Catalog<'a>, names: &[String]) -> Result<Catalog<'a>, Failure> {
+pub(super) fn select<'a>(catalog: &Catalog<'a>, names: &[String]) -> Result<Catalog<'a>, Failure> {
     if names.is_empty() {
         return Ok(catalog.clone());
     }
@@ -185,29 +185,6 @@ fn text(loaded: &Loaded, record: &Record, verbose: bool) -> String {
     }
     let _ = writeln!(text, "\n{}", kop_reports::summary(record, style).trim_end());
     text
-}
-
-/// A file or standard output, opened before the work starts.
-enum Output {
-    Stdout,
-    File(PathBuf, File),
-}
-
-impl Output {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        if path == Path::new("-") {
-            return Ok(Output::Stdout);
-        }
-        let file = File::create(path).map_err(|error| Failure::path(path, error))?;
-        Ok(Output::File(path.to_owned(), file))
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        match self {
-            Output::Stdout => print_all(bytes).map(drop),
-            Output::File(path, file) => file.write_all(bytes).map_err(|error| Failure::path(path, error)),
-        }
-    }
 }
 
 #[cfg(test)]

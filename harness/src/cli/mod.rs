@@ -10,8 +10,10 @@ mod headers;
 mod jit;
 mod list;
 mod new;
+mod output;
 mod program_file;
 mod progress;
+mod prove;
 mod replay;
 mod repro;
 mod run;
@@ -29,13 +31,14 @@ const AFTER_HELP: &str = "\
 Examples:
   kop check                          all operations, both architectures
   kop check rotate --save findings   one operation; a case is saved for each divergence
+  kop prove rotate                   all payloads and all inputs at once
   kop repro FILE                     one case, from all sides
   kop check --module my_op_x86.c     an operation of your own, as a kernel module
   kop check --file my_op.kop.toml    an operation of your own, as text
 
 Exit codes:
   0  all equivalent
-  1  a divergence
+  1  a divergence, or a failed proof
   2  bad usage or input: an unknown operation, a path that cannot be read or written, a corrupt case
   3  the environment could not do it: an engine asked for by name that is absent";
 
@@ -56,6 +59,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Check(check::Args),
+    Prove(prove::Args),
     Replay(replay::Args),
     Repro(repro::Args),
     FuzzCase(fuzz_case::Args),
@@ -100,6 +104,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Prove(args) => prove::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Repro(args) => repro::run(&args),
         Command::FuzzCase(args) => fuzz_case::run(&args),

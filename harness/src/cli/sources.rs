@@ -33,7 +33,7 @@ pub struct Sources {
     #[arg(long = "contract", value_name = "CONDITION", requires = "modules")]
     contracts: Vec<String>,
     /// A payload that a module accepts, where none is found without help
-    #[arg(long = "payload", value_name = "P", requires = "modules", value_parser = parse_payload)]
+    #[arg(long = "payload", value_name = "P", value_parser = parse_payload)]
     payloads: Vec<u64>,
 }
 
@@ -56,6 +56,24 @@ impl Sources {
     /// # Errors
     /// [`Failure`] with what the compiler, a module or a text has wrong.
     pub fn load(&self) -> Result<Loaded, Failure> {
+        if self.modules.is_empty() && !self.payloads.is_empty() {
+            return Err(Failure::usage(
+                "--payload goes with --module: the operations here say themselves what they accept",
+            ));
+        }
+        self.load_with_payloads()
+    }
+
+    /// The payloads that were named.
+    pub fn payloads(&self) -> &[u64] {
+        &self.payloads
+    }
+
+    /// As [`Sources::load`], for a command to which payloads are more than a help for learning.
+    ///
+    /// # Errors
+    /// As [`Sources::load`].
+    pub fn load_with_payloads(&self) -> Result<Loaded, Failure> {
         let options = Options {
             includes: self.includes.clone(),
             cflags: self.cflags.clone(),

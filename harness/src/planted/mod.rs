@@ -12,6 +12,7 @@ mod engine;
 mod extract;
 mod faulty;
 mod frame;
+mod one_form;
 mod popcount;
 mod reference;
 mod rotate;
@@ -28,6 +29,7 @@ use kop_reports::{Blame, Kind};
 
 pub use engine::{PlantedEngine, engines};
 use faulty::{Faulty, Mistake};
+pub use one_form::OneForm;
 
 /// A fault in one form of an operation, and how a check must report it.
 #[derive(Clone)]

@@ -27,6 +27,7 @@ pub(super) fn row(name: &str, form: &str, arch: &str) -> Row {
         warnings: Vec::new(),
         divergences: Vec::new(),
         classes: BTreeMap::new(),
+        proof: None,
     }
 }
 

@@ -96,7 +96,12 @@ fn verdict_line(rows: &[Row]) -> Line {
 }
 
 /// The rows of which `texts` says something, under each text once, texts in the order of the rows.
-fn rows_by_text(block: &mut Block, label: &str, rows: &[Row], texts: impl Fn(&Row) -> Vec<String>) {
+pub(super) fn rows_by_text(
+    block: &mut Block,
+    label: &str,
+    rows: &[Row],
+    texts: impl Fn(&Row) -> Vec<String>,
+) {
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for row in rows {
         let name = format!("{} {} {}", row.name, row.form, row.arch);
@@ -119,7 +124,7 @@ fn rows_by_text(block: &mut Block, label: &str, rows: &[Row], texts: impl Fn(&Ro
     }
 }
 
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Proofs: for every form of every operation and both architectures, all payloads as formulas over all inputs. What the prover
+//! refutes is shown on the engines.
+
+mod confirm;
+mod record;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use kop_emulators::engines::EngineKind;
+use kop_ops::choices::Seeded;
+use kop_ops::{Arch, Catalog, Form, Kop};
+use kop_prover::certificate;
+use kop_prover::statement::Options;
+use kop_prover::sweep::{Certified, Claims, Row, Tally};
+use rayon::prelude::*;
+
+use crate::check::Progress;
+use crate::finding::Finding;
+use crate::generate::plan;
+use crate::rig::Rig;
+use crate::subject::Scope;
+
+pub use record::record;
+
+/// How a run of the prover is made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Architectures and SIMD.
+    pub scope: Scope,
+    /// The payloads to prove; all of each form when there are none.
+    pub payloads: Vec<u64>,
+    /// The time that one formula may take.
+    pub limit: Duration,
+    /// Where certificates are written.
+    pub certificates: Option<PathBuf>,
+    /// The engines that counterexamples are shown on.
+    pub engines: Vec<&'static EngineKind>,
+    /// Threads.
+    pub jobs: usize,
+}
+
+/// Spaces of more combinations than this are not covered whole where each payload has to be asked for in another process.
+const MOST_ASKED: u64 = 1 << 20;
+
+/// The states that a check would run: what the payloads of a space that is not covered whole are planned for.
+const PLANNED_STATES: usize = 200_000;
+
+/// How many payloads are proved between two looks at what became of them; few at first, as what is wrong often is so everywhere.
+const FIRST_CHUNK: u64 = 64;
+const MOST_PER_CHUNK: u64 = 1 << 14;
+
+/// A row and what the prover says of it.
+pub struct Proved<'a> {
+    /// The operation.
+    pub kop: &'a dyn Kop,
+    /// The form.
+    pub form: &'a Form,
+    /// The architecture.
+    pub arch: Arch,
+    /// What is known.
+    pub tally: Tally,
+    /// Whether all payloads were to be looked at.
+    pub whole: bool,
+    /// A counterexample, as the engines show it, or that they do not.
+    pub finding: Option<Finding>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Which payloads are proved.
+enum Space {
+    /// All combinations of operands.
+    All(u64),
+    /// These payloads.
+    Some(Vec<u64>),
+}
+
+impl Space {
+    fn of(kop: &dyn Kop, form: &Form, wanted: &[u64]) -> Self {
+        if !wanted.is_empty() {
+            let decodes = |payload: &u64| form.layout.decode(*payload).is_ok();
+            return Space::Some(wanted.iter().copied().filter(decodes).collect());
+        }
+        let combinations = form.layout.combinations();
+        if kop.arguments().is_empty() || combinations <= MOST_ASKED {
+            return Space::All(combinations);
+        }
+        let planned = plan(kop, form, PLANNED_STATES, &mut Seeded::new(0));
+        Space::Some(planned.iter().map(|planned| form.layout.pack(&planned.operands)).collect())
+    }
+
+    fn len(&self) -> u64 {
+        match self {
+            Space::All(combinations) => *combinations,
+            Space::Some(payloads) => payloads.len() as u64,
+        }
+    }
+
+    /// The payloads from number `from` to number `to`.
+    fn payloads(&self, form: &Form, from: u64, to: u64) -> Vec<u64> {
+        match self {
+            Space::All(_) => (from..to)
+                .into_par_iter()
+                .filter_map(|number| form.layout.encode(&form.layout.combination(number)).ok())
+                .collect(),
+            Space::Some(payloads) => payloads[from as usize..to as usize].to_vec(),
+        }
+    }
+}
+
+/// Proves the rows of a catalog, one after another, each on all threads.
+///
+/// `found` is called with what the engines make of each counterexample, at once.
+///
+/// # Errors
+/// Why an engine cannot be made or a certificate cannot be written, in one line.
+pub fn prove<'a>(
+    catalog: &Catalog<'a>,
+    settings: &Settings,
+    progress: &dyn Progress,
+    found: &dyn Fn(&dyn Kop, &Form, &Finding),
+) -> Result<Vec<Proved<'a>>, String> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(settings.jobs.max(1))
+        // Terms are deep where code is long.
+        .stack_size(STACK)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let options = Options { limit: settings.limit, keep: settings.certificates.is_some() };
+    let claims = Claims::new(options);
+    let rows: Vec<(&'a dyn Kop, &'a Form, Arch)> = catalog
+        .forms()
+        .flat_map(|(kop, form)| {
+            settings.scope.archs_of(kop, form).into_iter().map(move |arch| (kop, form, arch))
+        })
+        .collect();
+    let spaces: Vec<Space> = pool.install(|| {
+        rows.par_iter().map(|&(kop, form, _)| Space::of(kop, form, &settings.payloads)).collect()
+    });
+    progress.round(spaces.iter().map(|space| space.len() as usize).sum());
+    let mut proved = Vec::new();
+    let mut rig = None;
+    for ((kop, form, arch), space) in rows.into_iter().zip(spaces) {
+        let start = Instant::now();
+        let at = Row { kop, form, arch };
+        let mut sweep = Sweep { claims: &claims, row: at, space: &space, settings, progress, next: 0 };
+        let mut tally = pool.install(|| sweep.go_on())?;
+        let mut finding = None;
+        for _ in 0..UNCONFIRMED_TRIED {
+            let Some(failure) = tally.failure.clone() else { break };
+            let rig = match &mut rig {
+                Some(rig) => rig,
+                None => rig.insert(Rig::new(&settings.engines)?),
+            };
+            let rest = tally.failures.iter().skip(1).map(|failure| claims.explain(at, failure));
+            finding = confirm::finding(rig, at, std::iter::once(failure).chain(rest), &settings.scope);
+            let is_confirmed = finding.as_ref().is_none_or(confirm::is_confirmed);
+            if is_confirmed || sweep.is_over() {
+                break;
+            }
+            let more = pool.install(|| sweep.go_on())?;
+            let is_new = !more.failures.is_empty();
+            tally = if is_new {
+                more.and(Tally { failure: None, failures: Vec::new(), ..tally })
+            } else {
+                tally.and(more)
+            };
+            if !is_new {
+                break;
+            }
+        }
+        if let Some(finding) = &finding {
+            found(kop, form, finding);
+        }
+        let whole = matches!(space, Space::All(_));
+        proved.push(Proved { kop, form, arch, tally, whole, finding, elapsed: start.elapsed() });
+    }
+    Ok(proved)
+}
+
+/// How often it is gone on with payloads behind those whose counterexamples no engine confirms.
+const UNCONFIRMED_TRIED: usize = 8;
+
+/// The stack of a thread, in bytes.
+const STACK: usize = 64 << 20;
+
+/// A row's payloads on their way.
+struct Sweep<'s> {
+    claims: &'s Claims,
+    row: Row<'s>,
+    space: &'s Space,
+    settings: &'s Settings,
+    progress: &'s dyn Progress,
+    /// The number of the next payload.
+    next: u64,
+}
+
+impl Sweep<'_> {
+    fn is_over(&self) -> bool {
+        self.next >= self.space.len()
+    }
+
+    /// Proves payloads up to the end, or to the chunk in which one fails.
+    fn go_on(&mut self) -> Result<Tally, String> {
+        let Row { kop, form, arch } = self.row;
+        let features = self.settings.scope.feature_sets(kop, arch);
+        let (mut tally, mut chunk) = (Tally::default(), FIRST_CHUNK);
+        while !self.is_over() && tally.failures.is_empty() {
+            let to = self.space.len().min(self.next + chunk);
+            let payloads = self.space.payloads(form, self.next, to);
+            kop.expect(&payloads, &features);
+            let mut more = self.claims.prove_payloads(self.row, &features, payloads.par_iter().copied());
+            for certified in std::mem::take(&mut more.certified) {
+                write_certificate(self.settings, self.row, &certified)?;
+            }
+            tally = tally.and(more);
+            for _ in self.next..to {
+                self.progress.unit(kop.name());
+            }
+            (self.next, chunk) = (to, (chunk * 4).min(MOST_PER_CHUNK));
+        }
+        Ok(tally)
+    }
+}
+
+fn write_certificate(settings: &Settings, row: Row, certified: &Certified) -> Result<(), String> {
+    let Some(folder) = &settings.certificates else { return Ok(()) };
+    let Row { kop, form, arch } = row;
+    let payload = certified.payload;
+    let name = format!("{}-{}-{arch}-{payload:#x}", kop.name(), form.name);
+    let bytes: String = certified.code.iter().map(|byte| format!("{byte:02x}")).collect();
+    let facts = [
+        ("operation", kop.name().to_owned()),
+        ("form", form.name.to_string()),
+        ("architecture", arch.to_string()),
+        ("features", certified.features.to_string()),
+        ("payload", format!("{payload:#x}")),
+        ("bytes", bytes),
+        ("proof", certified.proof.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+        ("cases", certified.evidence.cases.to_string()),
+        ("cases by normalising", certified.evidence.by_terms.to_string()),
+    ];
+    let steps: Vec<String> = certified.evidence.algebra.iter().map(|&step| step.to_owned()).collect();
+    let refutations: Vec<_> = certified.evidence.refutations.iter().collect();
+    certificate::write(folder, &name, &facts, &steps, &refutations).map_err(|error| error.to_string())
+}
+
+/// Makes sure that certificates can be written, before the work starts.
+///
+/// # Errors
+/// The path and what the operating system says.
+pub fn open_certificates(folder: &std::path::Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(failed)?;
+    tempfile::NamedTempFile::new_in(folder).map(drop).map_err(failed)
+}
