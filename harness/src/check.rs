@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kop_emulators::engines::EngineKind;
@@ -22,6 +22,7 @@ use crate::finding::Finding;
 use crate::generate::{
     Planned, Possible, StateClasses, StatePlan, alias_pattern, invalid_payload, many_operands, plan,
 };
+use crate::prove::Cache;
 use crate::rig::{Load, Rig};
 use crate::subject::{Scope, Subject, ignored_bits, prepare};
 use crate::turns;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub seed: u64,
     /// Threads.
     pub jobs: usize,
+    /// What the prover is known to have proved; rows say so.
+    pub proofs: Option<Arc<Cache>>,
 }
 
 impl Default for Settings {
@@ -52,6 +55,7 @@ impl Default for Settings {
             engines: crate::selection::available().0,
             seed: 0,
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            proofs: None,
         }
     }
 }
@@ -123,6 +127,8 @@ struct UnitResult {
 #[derive(Default)]
 struct Tally {
     payloads: BTreeMap<Arch, u64>,
+    /// Payloads all of whose codes are known to be proved.
+    proved: BTreeMap<Arch, u64>,
     states: BTreeMap<Arch, u64>,
     variants: BTreeMap<(Arch, Features), u64>,
     absent: BTreeMap<(Arch, Features), u64>,
@@ -147,6 +153,7 @@ impl Tally {
             }
         }
         add(&mut self.payloads, other.payloads);
+        add(&mut self.proved, other.proved);
         add(&mut self.states, other.states);
         add(&mut self.variants, other.variants);
         add(&mut self.absent, other.absent);
@@ -416,8 +423,16 @@ fn run_payloads(
             *writes = writes.union(variant.writes);
         }
         for &arch in &settings.scope.archs {
-            if subject.variants.iter().any(|variant| variant.code.arch == arch) {
-                *result.tally.payloads.entry(arch).or_default() += 1;
+            let codes =
+                || subject.variants.iter().map(|variant| &variant.code).filter(|code| code.arch == arch);
+            if codes().next().is_none() {
+                continue;
+            }
+            *result.tally.payloads.entry(arch).or_default() += 1;
+            let knows =
+                |cache: &Arc<Cache>| codes().all(|code| cache.knows(&subject.proof, code, subject.dead));
+            if settings.proofs.as_ref().is_some_and(knows) {
+                *result.tally.proved.entry(arch).or_default() += 1;
             }
         }
     }
@@ -526,6 +541,22 @@ fn possible_classes(kop: &dyn Kop, form: &Form) -> BTreeSet<String> {
         .collect()
 }
 
+/// What is known of a row without asking the prover.
+fn known_proof(payloads: u64, payloads_total: u64) -> reports::Proof {
+    let whole = payloads == payloads_total;
+    reports::Proof {
+        verdict: if whole { reports::ProofVerdict::Proved } else { reports::ProofVerdict::Partial },
+        payloads,
+        payloads_total,
+        formulas: 0,
+        solved: 0,
+        recalled: payloads,
+        algebra: Vec::new(),
+        reason: None,
+        seconds: 0.0,
+    }
+}
+
 /// What a check found, form by form.
 pub struct Checked<'a> {
     forms: Vec<FormResult<'a>>,
@@ -632,7 +663,7 @@ impl FormResult<'_> {
             warnings: self.warnings(arch, &shared.classes),
             divergences,
             classes: shared.classes.clone(),
-            proof: None,
+            proof: count(&tally.proved).map(|proved| known_proof(proved, shared.payloads_total)),
         })
     }
 

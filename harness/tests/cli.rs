@@ -36,6 +36,8 @@ const COMMANDS: [&str; 14] = [
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kop"));
+    // What the user has proved before is no matter of a test.
+    command.env("KOP_CACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/no-cache"));
     command.args(args).current_dir(ROOT).stdin(Stdio::null());
     command.env("NO_COLOR", "1").env("COLUMNS", "100");
     command
@@ -147,7 +149,7 @@ fn engines_are_listed_with_what_is_missing() {
     assert!(listed.starts_with(&["spec"]) && listed.contains(&"kernel"), "{programs}");
     let names: Vec<&str> = text.lines().filter_map(|line| line.split(' ').next()).collect();
     let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
-    let emulated = ["unicorn-x86_64", "unicorn-aarch64", "semantics-x86_64"];
+    let emulated = ["unicorn-x86_64", "unicorn-aarch64", "semantics-x86_64", "semantics-aarch64"];
     assert_eq!(names, [&["rbpf", "spec", "model"], &emulated[..], &["host"]].concat());
     for line in text.lines().filter(|line| !line.starts_with(' ')) {
         let rest = line.split_once(' ').expect("a status").1.trim();

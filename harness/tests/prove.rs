@@ -18,6 +18,7 @@ fn settings(scope: Scope, payloads: Vec<u64>) -> Settings {
         payloads,
         limit: Duration::from_secs(60),
         certificates: None,
+        cache: None,
         engines: selection::available().0,
         jobs: 1,
     }

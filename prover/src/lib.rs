@@ -38,3 +38,6 @@ pub mod sat;
 pub mod statement;
 pub mod sweep;
 pub mod term;
+
+/// The version of everything that a proof rests on: another one for each change of the semantics, the prover, or the instructions.
+pub const VERSION: &str = env!("KOP_PROVER_VERSION");

@@ -60,6 +60,8 @@ pub struct Tally {
     pub codes: u64,
     /// Claims that were decided: distinct keys.
     pub claims: u64,
+    /// How often a claim was one that an earlier run had proved.
+    pub recalled: u64,
     /// Claims that needed more than normalising.
     pub formulas: u64,
     /// The algebraic steps that were taken, each once.
@@ -95,6 +97,8 @@ pub struct Certified {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     Proved,
+    /// By an earlier run.
+    Recalled,
     NotProved,
 }
 
@@ -111,6 +115,17 @@ impl Claims {
     /// None decided.
     pub fn new(options: Options) -> Self {
         Claims { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), options }
+    }
+
+    /// As if the claims with these keys had been proved; an earlier run with the same [`VERSION`](crate::VERSION) did.
+    pub fn recall(&self, keys: impl IntoIterator<Item = Key>) {
+        keys.into_iter().for_each(|key| self.put(key, Known::Recalled));
+    }
+
+    /// The keys of all claims that are proved, recalled ones included; in no order.
+    pub fn proved(&self) -> Vec<Key> {
+        let shards = self.shards.iter().map(|shard| shard.lock().expect("no worker panics with a lock"));
+        shards.flat_map(|shard| proved_keys(&shard)).collect()
     }
 
     fn shard(&self, key: Key) -> &Mutex<FxHashMap<Key, Known>> {
@@ -212,6 +227,7 @@ impl Claims {
         let Ok(decoded) = Decoded::new(row.arch, code) else { return Known::NotProved };
         let key = key(&statement, &decoded);
         if let Some(known) = self.get(key) {
+            tally.recalled += u64::from(known == Known::Recalled);
             return known;
         }
         tally.claims += 1;
@@ -230,6 +246,10 @@ impl Claims {
         self.put(key, known);
         known
     }
+}
+
+fn proved_keys(shard: &FxHashMap<Key, Known>) -> Vec<Key> {
+    shard.iter().filter(|(_, known)| **known != Known::NotProved).map(|(key, _)| *key).collect()
 }
 
 fn proof_of(row: Row, payload: u64) -> Result<Vec<Insn>, FailureKind> {
@@ -292,6 +312,7 @@ impl Tally {
         self.payloads_total += other.payloads_total;
         self.codes += other.codes;
         self.claims += other.claims;
+        self.recalled += other.recalled;
         self.formulas += other.formulas;
         self.algebra.extend(other.algebra);
         self.algebra.sort_unstable();

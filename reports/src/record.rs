@@ -178,6 +178,9 @@ pub struct Proof {
     pub formulas: u64,
     /// How many of the formulas needed more than normalising.
     pub solved: u64,
+    /// How many codes were known from the proofs of earlier runs (a cache).
+    #[serde(default)]
+    pub recalled: u64,
     /// The algebraic steps that were taken, which no solver's proof shows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub algebra: Vec<String>,

@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kop_harness::check::{DEFAULT_STATES, Settings, check};
+use kop_harness::prove::Cache;
 use kop_harness::{Scope, describe, selection};
 use kop_ops::{Arch, Catalog};
 use kop_reports::{Record, Timings, Verdict};
@@ -155,6 +156,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         engines,
         seed: args.seed,
         jobs: args.jobs.map_or(defaults, usize::from),
+        proofs: Cache::path().map(|path| Arc::new(Cache::load(&path))).filter(|cache| !cache.is_empty()),
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use kop_harness::prove::{Settings, open_certificates, prove, record};
+use kop_harness::prove::{Cache, Settings, open_certificates, prove, record};
 use kop_harness::{Scope, describe, selection};
 use kop_ops::Arch;
 use kop_reports::{ProofVerdict, Record};
@@ -46,6 +46,9 @@ pub struct Args {
     /// How long one formula may take: 90s, 10m
     #[arg(long, value_name = "D", default_value = "60s", value_parser = parse_duration)]
     timeout: Duration,
+    /// Prove everything anew: neither use nor extend what earlier runs have proved (kept below `KOP_CACHE`, or the user's cache directory)
+    #[arg(long)]
+    no_cache: bool,
     /// The engines that counterexamples are shown on, separated by commas; all that are here by default
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
@@ -126,6 +129,7 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         payloads: args.sources.payloads().to_vec(),
         limit: args.timeout,
         certificates: args.certificate.clone(),
+        cache: if args.no_cache { None } else { Cache::path() },
         engines,
         jobs: args.jobs.map_or(defaults, usize::from),
     })

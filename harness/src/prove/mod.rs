@@ -2,6 +2,7 @@
 //! Proofs: for every form of every operation and both architectures, all payloads as formulas over all inputs. What the prover
 //! refutes is shown on the engines.
 
+mod cache;
 mod confirm;
 mod record;
 
@@ -11,18 +12,19 @@ use std::time::{Duration, Instant};
 
 use kop_emulators::engines::EngineKind;
 use kop_ops::choices::Seeded;
-use kop_ops::{Arch, Catalog, Form, Kop};
+use kop_ops::{Arch, Catalog, Features, Form, Kop, Site};
 use kop_prover::certificate;
 use kop_prover::statement::Options;
 use kop_prover::sweep::{Certified, Claims, Row, Tally};
 use rayon::prelude::*;
 
-use crate::check::Progress;
+use crate::check::{DEFAULT_STATES, Progress};
 use crate::finding::Finding;
 use crate::generate::plan;
 use crate::rig::Rig;
 use crate::subject::Scope;
 
+pub use cache::Cache;
 pub use record::record;
 
 /// How a run of the prover is made.
@@ -36,6 +38,8 @@ pub struct Settings {
     pub limit: Duration,
     /// Where certificates are written.
     pub certificates: Option<PathBuf>,
+    /// Where it stands what earlier runs proved, and what this one proves is added.
+    pub cache: Option<PathBuf>,
     /// The engines that counterexamples are shown on.
     pub engines: Vec<&'static EngineKind>,
     /// Threads.
@@ -45,8 +49,8 @@ pub struct Settings {
 /// Spaces of more combinations than this are not covered whole where each payload has to be asked for in another process.
 const MOST_ASKED: u64 = 1 << 20;
 
-/// The states that a check would run: what the payloads of a space that is not covered whole are planned for.
-const PLANNED_STATES: usize = 200_000;
+/// The states that a check runs: what the payloads of a space that is not covered whole are planned for.
+const PLANNED_STATES: usize = DEFAULT_STATES;
 
 /// How many payloads are proved between two looks at what became of them; few at first, as what is wrong often is so everywhere.
 const FIRST_CHUNK: u64 = 64;
@@ -81,8 +85,10 @@ enum Space {
 impl Space {
     fn of(kop: &dyn Kop, form: &Form, wanted: &[u64]) -> Self {
         if !wanted.is_empty() {
-            let decodes = |payload: &u64| form.layout.decode(*payload).is_ok();
-            return Space::Some(wanted.iter().copied().filter(decodes).collect());
+            let admits = |payload: &u64| {
+                Site::decode(form, *payload, Features::NONE).is_ok_and(|site| kop.admits(&site).is_ok())
+            };
+            return Space::Some(wanted.iter().copied().filter(admits).collect());
         }
         let combinations = form.layout.combinations();
         if kop.arguments().is_empty() || combinations <= MOST_ASKED {
@@ -131,6 +137,11 @@ pub fn prove<'a>(
         .map_err(|error| error.to_string())?;
     let options = Options { limit: settings.limit, keep: settings.certificates.is_some() };
     let claims = Claims::new(options);
+    // What is only remembered has no certificate.
+    let cache = settings.cache.as_ref().filter(|_| settings.certificates.is_none());
+    if let Some(path) = cache {
+        claims.recall(Cache::load(path).keys());
+    }
     let rows: Vec<(&'a dyn Kop, &'a Form, Arch)> = catalog
         .forms()
         .flat_map(|(kop, form)| {
@@ -144,6 +155,10 @@ pub fn prove<'a>(
     let mut proved = Vec::new();
     let mut rig = None;
     for ((kop, form, arch), space) in rows.into_iter().zip(spaces) {
+        // None of the payloads that were named is one of the form.
+        if space.len() == 0 {
+            continue;
+        }
         let start = Instant::now();
         let at = Row { kop, form, arch };
         let mut sweep = Sweep { claims: &claims, row: at, space: &space, settings, progress, next: 0 };
@@ -177,6 +192,10 @@ pub fn prove<'a>(
         }
         let whole = matches!(space, Space::All(_));
         proved.push(Proved { kop, form, arch, tally, whole, finding, elapsed: start.elapsed() });
+    }
+    if let Some(path) = cache {
+        // Without it the next run takes longer, and says the same.
+        let _unwritable = Cache::store(path, &claims.proved());
     }
     Ok(proved)
 }

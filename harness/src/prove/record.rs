@@ -103,6 +103,7 @@ fn proof(row: &Proved) -> reports::Proof {
         payloads_total: total,
         formulas: tally.claims,
         solved: tally.formulas,
+        recalled: tally.recalled,
         algebra: tally.algebra.iter().map(|&step| step.to_owned()).collect(),
         reason,
         seconds: seconds(row.elapsed),

@@ -53,7 +53,7 @@ pub fn write(
         manifest.push_str(&format!("{key}: {value}\n"));
     };
     facts.iter().for_each(|(key, value)| line(key, value));
-    line("prover", env!("CARGO_PKG_VERSION"));
+    line("prover", &format!("{} ({})", env!("CARGO_PKG_VERSION"), crate::VERSION));
     line("solver", &solver_name());
     steps.iter().for_each(|step| line("step", step));
     for (number, refutation) in refutations.iter().enumerate() {

@@ -73,6 +73,10 @@ pub fn proof_summary(record: &Record, style: Style) -> String {
         Paint::Plain,
         &format!("{}, {} by more than normalising", sum(|proof| proof.formulas), sum(|proof| proof.solved)),
     );
+    if proofs().any(|proof| proof.recalled > 0) {
+        let codes = sum(|proof| proof.recalled);
+        block.field("cache", Paint::Plain, &format!("{codes} codes were proved by earlier runs"));
+    }
     let of =
         |row: &Row, texts: &dyn Fn(&Proof) -> Vec<String>| row.proof.as_ref().map_or_else(Vec::new, texts);
     for (label, verdict) in [("unsupported", ProofVerdict::Unsupported), ("timeout", ProofVerdict::Timeout)] {
@@ -122,6 +126,7 @@ mod tests {
             payloads_total: 7040,
             formulas: 12,
             solved: 3,
+            recalled: 0,
             algebra: Vec::new(),
             reason: None,
             seconds: 0.25,
@@ -133,7 +138,7 @@ mod tests {
         let proved = Row { proof: Some(proof(ProofVerdict::Proved)), ..row("rotate", "imm64", "x86_64") };
         assert_eq!(
             proof_line(&proved, Style::default()),
-            "proved       rotate        imm64       x86_64               7,040/7,040        12       3     0.2 s"
+            "proved       rotate        imm64       x86_64                7,040/7,040        12       3     0.2 s"
         );
     }
 

@@ -64,8 +64,13 @@ fn payloads(row: &Row) -> String {
 
 /// The longest wording of engines and notes that fits into `columns`.
 fn engines_and_notes(row: &Row, columns: usize) -> (String, String) {
-    let names = if row.engines.is_empty() { "no engine".to_owned() } else { row.engines.join(" ") };
-    let count = plural(row.engines.len() as u64, "engine");
+    // Every payload that ran is known to be proved for all inputs.
+    let proved = match &row.proof {
+        Some(proof) if proof.payloads > 0 && proof.payloads >= row.payloads => "  proved (cache)",
+        _ => "",
+    };
+    let names = if row.engines.is_empty() { "no engine".to_owned() } else { row.engines.join(" ") } + proved;
+    let count = plural(row.engines.len() as u64, "engine") + proved;
     let warnings = plural(row.warnings.len() as u64, "warning");
     let (long, short) = match row.warnings.as_slice() {
         [] => (String::new(), String::new()),

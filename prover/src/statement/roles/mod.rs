@@ -19,6 +19,16 @@ use record::Recorder;
 pub struct Key(u64, u64);
 
 impl Key {
+    /// The key with these bits.
+    pub const fn from_bits(bits: u128) -> Self {
+        Key(bits as u64, (bits >> 64) as u64)
+    }
+
+    /// All of its bits.
+    pub const fn bits(self) -> u128 {
+        self.0 as u128 | (self.1 as u128) << 64
+    }
+
     /// 64 of its bits, which are evenly distributed.
     pub const fn low(self) -> u64 {
         self.0
