@@ -49,7 +49,7 @@ clippy: deps ## Clippy, with warnings denied
 	cargo clippy --locked $(PROFILE) --workspace --all-targets -- -D warnings
 	cargo clippy --locked $(PROFILE) $(EXAMPLE) $(EXAMPLE_TARGET) --all-targets -- -D warnings
 
-unit: deps programs ## All tests, the licence check among them
+unit: deps programs ## All tests, the licence check and the comparison with SLEIGH among them
 	cargo test --locked $(PROFILE) --workspace
 
 example: deps ## The example of an operation outside the workspace

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Many comparisons, and what they come to by kinds of instructions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use kop_ops::Arch;
+
+use crate::compare::{Comparison, Effort, LIMIT, Outcome};
+use crate::disagreements::{DISAGREEMENTS, Seen, UNDECIDED};
+use crate::lift::LiftError;
+use crate::samples::Sample;
+
+/// What the solver gets for what is known to be too hard for it.
+const SHORT: Duration = Duration::from_millis(100);
+
+/// What comparisons came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many instructions are equal, by what it took.
+    pub equal: BTreeMap<Effort, usize>,
+    /// Mnemonics that SLEIGH has, and no semantics for.
+    pub not_modelled: BTreeSet<String>,
+    /// Operations that SLEIGH does not decode.
+    pub not_decoded: BTreeSet<String>,
+    /// Mnemonics of which something was not decided.
+    pub undecided: BTreeSet<String>,
+    /// The numbers of the disagreements that were seen, and how often.
+    pub known: BTreeMap<usize, usize>,
+    /// What is on no list.
+    pub unexpected: Vec<String>,
+}
+
+/// Compares the samples, and sorts what does not agree.
+///
+/// # Errors
+/// libsla's, of its specification.
+pub fn run(arch: Arch, samples: &[Sample]) -> Result<Report, LiftError> {
+    let comparison = Comparison::new(arch)?;
+    let mut report = Report::default();
+    for sample in samples {
+        report.add(arch, &comparison, sample);
+    }
+    Ok(report)
+}
+
+impl Report {
+    fn add(&mut self, arch: Arch, comparison: &Comparison, sample: &Sample) {
+        // A lock is no operation of its own.
+        let mnemonic = comparison.mnemonic(&sample.bytes).unwrap_or_default().replace(".lock", "");
+        let is_hard = UNDECIDED.contains(&(arch, &mnemonic));
+        let limit = if is_hard { SHORT } else { LIMIT };
+        match comparison.compare(&sample.bytes, &sample.insn, limit) {
+            Outcome::Equal(effort) => *self.equal.entry(effort).or_default() += 1,
+            Outcome::NotModelled(_) | Outcome::Exception => drop(self.not_modelled.insert(mnemonic)),
+            Outcome::NotDecoded(_) => drop(self.not_decoded.insert(operation(&sample.shape))),
+            Outcome::Undecided(_) => drop(self.undecided.insert(mnemonic)),
+            Outcome::Differs(differences) => {
+                for difference in differences {
+                    let seen = Seen {
+                        arch,
+                        bytes: &sample.bytes,
+                        mnemonic: &mnemonic,
+                        insn: &sample.insn,
+                        difference: &difference,
+                    };
+                    match DISAGREEMENTS.iter().position(|known| known.arch == arch && (known.is)(&seen)) {
+                        Some(number) => *self.known.entry(number).or_default() += 1,
+                        None => self.unexpected.push(line(sample, &mnemonic, &format!("{difference:?}"))),
+                    }
+                }
+            }
+            other => self.unexpected.push(line(sample, &mnemonic, &format!("{other:?}"))),
+        }
+    }
+}
+
+/// The kind of an operation: its variant, and what it does.
+fn operation(shape: &str) -> String {
+    let end = shape.find([',', '}']).unwrap_or(shape.len());
+    shape[..end].replace("Vector(", "").replace(" { ", " ").replace("op: ", "").trim().to_owned()
+}
+
+fn line(sample: &Sample, mnemonic: &str, what: &str) -> String {
+    let bytes: Vec<String> = sample.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{mnemonic} ({}) {}: {what}", bytes.join(" "), sample.insn.text())
+}
