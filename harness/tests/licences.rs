@@ -3,7 +3,8 @@
 //!
 //! Unicorn and Keystone are GPL-2.0-only. Code that is to be had under Apache-2.0 alone may therefore not be linked to
 //! them, tests, benches, examples and fuzz targets included. The SPDX expressions are evaluated here, because the crate
-//! that does so is itself under Apache-2.0 alone.
+//! that does so is itself under Apache-2.0 alone. Ghidra's libsla is, too: `kop-sleigh`, which links it, keeps apart from the
+//! crates that link Unicorn and Keystone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -206,6 +207,23 @@ fn binaries(graph: &Graph) -> Vec<(String, Vec<Licensed>)> {
     binaries
 }
 
+/// The crate that links code under Apache-2.0 alone, and those that link code under GPL-2.0 alone, with some features at least.
+const APACHE_2_SIDE: &str = "kop-sleigh";
+const GPL_2_SIDE: [&str; 2] = ["kop-emulators", "kop-modules"];
+
+/// Packages of ours that link what they must keep apart from, whatever the features are now: each with what it links.
+fn apart(graph: &Graph) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for (id, package) in graph.iter().filter(|(_, package)| package.is_ours) {
+        let linked = linked(graph, id, true);
+        let has = |name: &str| linked.iter().any(|(linked, _)| linked == name);
+        for other in GPL_2_SIDE.into_iter().filter(|other| has(APACHE_2_SIDE) && has(other)) {
+            found.push((package.name.clone(), format!("{APACHE_2_SIDE} and {other}")));
+        }
+    }
+    found
+}
+
 fn conflicts(graph: &Graph) -> Vec<Conflict> {
     binaries(graph).iter().filter_map(|(binary, linked)| conflict(binary, linked)).collect()
 }
@@ -281,7 +299,7 @@ fn host() -> String {
 #[test]
 fn no_binary_mixes_gpl_2_only_and_apache_2_only() {
     let options = ["--locked".to_owned(), "--filter-platform".to_owned(), host()];
-    let mut gpl_2_only_binaries = 0;
+    let (mut gpl_2_only_binaries, mut incompatible_binaries) = (0, 0);
     for manifest in workspaces(&repository(), 2) {
         let mut command = MetadataCommand::new();
         let metadata = command.manifest_path(&manifest).other_options(options.to_vec()).exec();
@@ -294,13 +312,20 @@ fn no_binary_mixes_gpl_2_only_and_apache_2_only() {
             manifest.display(),
             found.join("\n")
         );
-        let is_gpl_2_only =
-            |crates: &[Licensed]| crates.iter().any(|(_, licence)| role_of(licence) == Role::Gpl2Only);
-        gpl_2_only_binaries += binaries(&graph).iter().filter(|(_, linked)| is_gpl_2_only(linked)).count();
+        let found: Vec<_> =
+            apart(&graph).into_iter().map(|(one, other)| format!("{one} links {other}")).collect();
+        assert!(found.is_empty(), "{}: {}", manifest.display(), found.join(", "));
+
+        let count = |role: Role| {
+            let has = |crates: &[Licensed]| crates.iter().any(|(_, licence)| role_of(licence) == role);
+            binaries(&graph).iter().filter(|(_, linked)| has(linked)).count()
+        };
+        gpl_2_only_binaries += count(Role::Gpl2Only);
+        incompatible_binaries += count(Role::Incompatible);
     }
     assert!(
-        gpl_2_only_binaries > 0,
-        "Unicorn is linked somewhere: a walk that does not find it proves nothing"
+        gpl_2_only_binaries > 0 && incompatible_binaries > 0,
+        "Unicorn and libsla are linked somewhere: a walk that does not find them proves nothing"
     );
 }
 
@@ -388,6 +413,29 @@ fn apart_from_each_other_there_is_no_conflict() {
         graph.insert("other".to_owned(), other);
     });
     assert_eq!(conflicts(&graph), []);
+}
+
+/// `kop-sleigh` and `kop-emulators` as crates of ours, one of which has the other among its dependencies of some kind.
+fn two_sides(edit: impl FnOnce(&mut Package, &mut Package)) -> Graph {
+    let package = |name: &str| Package {
+        name: name.to_owned(),
+        licence: "GPL-2.0-or-later".to_owned(),
+        is_ours: true,
+        ..Package::default()
+    };
+    let (mut sleigh, mut emulators) = (package("kop-sleigh"), package("kop-emulators"));
+    edit(&mut sleigh, &mut emulators);
+    Graph::from([("kop-sleigh".to_owned(), sleigh), ("kop-emulators".to_owned(), emulators)])
+}
+
+#[test]
+fn the_two_sides_do_not_depend_on_each_other() {
+    assert_eq!(apart(&two_sides(|_, _| {})), []);
+    let found = |graph| apart(&graph).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let tests = two_sides(|sleigh, _| sleigh.development.push("kop-emulators".to_owned()));
+    assert_eq!(found(tests), ["kop-sleigh"]);
+    let library = two_sides(|_, emulators| emulators.normal.push("kop-sleigh".to_owned()));
+    assert_eq!(found(library), ["kop-emulators"]);
 }
 
 #[test]
