@@ -23,7 +23,7 @@ pub struct Report {
     pub not_modelled: BTreeSet<String>,
     /// Operations that SLEIGH does not decode.
     pub not_decoded: BTreeSet<String>,
-    /// Mnemonics of which something was not decided.
+    /// Mnemonics and sizes of which something was not decided.
     pub undecided: BTreeSet<String>,
     /// The numbers of the disagreements that were seen, and how often.
     pub known: BTreeMap<usize, usize>,
@@ -48,13 +48,14 @@ impl Report {
     fn add(&mut self, arch: Arch, comparison: &Comparison, sample: &Sample) {
         // A lock is no operation of its own.
         let mnemonic = comparison.mnemonic(&sample.bytes).unwrap_or_default().replace(".lock", "");
-        let is_hard = UNDECIDED.contains(&(arch, &mnemonic));
+        let sized = format!("{mnemonic} {}", size(&sample.shape));
+        let is_hard = UNDECIDED.contains(&(arch, &sized));
         let limit = if is_hard { SHORT } else { LIMIT };
         match comparison.compare(&sample.bytes, &sample.insn, limit) {
             Outcome::Equal(effort) => *self.equal.entry(effort).or_default() += 1,
             Outcome::NotModelled(_) | Outcome::Exception => drop(self.not_modelled.insert(mnemonic)),
             Outcome::NotDecoded(_) => drop(self.not_decoded.insert(operation(&sample.shape))),
-            Outcome::Undecided(_) => drop(self.undecided.insert(mnemonic)),
+            Outcome::Undecided(_) => drop(self.undecided.insert(sized)),
             Outcome::Differs(differences) => {
                 for difference in differences {
                     let seen = Seen {
@@ -79,6 +80,11 @@ impl Report {
 fn operation(shape: &str) -> String {
     let end = shape.find([',', '}']).unwrap_or(shape.len());
     shape[..end].replace("Vector(", "").replace(" { ", " ").replace("op: ", "").trim().to_owned()
+}
+
+/// The size of the operands, as the semantics print it: `B1` to `B8`.
+fn size(shape: &str) -> &str {
+    shape.split_once("size: ").and_then(|(_, after)| after.get(..2)).unwrap_or_default()
 }
 
 fn line(sample: &Sample, mnemonic: &str, what: &str) -> String {

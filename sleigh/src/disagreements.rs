@@ -325,6 +325,18 @@ pub const NOT_MODELLED: &[(Arch, &str)] = &[
 /// Operations that SLEIGH does not decode.
 pub const NOT_DECODED: &[(Arch, &str)] = &[(X86_64, "MoveSwapped size: B8")];
 
-/// Mnemonics of which some sample is neither proved nor refuted: circuits that a solver takes too long for.
-pub const UNDECIDED: &[(Arch, &str)] =
-    &[(X86_64, "div"), (X86_64, "idiv"), (X86_64, "pdep"), (X86_64, "pext")];
+/// Mnemonics and sizes of which some sample is neither proved nor refuted: circuits that a solver takes many seconds for, and no sample
+/// gets more than a moment.
+pub const UNDECIDED: &[(Arch, &str)] = &[
+    (X86_64, "div B2"),
+    (X86_64, "div B4"),
+    (X86_64, "div B8"),
+    (X86_64, "idiv B1"),
+    (X86_64, "idiv B2"),
+    (X86_64, "idiv B4"),
+    (X86_64, "idiv B8"),
+    (X86_64, "pdep B4"),
+    (X86_64, "pdep B8"),
+    (X86_64, "pext B4"),
+    (X86_64, "pext B8"),
+];

@@ -46,7 +46,7 @@ fn check(arch: Arch, words: Vec<u32>, at_least: usize) {
 
 #[test]
 fn x86_64_is_as_sleigh_has_it() {
-    check(Arch::X86_64, Vec::new(), 2500);
+    check(Arch::X86_64, Vec::new(), 2400);
 }
 
 #[test]
@@ -59,10 +59,13 @@ fn aarch64_is_as_sleigh_has_it() {
     check(Arch::Aarch64, words.collect(), 6000);
 }
 
+/// What is compared, the bytes that SLEIGH and the semantics get, and an output that differs.
+type Pair = (Arch, &'static str, &'static [u8], &'static [u8], &'static str);
+
 /// Bytes of one instruction against the semantics of another: the comparison sees each kind of difference.
 #[test]
 fn another_instruction_is_told_apart() {
-    let table: [(Arch, &str, &[u8], &[u8], &str); 8] = [
+    let table: [Pair; 8] = [
         (Arch::X86_64, "mov eax, ebx against mov rax, rbx", &[0x40, 0x8b, 0xc3], &[0x48, 0x8b, 0xc3], "rax"),
         (Arch::X86_64, "and eax, 1 against and eax, 3", &[0x83, 0xe0, 1], &[0x83, 0xe0, 3], "rax"),
         (Arch::X86_64, "clc against stc", &[0xf8], &[0xf9], "CF"),
