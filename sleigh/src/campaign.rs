@@ -2,6 +2,7 @@
 //! Many comparisons, and what they come to by kinds of instructions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::time::Duration;
 
 use kop_ops::Arch;
@@ -31,11 +32,25 @@ pub struct Report {
     pub unexpected: Vec<String>,
 }
 
-/// Compares the samples, and sorts what does not agree.
+/// Compares the samples on all cores, and sorts what does not agree.
 ///
 /// # Errors
 /// libsla's, of its specification.
+///
+/// # Panics
+/// When a comparison does, which is a bug here.
 pub fn run(arch: Arch, samples: &[Sample]) -> Result<Report, LiftError> {
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let reports: Vec<_> = std::thread::scope(|scope| {
+        // libsla's models belong to one thread.
+        let share = |worker| scope.spawn(move || some(arch, samples.iter().skip(worker).step_by(workers)));
+        let threads: Vec<_> = (0..workers).map(share).collect();
+        threads.into_iter().map(|thread| thread.join().expect("comparisons do not panic")).collect()
+    });
+    reports.into_iter().try_fold(Report::default(), |all, report| Ok(all.with(report?)))
+}
+
+fn some<'a>(arch: Arch, samples: impl Iterator<Item = &'a Sample>) -> Result<Report, LiftError> {
     let comparison = Comparison::new(arch)?;
     let mut report = Report::default();
     for sample in samples {
@@ -45,6 +60,21 @@ pub fn run(arch: Arch, samples: &[Sample]) -> Result<Report, LiftError> {
 }
 
 impl Report {
+    /// Both reports in one.
+    fn with(mut self, other: Report) -> Report {
+        for (effort, count) in other.equal {
+            *self.equal.entry(effort).or_default() += count;
+        }
+        for (number, count) in other.known {
+            *self.known.entry(number).or_default() += count;
+        }
+        self.not_modelled.extend(other.not_modelled);
+        self.not_decoded.extend(other.not_decoded);
+        self.undecided.extend(other.undecided);
+        self.unexpected.extend(other.unexpected);
+        self
+    }
+
     fn add(&mut self, arch: Arch, comparison: &Comparison, sample: &Sample) {
         // A lock is no operation of its own.
         let mnemonic = comparison.mnemonic(&sample.bytes).unwrap_or_default().replace(".lock", "");
