@@ -3,15 +3,18 @@
 //! generators; rows and verdicts come out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use kop_emulators::NativeCode;
 use kop_emulators::engines::EngineKind;
 use kop_emulators::inspect::{Writes, Written};
 use kop_ops::choices::{Choices, Seeded, mix};
+use kop_ops::ebpf::{Insn, RegSet};
 use kop_ops::state::Slot;
 use kop_ops::{Arch, Catalog, Features, Form, Kop, Memory, Operands};
 use kop_reports as reports;
@@ -22,7 +25,6 @@ use crate::finding::Finding;
 use crate::generate::{
     Planned, Possible, StateClasses, StatePlan, alias_pattern, invalid_payload, many_operands, plan,
 };
-use crate::prove::Cache;
 use crate::rig::{Load, Rig};
 use crate::subject::{Scope, Subject, ignored_bits, prepare};
 use crate::turns;
@@ -43,7 +45,7 @@ pub struct Settings {
     /// Threads.
     pub jobs: usize,
     /// What the prover is known to have proved; rows say so.
-    pub proofs: Option<Arc<Cache>>,
+    pub proofs: Option<Arc<dyn Proofs>>,
 }
 
 impl Default for Settings {
@@ -75,6 +77,12 @@ const INSPECTED_PER_UNIT: usize = 1000;
 
 /// Such units per form and round.
 const INSPECTION_UNITS: usize = 4;
+
+/// What is known to be proved.
+pub trait Proofs: fmt::Debug + Send + Sync {
+    /// Whether native code is known to do what a proof sequence says, where the registers of `dead` do not matter afterwards.
+    fn knows(&self, proof: &[Insn], code: &NativeCode, dead: RegSet) -> bool;
+}
 
 /// Hears how far a check is.
 pub trait Progress: Sync {
@@ -429,8 +437,9 @@ fn run_payloads(
                 continue;
             }
             *result.tally.payloads.entry(arch).or_default() += 1;
-            let knows =
-                |cache: &Arc<Cache>| codes().all(|code| cache.knows(&subject.proof, code, subject.dead));
+            let knows = |proofs: &Arc<dyn Proofs>| {
+                codes().all(|code| proofs.knows(&subject.proof, code, subject.dead))
+            };
             if settings.proofs.as_ref().is_some_and(knows) {
                 *result.tally.proved.entry(arch).or_default() += 1;
             }

@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod pointers;
 mod prepare;
 pub mod program;
+#[cfg(feature = "prover")]
 pub mod prove;
 pub mod replay;
 pub mod rig;

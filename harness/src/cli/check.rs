@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kop_harness::check::{DEFAULT_STATES, Settings, check};
+use kop_harness::check::{DEFAULT_STATES, Proofs, Settings, check};
 use kop_harness::prove::Cache;
 use kop_harness::{Scope, describe, selection};
 use kop_ops::{Arch, Catalog};
@@ -156,8 +156,14 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         engines,
         seed: args.seed,
         jobs: args.jobs.map_or(defaults, usize::from),
-        proofs: Cache::path().map(|path| Arc::new(Cache::load(&path))).filter(|cache| !cache.is_empty()),
+        proofs: known_proofs(),
     })
+}
+
+/// What `kop prove` has proved before.
+fn known_proofs() -> Option<Arc<dyn Proofs>> {
+    let cache = Cache::load(&Cache::path()?);
+    (!cache.is_empty()).then(|| Arc::new(cache) as Arc<dyn Proofs>)
 }
 
 /// Seconds to the millisecond.

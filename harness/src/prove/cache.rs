@@ -13,6 +13,8 @@ use kop_ops::ebpf::{Insn, RegSet};
 use kop_prover::VERSION;
 use kop_prover::statement::{Decoded, Key, Statement, key};
 
+use crate::check::Proofs;
+
 /// The first bytes of the file; keys of 16 bytes follow, ascending.
 const MAGIC: &[u8; 16] = b"kop-proofs 1\0\0\0\n";
 
@@ -69,9 +71,10 @@ impl Cache {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
+}
 
-    /// Whether native code is known to do what a proof sequence says.
-    pub fn knows(&self, proof: &[Insn], code: &NativeCode, dead: RegSet) -> bool {
+impl Proofs for Cache {
+    fn knows(&self, proof: &[Insn], code: &NativeCode, dead: RegSet) -> bool {
         let NativeCode { arch, ref bytes, vectors, .. } = *code;
         let statement = Statement { proof, code: bytes, arch, dead, vectors };
         Decoded::new(arch, bytes).is_ok_and(|decoded| self.keys.contains(&key(&statement, &decoded)))
