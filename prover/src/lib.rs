@@ -11,7 +11,7 @@
 //! use kop_ops::ebpf::{AluOp, Insn, Reg, RegSet};
 //! use kop_ops::x86_64::{Assembler, Gpr, Size};
 //! use kop_ops::{Arch, Vectors};
-//! use kop_prover::statement::{Prover, Statement, Verdict};
+//! use kop_prover::statement::{Grants, Prover, Statement, Verdict};
 //!
 //! // r0 = -r0, by a subtraction from zero in r1.
 //! let proof = [Insn::mov64(Reg::R1, 0), Insn::alu64(AluOp::Sub, Reg::R1, Reg::R0), Insn::mov64(Reg::R0, Reg::R1)];
@@ -19,7 +19,7 @@
 //! asm.neg(Size::B8, Gpr::Rax);
 //! let code = asm.finish()?.bytes;
 //! let dead = RegSet::of(&[Reg::R1]);
-//! let statement = Statement { proof: &proof, code: &code, arch: Arch::X86_64, dead, vectors: Vectors::default() };
+//! let statement = Statement { proof: &proof, code: &code, arch: Arch::X86_64, dead, vectors: Vectors::default(), grants: Grants::default() };
 //! assert!(Prover::default().prove(&statement).is_proved());
 //!
 //! // With r1 alive, there is a state in which it differs.

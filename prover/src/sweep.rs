@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::statement::{
-    Counterexample, Decoded, Evidence, Key, Options, Prover, Reason, Statement, Verdict, key,
+    Counterexample, Decoded, Evidence, Grants, Key, Options, Prover, Reason, Statement, Verdict, key,
 };
 
 /// An operation's form on one architecture.
@@ -277,7 +277,14 @@ fn statement<'a>(
 ) -> Statement<'a> {
     let site = Site::decode(row.form, payload, features).expect("it was admitted");
     let contract = row.kop.contract(&site);
-    Statement { proof, code, arch: row.arch, dead: contract.dead, vectors: contract.vectors }
+    Statement {
+        proof,
+        code,
+        arch: row.arch,
+        dead: contract.dead,
+        vectors: contract.vectors,
+        grants: Grants::default(),
+    }
 }
 
 /// A failure with what is wrong, where it is about a claim.

@@ -13,7 +13,7 @@ use kop_ops::{Arch, Catalog, Features, Vectors};
 use kop_prover::aig::{Blaster, Wire};
 use kop_prover::certificate;
 use kop_prover::sat::{Answer, Refutation, decide};
-use kop_prover::statement::{Options, Prover, Statement, Verdict};
+use kop_prover::statement::{Grants, Options, Prover, Statement, Verdict};
 use kop_prover::term::Terms;
 use kop_semantics::Domain;
 
@@ -71,7 +71,14 @@ fn count_zeros() -> Refutation {
     let request = EmitRequest { arch, features, payload, pass: Pass::Write, address: 0 };
     let code = kop.emit(form, &request).expect("it is admitted").bytes;
     let dead = RegSet::of(&[Reg::R2]);
-    let statement = Statement { proof: &proof, code: &code, arch, dead, vectors: Vectors::default() };
+    let statement = Statement {
+        proof: &proof,
+        code: &code,
+        arch,
+        dead,
+        vectors: Vectors::default(),
+        grants: Grants::default(),
+    };
     let mut prover = Prover::new(Options { keep: true, ..Options::default() });
     match prover.prove(&statement) {
         Verdict::Proved(mut evidence) => evidence.refutations.pop().expect("the solver decided it"),

@@ -9,7 +9,7 @@ use kop_ops::choices::{Choices, Seeded};
 use kop_ops::ebpf::{AtomicOp, Insn, Reg, Size};
 use kop_ops::kop::{EmitRequest, Pass};
 use kop_ops::{Arch, Catalog, Features, Site, aarch64 as a64, registers, x86_64 as x86};
-use kop_prover::statement::{Counterexample, Decoded, Options, Prover, Statement, Verdict};
+use kop_prover::statement::{Counterexample, Decoded, Grants, Options, Prover, Statement, Verdict};
 use kop_semantics::native::Next;
 use kop_semantics::{Integers, aarch64, ebpf, x86_64};
 
@@ -363,6 +363,7 @@ fn verdicts_on_changed_emits_agree_with_runs_over_integers() {
                     arch,
                     dead: contract.dead,
                     vectors: contract.vectors,
+                    grants: Grants::default(),
                 };
                 check(&mut prover, &statement, &mut choices, &mut counts);
                 left -= 1;

@@ -5,7 +5,7 @@ use kop_ops::ebpf::{AtomicOp, Insn, Reg, Size};
 use kop_semantics::Domain;
 use kop_semantics::ebpf::{Machine, Next, step};
 
-use super::flow::{Merge, Then, Waiting, merge_all};
+use super::flow::{EXIT, Merge, Then, Waiting, merge_all};
 use super::{Common, Ran, Refusal};
 use crate::memory::Roots;
 use crate::term::{Term, Terms};
@@ -23,11 +23,16 @@ impl Merge for State {
     }
 }
 
-/// Runs a sequence from a state to its end.
+/// Runs a sequence from a state to its end; a jump out of it is one to the exit, if there `may_leave`.
 ///
 /// # Errors
 /// The [`Refusal`], when no formula can be made of it.
-pub fn run(terms: &mut Terms, roots: &Roots, insns: &[Insn], state: State) -> Result<Ran<State>, Refusal> {
+pub fn run(
+    terms: &mut Terms,
+    roots: &Roots,
+    (insns, may_leave): (&[Insn], bool),
+    state: State,
+) -> Result<Ran<State>, Refusal> {
     // Places are slots, of which `ld_imm64` has two.
     let mut slots = Vec::with_capacity(insns.len());
     for insn in insns {
@@ -40,22 +45,28 @@ pub fn run(terms: &mut Terms, roots: &Roots, insns: &[Insn], state: State) -> Re
         let insn = slots[place].ok_or_else(|| Refusal::Meaningless("a jump into ld_imm64".to_owned()))?;
         (on.common.path, on.state) = (condition, state);
         let next = step(&mut on, insn).map_err(|NoReference| Refusal::Meaningless(insn.to_string()))?;
-        let then = then(&next, insn, place, slots.len())?;
+        let then = then(&next, insn, place, (slots.len(), may_leave))?;
         waiting.send(&mut on.common, place, then, on.state.clone(), || insn.to_string())?;
     }
-    match waiting.at_end(slots.len()) {
-        Some((ended, state)) => Ok(on.common.ran(ended, state)),
+    match waiting.out(on.common.terms, slots.len()) {
+        Some(out) => Ok(on.common.ran(out)),
         None => Err(Refusal::Meaningless("a sequence that does not end".to_owned())),
     }
 }
 
-fn then(next: &Next<Term>, insn: &Insn, place: usize, end: usize) -> Result<Then, Refusal> {
+fn then(
+    next: &Next<Term>,
+    insn: &Insn,
+    place: usize,
+    (end, may_leave): (usize, bool),
+) -> Result<Then, Refusal> {
     let following = place + insn.slots();
     let target = || {
         let offset = insn.branch_offset().expect("jumps have an offset");
         following
             .checked_add_signed(offset as isize)
             .filter(|target| *target <= end)
+            .or(may_leave.then_some(EXIT))
             .ok_or_else(|| Refusal::Meaningless(insn.to_string()))
     };
     match *next {

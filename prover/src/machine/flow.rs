@@ -9,6 +9,9 @@ use kop_semantics::Domain;
 use super::{Common, Refusal};
 use crate::term::{Term, Terms};
 
+/// Where states wait that have left the code for the one place outside that they may go to.
+pub(super) const EXIT: usize = usize::MAX;
+
 /// Instructions that are run at most.
 pub(super) const MOST_STEPS: usize = 1 << 16;
 
@@ -40,7 +43,16 @@ pub(super) enum Then {
     Stop,
 }
 
-/// States on their way, by where they are: places are instructions, and the end behind the last.
+/// The state behind code, on all ways out of it together.
+pub(super) struct Out<S> {
+    /// One bit: whether the end is reached.
+    pub ended: Term,
+    /// One bit: whether the code is left for the exit.
+    pub left: Term,
+    pub state: S,
+}
+
+/// States on their way, by where they are: places are instructions, the end behind the last, and [`EXIT`].
 pub(super) struct Waiting<S> {
     states: BTreeMap<usize, (Term, S)>,
     steps: usize,
@@ -55,7 +67,7 @@ impl<S: Merge> Waiting<S> {
     /// The next state that is not at the end yet, with its condition; it is none that waits any more.
     pub fn next(&mut self, end: usize) -> Result<Option<(usize, Term, S)>, Refusal> {
         match self.states.first_key_value() {
-            Some((&place, _)) if place != end => {
+            Some((&place, _)) if place < end => {
                 self.count()?;
                 let (condition, state) = self.states.remove(&place).expect("it is the first");
                 Ok(Some((place, condition, state)))
@@ -114,8 +126,16 @@ impl<S: Merge> Waiting<S> {
         self.states.insert(place, arrived);
     }
 
-    /// The state at the end, with the condition that it is reached.
-    pub fn at_end(mut self, end: usize) -> Option<(Term, S)> {
-        self.states.remove(&end)
+    /// The state at the end and at the exit, unless neither is ever reached.
+    pub fn out(mut self, terms: &mut Terms, end: usize) -> Option<Out<S>> {
+        let never = terms.constant(1, 0);
+        Some(match (self.states.remove(&end), self.states.remove(&EXIT)) {
+            (None, None) => return None,
+            (Some((ended, state)), None) => Out { ended, left: never, state },
+            (None, Some((left, state))) => Out { ended: never, left, state },
+            (Some((ended, at_end)), Some((left, at_exit))) => {
+                Out { ended, left, state: at_exit.merge(terms, left, &at_end) }
+            }
+        })
     }
 }

@@ -17,7 +17,7 @@ pub use x86_64::{State as X86_64State, run as run_x86_64};
 
 use crate::memory::{Access, Memory, Place, Roots};
 use crate::term::{Term, Terms};
-use flow::Then;
+use flow::{EXIT, Out, Then};
 
 /// Why code cannot be turned into formulas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -60,6 +60,8 @@ pub struct Ran<S> {
     pub memory: Memory,
     /// One bit: whether the end was reached.
     pub ended: Term,
+    /// One bit: whether the code was left for the exit that it has been granted.
+    pub left: Term,
     /// What must not happen.
     pub breaches: Vec<Breach>,
     /// Bits that are 1 in every state the code is defined on: atomic accesses are aligned.
@@ -155,8 +157,9 @@ impl<'a> Common<'a> {
         Ok(())
     }
 
-    fn ran<S>(self, ended: Term, state: S) -> Ran<S> {
-        Ran { state, memory: self.memory, ended, breaches: self.breaches, defined: self.defined }
+    fn ran<S>(self, out: Out<S>) -> Ran<S> {
+        let Out { ended, left, state } = out;
+        Ran { state, memory: self.memory, ended, left, breaches: self.breaches, defined: self.defined }
     }
 }
 
@@ -238,16 +241,19 @@ fn code_address(terms: &mut Terms, offset: i64) -> Term {
     terms.add(64, start, offset)
 }
 
-/// Where control goes after a native instruction; leaving the code is a breach.
+/// Where control goes after a native instruction; leaving the code for anywhere but `exit` is a breach.
 fn native_then(
     common: &mut Common,
     next: Next<Term>,
-    following: usize,
+    (following, exit): (usize, Option<i64>),
     is_place: impl Fn(usize) -> bool,
     text: impl Fn() -> String,
 ) -> Result<Then, Refusal> {
     let always = common.terms.constant(1, 1);
-    let place = |target: i64| usize::try_from(target).ok().filter(|target| is_place(*target));
+    let place = |target: i64| {
+        let inside = usize::try_from(target).ok().filter(|target| is_place(*target));
+        inside.or_else(|| (exit == Some(target)).then_some(EXIT))
+    };
     Ok(match next {
         Next::Fall => Then::To(following),
         Next::Jump(target) => match place(target) {

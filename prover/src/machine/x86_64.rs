@@ -6,7 +6,7 @@ use kop_ops::{Arch, registers};
 use kop_semantics::Domain;
 use kop_semantics::x86_64::{Decoded, Flag, Machine, step};
 
-use super::flow::{Merge, Waiting, merge_all};
+use super::flow::{Merge, Out, Waiting, merge_all};
 use super::{Common, Decided, Ran, Refusal, at_start, stack_pointer};
 use crate::memory::Roots;
 use crate::term::{Term, Terms};
@@ -72,7 +72,7 @@ impl Merge for State {
     }
 }
 
-/// Runs code from a state to its end.
+/// Runs code from a state to its end, or to `exit`: an offset outside of it, in bytes from its first byte.
 ///
 /// # Errors
 /// The [`Refusal`], when no formula can be made of it.
@@ -80,7 +80,7 @@ pub fn run(
     terms: &mut Terms,
     roots: &Roots,
     code: &[Decoded],
-    length: usize,
+    (length, exit): (usize, Option<i64>),
     state: State,
 ) -> Result<Ran<State>, Refusal> {
     let stack = stack_pointer(terms, Arch::X86_64);
@@ -110,13 +110,14 @@ pub fn run(
             let is_place = |target: usize| {
                 target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
             };
-            let then = super::native_then(&mut on.common, next, insn.offset + insn.len, is_place, text)?;
+            let then =
+                super::native_then(&mut on.common, next, (insn.offset + insn.len, exit), is_place, text)?;
             waiting.send(&mut on.common, place, then, on.state.clone(), text)?;
         }
     }
     let never = on.common.terms.constant(1, 0);
-    let (ended, state) = waiting.at_end(length).unwrap_or((never, state));
-    Ok(on.common.ran(ended, state))
+    let out = waiting.out(on.common.terms, length);
+    Ok(on.common.ran(out.unwrap_or(Out { ended: never, left: never, state })))
 }
 
 /// A bit that has to be known and is not.

@@ -44,6 +44,18 @@ pub struct Statement<'a> {
     pub dead: RegSet,
     /// The SIMD registers that may be overwritten.
     pub vectors: Vectors,
+    /// What the code may do beyond what an emit may.
+    pub grants: Grants,
+}
+
+/// What a JIT's own code may do that an emit may not: it owns further registers, and it jumps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// Registers that it may clobber: a bit for each, by its number on the code's architecture. None of them holds an eBPF register.
+    pub registers: u32,
+    /// Where it may go besides its end: an offset outside of it, in bytes from its first byte. Where a jump of the proof sequence leaves
+    /// the sequence, native code has to go there, and nowhere else.
+    pub exit: Option<i64>,
 }
 
 /// What is known about a claim.

@@ -7,6 +7,7 @@ use kop_ops::aarch64::{Gpr as X, V};
 use kop_ops::ebpf::Reg;
 use kop_ops::x86_64::{Gpr, Xmm};
 use kop_ops::{Arch, registers};
+use kop_semantics::Domain;
 use kop_semantics::x86_64::Flag;
 
 use super::obligation::{Claim, Obligation, What, holds, no_breaches, no_other_accesses, same_memory};
@@ -56,19 +57,24 @@ pub(super) fn claim(
     statement: &Statement,
     code: &Decoded,
 ) -> Result<Claim, Refusal> {
-    let proof = run_ebpf(terms, roots, statement.proof, EbpfState { registers: *initial })?;
-    let length = statement.code.len();
+    let proof = run_ebpf(
+        terms,
+        roots,
+        (statement.proof, statement.grants.exit.is_some()),
+        EbpfState { registers: *initial },
+    )?;
+    let length = (statement.code.len(), statement.grants.exit);
     match code {
         Decoded::X86_64(code) => {
             let start = starts.x86_64(terms, initial);
             let native = run_x86_64(terms, roots, code, length, start.clone())?;
-            let kept = kept_x86_64(&start, &native.state, statement.vectors.x86_64);
+            let kept = kept_x86_64(&start, &native.state, statement);
             Ok(joined(terms, statement, proof, native, |state, reg| state.gpr(registers::x86_64(reg)), kept))
         }
         Decoded::Aarch64(code) => {
             let start = starts.aarch64(terms, initial);
             let native = run_aarch64(terms, roots, code, length, start.clone())?;
-            let kept = kept_aarch64(&start, &native.state, statement.vectors.aarch64);
+            let kept = kept_aarch64(&start, &native.state, statement);
             Ok(joined(terms, statement, proof, native, |state, reg| state.gpr(registers::aarch64(reg)), kept))
         }
     }
@@ -83,7 +89,9 @@ fn joined<S>(
     kept: Vec<Obligation>,
 ) -> Claim {
     let mut obligations = no_breaches(terms, native.breaches);
-    obligations.push(holds(terms, What::End, native.ended));
+    let out = terms.or(1, native.ended, native.left);
+    obligations.push(holds(terms, What::End, out));
+    obligations.push(Obligation { what: What::Taken, proof: proof.left, native: native.left });
     for register in Reg::ALL.into_iter().filter(|register| !statement.dead.has(*register)) {
         obligations.push(Obligation {
             what: What::Register(register),
@@ -109,8 +117,11 @@ fn as_before<'a>(pairs: impl IntoIterator<Item = (impl Fn() -> String + 'a, Term
         .collect()
 }
 
-fn kept_x86_64(start: &X86_64State, end: &X86_64State, vectors: u16) -> Vec<Obligation> {
-    let mut kept = as_before(registers::X86_64_PRESERVED.into_iter().map(|register| {
+fn kept_x86_64(start: &X86_64State, end: &X86_64State, statement: &Statement) -> Vec<Obligation> {
+    let (vectors, granted) = (statement.vectors.x86_64, statement.grants.registers);
+    let preserved =
+        registers::X86_64_PRESERVED.into_iter().filter(|register| granted >> register.code() & 1 == 0);
+    let mut kept = as_before(preserved.map(|register| {
         (move || format!("{register:?}").to_lowercase(), start.gpr(register), end.gpr(register))
     }));
     let flags = Flag::ALL.into_iter().filter(|flag| !STATUS_FLAGS.contains(flag));
@@ -125,8 +136,11 @@ fn kept_x86_64(start: &X86_64State, end: &X86_64State, vectors: u16) -> Vec<Obli
     kept
 }
 
-fn kept_aarch64(start: &Aarch64State, end: &Aarch64State, vectors: u32) -> Vec<Obligation> {
-    let mut kept = as_before(registers::AARCH64_PRESERVED.into_iter().chain([X::Sp]).map(|register| {
+fn kept_aarch64(start: &Aarch64State, end: &Aarch64State, statement: &Statement) -> Vec<Obligation> {
+    let (vectors, granted) = (statement.vectors.aarch64, statement.grants.registers);
+    let preserved =
+        registers::AARCH64_PRESERVED.into_iter().filter(|register| granted >> register.number() & 1 == 0);
+    let mut kept = as_before(preserved.chain([X::Sp]).map(|register| {
         (move || format!("{register:?}").to_lowercase(), start.gpr(register), end.gpr(register))
     }));
     let undeclared = (0..V::ALL.len()).filter(|number| vectors >> number & 1 == 0);

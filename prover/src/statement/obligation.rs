@@ -19,8 +19,10 @@ pub enum What {
     Memory(String),
     /// A register or flag that is not an eBPF register is as before.
     Kept(String),
-    /// The end of the code is reached.
+    /// The end of the code, or the exit that it has been granted, is reached.
     End,
+    /// The exit is taken in the same states.
+    Taken,
     /// An access is one of the proof sequence's, too.
     Access(String),
     /// Something does not happen.
@@ -34,6 +36,7 @@ impl fmt::Display for What {
             What::Memory(address) => write!(f, "the byte at {address} differs"),
             What::Kept(name) => write!(f, "{name} is not kept"),
             What::End => f.write_str("native code does not reach its end"),
+            What::Taken => f.write_str("whether the jump is taken differs"),
             What::Access(text) => write!(f, "native code {text}, the proof sequence does not"),
             What::Never(text) => f.write_str(text),
         }

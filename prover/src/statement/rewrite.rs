@@ -17,8 +17,8 @@ pub(super) fn claim(
     live: RegSet,
 ) -> Result<Claim, Refusal> {
     let start = EbpfState { registers: *initial };
-    let one = run_ebpf(terms, roots, fragment, start.clone())?;
-    let other = run_ebpf(terms, roots, replacement, start)?;
+    let one = run_ebpf(terms, roots, (fragment, false), start.clone())?;
+    let other = run_ebpf(terms, roots, (replacement, false), start)?;
     let mut obligations: Vec<Obligation> = live
         .iter()
         .map(|register| Obligation {

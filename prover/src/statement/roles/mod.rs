@@ -42,12 +42,14 @@ pub fn key(statement: &Statement, code: &Decoded) -> Key {
         recorder.ebpf(insn);
     }
     recorder.word(u64::MAX);
+    let length = (statement.code.len(), statement.grants.exit);
     match code {
-        Decoded::X86_64(code) => recorder.x86_64(code, statement.code.len()),
-        Decoded::Aarch64(code) => recorder.aarch64(code, statement.code.len()),
+        Decoded::X86_64(code) => recorder.x86_64(code, length),
+        Decoded::Aarch64(code) => recorder.aarch64(code, length),
     }
     recorder.word(u64::from(statement.arch == Arch::X86_64));
     recorder.word(u64::from(statement.vectors.x86_64) << 32 | u64::from(statement.vectors.aarch64));
+    recorder.word(u64::from(statement.grants.exit.is_some()) << 32 | u64::from(statement.grants.registers));
     // A register that neither side names is the same at the end, dead or not.
     let mut dead: Vec<u64> = Vec::new();
     for register in Reg::ALL.into_iter().filter(|register| statement.dead.has(*register)) {

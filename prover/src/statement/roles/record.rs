@@ -126,8 +126,8 @@ impl Recorder {
         self.word(insn.slots() as u64);
     }
 
-    /// x86-64 code of `length` bytes.
-    pub fn x86_64(&mut self, code: &[x86_64::Decoded], length: usize) {
+    /// x86-64 code of so many bytes, with an exit.
+    pub fn x86_64(&mut self, code: &[x86_64::Decoded], length: (usize, Option<i64>)) {
         for insn in code {
             self.values = 0;
             match x86_64::step(&mut X86_64(self), insn) {
@@ -137,8 +137,8 @@ impl Recorder {
         }
     }
 
-    /// AArch64 code of `length` bytes.
-    pub fn aarch64(&mut self, code: &[aarch64::Decoded], length: usize) {
+    /// AArch64 code of so many bytes, with an exit.
+    pub fn aarch64(&mut self, code: &[aarch64::Decoded], length: (usize, Option<i64>)) {
         for insn in code {
             (self.values, self.needs_monitor) = (0, false);
             match aarch64::step(&mut Aarch64(self), insn) {
@@ -151,13 +151,19 @@ impl Recorder {
     }
 }
 
-/// The number of the instruction at an offset; the end is one more.
-fn place<I>(code: &[I], length: usize, target: i64, offset: impl Fn(&I) -> usize) -> Option<usize> {
-    let target = usize::try_from(target).ok()?;
-    if target == length {
-        return Some(code.len());
-    }
-    code.binary_search_by_key(&target, offset).ok()
+/// The number of the instruction at an offset; the end is one more, the exit two.
+fn place<I>(
+    code: &[I],
+    (length, exit): (usize, Option<i64>),
+    target: i64,
+    offset: impl Fn(&I) -> usize,
+) -> Option<usize> {
+    let inside = |target: usize| match target == length {
+        true => Some(code.len()),
+        false => code.binary_search_by_key(&target, offset).ok(),
+    };
+    let found = usize::try_from(target).ok().and_then(inside);
+    found.or_else(|| (exit == Some(target)).then_some(code.len() + 1))
 }
 
 /// Writes down what is hashed.

@@ -135,8 +135,14 @@ fn simd_registers_are_kept_unless_they_are_declared() {
         a.mov_from_xmm(Size::B8, Gpr::Rax, Xmm::ALL[1]);
     });
     let proof = [Insn::mov64(Reg::R0, Reg::R1)];
-    let mut statement =
-        Statement { proof: &proof, code: &code, arch, dead: RegSet::EMPTY, vectors: Vectors::default() };
+    let mut statement = Statement {
+        proof: &proof,
+        code: &code,
+        arch,
+        dead: RegSet::EMPTY,
+        vectors: Vectors::default(),
+        grants: Grants::default(),
+    };
     assert_eq!(refuted(Prover::default().prove(&statement)).what, "xmm1 is not kept");
     statement.vectors.x86_64 = 0b10;
     proved(Prover::default().prove(&statement));

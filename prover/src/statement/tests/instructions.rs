@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Single eBPF instructions as a JIT translates them: those for which a solver alone would take long, and atomic ones.
 
-use kop_ops::aarch64::{Gpr as X, Order, Size as ArmSize, Width as W};
+use kop_ops::aarch64::{Gpr as X, Insn as ArmInsn, Order, Size as ArmSize, Width as W};
 use kop_ops::ebpf::{AluOp, AtomicOp, Size, Width};
 use kop_ops::x86_64::{Cond, Gpr, Mem, Size as S};
 
@@ -141,4 +141,67 @@ fn a_loop_around_a_store_exclusive_runs_once() {
     };
     proved(verdict(&proof, code(false)));
     refuted(verdict(&proof, code(true)));
+}
+
+/// What is said of a jump whose native code may go to `exit`.
+fn jump(proof: &[Insn], (arch, code): (Arch, Vec<u8>), exit: i64) -> Verdict {
+    let grants = Grants { exit: Some(exit), ..Grants::default() };
+    let (dead, vectors) = (RegSet::EMPTY, Vectors::default());
+    Prover::default().prove(&Statement { proof, code: &code, arch, dead, vectors, grants })
+}
+
+/// `cmp rdi, rsi` and a branch to +0x40, which the processor counts from its own end.
+fn x86_jump(cond: Cond) -> (Arch, Vec<u8>) {
+    let (arch, mut code) = x86(|a| {
+        let end = a.label();
+        a.cmp(S::B8, Gpr::Rdi, Gpr::Rsi);
+        a.jcc(cond, end);
+        a.bind(end);
+    });
+    assert_eq!(code.len(), 5, "the branch is short");
+    code[4] = 0x40 - 5;
+    (arch, code)
+}
+
+#[test]
+fn jumps_are_taken_when_the_condition_holds() {
+    let proof = [Insn::jump(kop_ops::ebpf::Cond::SLt, Reg::R1, Reg::R2, 100)];
+    proved(jump(&proof, x86_jump(Cond::L), 0x40));
+    let found = refuted(jump(&proof, x86_jump(Cond::B), 0x40));
+    assert_eq!(found.what, "whether the jump is taken differs");
+    // The branch goes elsewhere.
+    let found = refuted(jump(&proof, x86_jump(Cond::L), 0x41));
+    assert!(found.what.ends_with("leaves the code"), "{}", found.what);
+    // Nobody granted an exit: the sequence leaves itself.
+    assert!(matches!(verdict(&proof, x86_jump(Cond::L)), Verdict::Unsupported(_)));
+}
+
+#[test]
+fn a_branch_around_a_branch_is_a_jump() {
+    let always = [Insn::Ja { off: -7 }];
+    proved(jump(&always, arm(|a| a.push(ArmInsn::B { offset: -64 })), -64));
+    let proof = [Insn::jump(kop_ops::ebpf::Cond::Eq, Reg::R1, 0, 100)];
+    let around = |zero: bool| {
+        arm(move |a| {
+            let insn = if zero { ArmInsn::cbz(W::X, X::X0) } else { ArmInsn::cbnz(W::X, X::X0) };
+            a.push(insn.with_offset(8));
+            a.push(ArmInsn::B { offset: 1 << 20 });
+        })
+    };
+    proved(jump(&proof, around(false), (1 << 20) + 4));
+    refuted(jump(&proof, around(true), (1 << 20) + 4));
+}
+
+#[test]
+fn a_register_that_is_granted_need_not_be_kept() {
+    let proof = [Insn::mov64(Reg::R0, 1)];
+    let (arch, code) = x86(|a| {
+        a.mov(S::B4, Gpr::R9, 1);
+        a.mov(S::B8, Gpr::Rax, Gpr::R9);
+    });
+    assert_eq!(refuted(verdict(&proof, (arch, code.clone()))).what, "r9 is not kept");
+    let grants = Grants { registers: 1 << Gpr::R9.code(), exit: None };
+    let (dead, vectors) = (RegSet::EMPTY, Vectors::default());
+    let statement = Statement { proof: &proof, code: &code, arch, dead, vectors, grants };
+    proved(Prover::default().prove(&statement));
 }

@@ -28,8 +28,14 @@ fn arm(emit: impl FnOnce(&mut aarch64::Assembler)) -> (Arch, Vec<u8>) {
 
 /// What is said of a claim where `dead` registers do not matter.
 fn with_dead(proof: &[Insn], (arch, code): (Arch, Vec<u8>), dead: &[Reg]) -> Verdict {
-    let statement =
-        Statement { proof, code: &code, arch, dead: RegSet::of(dead), vectors: Vectors::default() };
+    let statement = Statement {
+        proof,
+        code: &code,
+        arch,
+        dead: RegSet::of(dead),
+        vectors: Vectors::default(),
+        grants: Grants::default(),
+    };
     Prover::default().prove(&statement)
 }
 

@@ -11,7 +11,7 @@ use super::*;
 
 fn key_of(proof: &[Insn], code: &[u8], arch: Arch, dead: RegSet, vectors: Vectors) -> Key {
     let decoded = Decoded::new(arch, code).expect("there are semantics");
-    key(&Statement { proof, code, arch, dead, vectors }, &decoded)
+    key(&Statement { proof, code, arch, dead, vectors, grants: Grants::default() }, &decoded)
 }
 
 fn add(dst: Reg, src: Reg, imm: i32) -> Key {
@@ -98,8 +98,16 @@ fn claims_with_one_key_have_one_verdict() {
                 let Some((code, contract)) = faulty(kop, form, payload, arch) else { continue };
                 let (dead, vectors) = (contract.dead, contract.vectors);
                 let key = key_of(&proof, &code, arch, dead, vectors);
-                let name =
-                    prover.prove(&Statement { proof: &proof, code: &code, arch, dead, vectors }).name();
+                let name = prover
+                    .prove(&Statement {
+                        proof: &proof,
+                        code: &code,
+                        arch,
+                        dead,
+                        vectors,
+                        grants: Grants::default(),
+                    })
+                    .name();
                 repeated += usize::from(verdicts.contains_key(&key));
                 refuted += usize::from(name == "refuted");
                 assert_eq!(*verdicts.entry(key).or_insert(name), name);

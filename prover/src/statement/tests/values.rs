@@ -212,6 +212,7 @@ fn a_certificate_of_a_claim_is_kept_where_it_is_asked_for() {
         arch,
         dead: RegSet::of(&[Reg::R1]),
         vectors: Vectors::default(),
+        grants: Grants::default(),
     };
     let mut prover = Prover::new(Options { keep: true, ..Options::default() });
     let evidence = proved(prover.prove(&statement));
