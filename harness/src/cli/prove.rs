@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use kop_harness::prove::{Cache, Settings, open_certificates, prove, record};
+use kop_harness::prove::{Cache, Settings, jit, open_certificates, prove, record};
 use kop_harness::{Scope, describe, selection};
 use kop_ops::Arch;
 use kop_reports::{ProofVerdict, Record};
@@ -26,7 +26,8 @@ use super::{Failure, Outcome, print_all, style};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  kop prove\n  kop prove rotate --arch aarch64\n  \
                         kop prove select --payload 0x21043 --certificate proofs\n  \
-                        kop prove --module my_op_x86.c --report proof.json\n\n\
+                        kop prove --module my_op_x86.c --report proof.json\n  \
+                        kop prove --jit --arch x86_64\n\n\
                         Verdicts:\n  proved       every payload, for every input\n  \
                         partial      every payload that was looked at: there are too many, or some were named\n  \
                         refuted      a payload has an input for which the two forms differ\n  \
@@ -37,6 +38,10 @@ pub struct Args {
     /// The operations (see `kop list`); all by default
     #[arg(value_name = "OP")]
     ops: Vec<String>,
+    /// Prove the JIT instead of operations: every form of eBPF instruction that it compiles, as it stands in programs. Its code
+    /// owns r9, r10 and r11, or x9 to x13, and the flags
+    #[arg(long, conflicts_with_all = ["ops", "certificate", "engines", "no_simd", "save", "Sources"])]
+    jit: bool,
     /// One architecture only: x86_64 or aarch64
     #[arg(long, value_name = "A")]
     arch: Option<Arch>,
@@ -69,6 +74,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
+    if args.jit {
+        return run_jit(args);
+    }
     let settings = settings(args)?;
     let loaded = args.sources.load_with_payloads()?;
     let catalog = select(&loaded.catalog(), &args.ops)?;
@@ -98,16 +106,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let proved = proved.map_err(Failure::environment)?;
     let record =
         record(&proved, &settings, start.elapsed(), args.save.as_deref()).map_err(Failure::environment)?;
-    if let Some(output) = &mut report {
-        output.write(record.to_json().as_bytes())?;
-    }
-    let text = text(&loaded, &record);
-    if args.report.as_deref() == Some(Path::new("-")) {
-        // What cannot be said is no reason to fail: the report is written.
-        let _ = std::io::stderr().write_all(text.as_bytes());
-    } else {
-        print_all(text.as_bytes())?;
-    }
+    tell(args, &mut report, &record, &learned(&loaded))?;
     if let Some(error) = unsaved.into_inner().expect("no thread panics") {
         return Err(Failure::usage(error));
     }
@@ -116,31 +115,67 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     Ok(if all { Outcome::Equivalent } else { Outcome::Divergent })
 }
 
+fn run_jit(args: &Args) -> Result<Outcome, Failure> {
+    let settings = jit::Settings { archs: archs(args), limit: args.timeout, jobs: jobs(args), planted: None };
+    let mut report = args.report.as_deref().map(Output::open).transpose()?;
+    let start = Instant::now();
+    let bar = Bar::new();
+    let proved = jit::prove(&settings, |_| true, &bar);
+    bar.clear();
+    let proved = proved.map_err(Failure::environment)?;
+    tell(args, &mut report, &jit::record(&proved, &settings, start.elapsed()), "")?;
+    let all = proved.iter().all(jit::Proved::holds);
+    Ok(if all { Outcome::Equivalent } else { Outcome::Divergent })
+}
+
+/// Writes the record where it is wanted, and prints it behind `first`.
+fn tell(args: &Args, report: &mut Option<Output>, record: &Record, first: &str) -> Result<(), Failure> {
+    if let Some(output) = report {
+        output.write(record.to_json().as_bytes())?;
+    }
+    let text = text(first, record);
+    if args.report.as_deref() == Some(Path::new("-")) {
+        // What cannot be said is no reason to fail: the report is written.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        return Ok(());
+    }
+    print_all(text.as_bytes()).map(drop)
+}
+
+fn archs(args: &Args) -> Vec<Arch> {
+    args.arch.map_or_else(|| Arch::ALL.to_vec(), |arch| vec![arch])
+}
+
+fn jobs(args: &Args) -> usize {
+    args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
 fn settings(args: &Args) -> Result<Settings, Failure> {
     let engines = if args.engines.is_empty() {
         selection::available().0
     } else {
         selection::by_names(args.engines.iter().map(String::as_str))?
     };
-    let archs = args.arch.map_or_else(|| Arch::ALL.to_vec(), |arch| vec![arch]);
-    let defaults = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Settings {
-        scope: Scope { archs, simd: !args.no_simd },
+        scope: Scope { archs: archs(args), simd: !args.no_simd },
         payloads: args.sources.payloads().to_vec(),
         limit: args.timeout,
         certificates: args.certificate.clone(),
         cache: if args.no_cache { None } else { Cache::path() },
         engines,
-        jobs: args.jobs.map_or(defaults, usize::from),
+        jobs: jobs(args),
     })
 }
 
-fn text(loaded: &Loaded, record: &Record) -> String {
+/// What was found out about operations from outside, and an empty line.
+fn learned(loaded: &Loaded) -> String {
+    let text = loaded.learned();
+    if text.is_empty() { text } else { format!("{text}\n") }
+}
+
+fn text(first: &str, record: &Record) -> String {
     let style = style();
-    let mut text = loaded.learned();
-    if !text.is_empty() {
-        text.push('\n');
-    }
+    let mut text = first.to_owned();
     let _ = writeln!(text, "{}", kop_reports::proof_header(style));
     for row in &record.ops {
         let _ = writeln!(text, "{}", kop_reports::proof_line(row, style).trim_end());

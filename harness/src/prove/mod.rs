@@ -4,6 +4,7 @@
 
 mod cache;
 mod confirm;
+pub mod jit;
 mod record;
 
 use std::fs;

@@ -111,6 +111,6 @@ fn proof(row: &Proved) -> reports::Proof {
 }
 
 /// Seconds to the millisecond.
-fn seconds(spent: Duration) -> f64 {
+pub(super) fn seconds(spent: Duration) -> f64 {
     (spent.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -32,17 +32,19 @@ pub const IMMEDIATES_64: [u64; 10] = [
 
 static FORMS: LazyLock<Vec<Insn>> = LazyLock::new(forms);
 
-/// What an instruction of a form is filled with.
-#[derive(Clone, Copy)]
-struct Fields {
+/// What an instruction of a form is filled with; a form takes what it has a place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fields {
     /// The first register that the form has.
-    first: Reg,
+    pub first: Reg,
     /// The second one.
-    second: Reg,
-    off: i16,
-    imm: i32,
+    pub second: Reg,
+    /// The 16-bit offset.
+    pub off: i16,
+    /// The 32-bit immediate.
+    pub imm: i32,
     /// A 64-bit immediate, or with its low bits a payload.
-    imm64: u64,
+    pub imm64: u64,
 }
 
 /// One instruction of every form, its registers r0 and its numbers zero. Two instructions are of one form when they
@@ -119,7 +121,8 @@ pub fn random(choices: &mut impl Choices) -> Insn {
     fill(form, Fields { first, second, off, imm, imm64 })
 }
 
-const fn fill(form: Insn, fields: Fields) -> Insn {
+/// The instruction of `form` with these fields.
+pub const fn fill(form: Insn, fields: Fields) -> Insn {
     let Fields { first, second, off, imm, imm64 } = fields;
     match form {
         Insn::Alu { op, width, src, .. } => {
