@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use kop_emulators::NativeCode;
 use kop_ops::ebpf::{Insn, RegSet};
 use kop_prover::VERSION;
-use kop_prover::statement::{Decoded, Key, Statement, key};
+use kop_prover::statement::{Decoded, Grants, Key, Statement, key};
 
 use crate::check::Proofs;
 
@@ -76,7 +76,7 @@ impl Cache {
 impl Proofs for Cache {
     fn knows(&self, proof: &[Insn], code: &NativeCode, dead: RegSet) -> bool {
         let NativeCode { arch, ref bytes, vectors, .. } = *code;
-        let statement = Statement { proof, code: bytes, arch, dead, vectors };
+        let statement = Statement { proof, code: bytes, arch, dead, vectors, grants: Grants::default() };
         Decoded::new(arch, bytes).is_ok_and(|decoded| self.keys.contains(&key(&statement, &decoded)))
     }
 }

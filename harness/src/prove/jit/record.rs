@@ -42,6 +42,7 @@ fn row(row: &Proved) -> reports::Row {
         payloads_total: row.insns_total,
         formulas: row.claims,
         solved: row.formulas,
+        recalled: 0,
         algebra: row.algebra.iter().map(|&step| step.to_owned()).collect(),
         reason: reason.clone(),
         seconds: seconds(row.elapsed),

@@ -50,6 +50,8 @@ pub fn key(statement: &Statement, code: &Decoded) -> Key {
     recorder.word(u64::from(statement.arch == Arch::X86_64));
     recorder.word(u64::from(statement.vectors.x86_64) << 32 | u64::from(statement.vectors.aarch64));
     recorder.word(u64::from(statement.grants.exit.is_some()) << 32 | u64::from(statement.grants.registers));
+    recorder.word(u64::from(statement.grants.registers) << 1 | u64::from(statement.grants.exit.is_some()));
+    recorder.word(statement.grants.exit.unwrap_or_default() as u64);
     // A register that neither side names is the same at the end, dead or not.
     let mut dead: Vec<u64> = Vec::new();
     for register in Reg::ALL.into_iter().filter(|register| statement.dead.has(*register)) {
