@@ -292,6 +292,8 @@ fn wrong_usage_ends_with_two() {
     let (corrupt, missing) = (text_of(&corrupt), text_of(&missing));
     for (args, said) in [
         (&["check", "rotat"][..], "unknown operation `rotat` (known: rotate"),
+        (&["prove", "--jit", "rotate"], "'--jit' cannot be used with '[OP]...'"),
+        (&["prove", "--jit", "--module", "any.c"], "cannot be used with"),
         (&["show", "rotat"], "unknown operation `rotat` (known: rotate"),
         (&["show", "rotate", "imm63"], "rotate has no form `imm63` (it has imm64"),
         (&["show", "rotate", "imm64", "amount=64"], "operand amount is 64, outside 0..=63"),

@@ -33,7 +33,12 @@ use super::{Failure, Outcome, print_all, style};
                         refuted      a payload has an input for which the two forms differ\n  \
                         unsupported  no formula can be made of some payload\n  \
                         timeout      some payload was not decided in time\n\n\
-                        The exit code is 1 unless every row is proved, or partial where not all payloads were to be looked at.")]
+                        The exit code is 1 unless every row is proved, or partial where not all payloads were to be looked at.\n\n\
+                        With --jit a row is a form of eBPF instruction, or two that the JIT may make one of, and payloads are \
+                        instructions. Every pair of registers is looked at, in programs in which the instruction is compiled \
+                        differently, without CPU features and with all but SIMD. Immediates, offsets and distances of jumps are those \
+                        at which encodings change; where there are others, the row is partial. Forms that are not proved by \
+                        themselves are unsupported, with the reason, and no failure.")]
 pub struct Args {
     /// The operations (see `kop list`); all by default
     #[arg(value_name = "OP")]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use kop_jit::CompileError;
+use kop_ops::aarch64::Gpr as X;
 use kop_ops::ebpf::Insn;
 use kop_ops::x86_64::Gpr;
 use kop_ops::{Arch, Vectors};
@@ -15,6 +16,9 @@ use super::place::{Compiler, Cut};
 
 /// The registers that the x86-64 back end owns besides an emit's scratch: r9. That of AArch64 needs no more than an emit may clobber.
 const OWNED_X86_64: u32 = 1 << Gpr::R9.code();
+
+/// The register that the AArch64 back end works with where it may be asked for a mistake: x14, which is not what is wrong then.
+const PLANTED_AARCH64: u32 = 1 << X::X14.number();
 
 /// An instruction that is not proved.
 #[derive(Clone, Debug)]
@@ -109,7 +113,11 @@ impl Claims {
 
     fn decide(&mut self, compiler: Compiler, insns: &[Insn], cut: &Cut) -> Result<(), Box<Failure>> {
         let arch = compiler.arch;
-        let registers = if arch == Arch::X86_64 { OWNED_X86_64 } else { 0 };
+        let registers = match arch {
+            Arch::X86_64 => OWNED_X86_64,
+            Arch::Aarch64 if compiler.planted.is_some() => PLANTED_AARCH64,
+            Arch::Aarch64 => 0,
+        };
         let statement = Statement {
             proof: insns,
             code: &cut.code,

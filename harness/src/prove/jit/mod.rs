@@ -18,10 +18,11 @@ use kop_prover::statement::Options;
 use rayon::prelude::*;
 
 use crate::check::Progress;
-use claims::{Claims, Failure};
+use claims::Claims;
 use pairs::Pair;
 use place::{Compiler, FAR_JUMPS, distances, edges, far};
 
+pub use claims::{Failure, FailureKind};
 pub use record::record;
 
 /// How instructions are proved.
