@@ -41,11 +41,12 @@ impl Pair {
     pub const fn space(self) -> u64 {
         const OFF: u64 = 1 << 16;
         match self {
-            // Eleven operations of two widths, from a register or an immediate.
-            Pair::Move(_) => 110 * 11 * 2 * (11 + (1 << 32)),
-            // Two shifts and a mask.
-            Pair::Shift(_, width) => 10 * width.bits() as u64 * (2 * width.bits() as u64 + (1 << 32)),
-            Pair::Load(_) => 110 * OFF * 9,
+            // Ten destinations and ten other sources; thirteen operations of two widths, from a register or an immediate.
+            Pair::Move(_) => 10 * 10 * 13 * 2 * (11 + (1 << 32)),
+            // Three shifts and a mask, of two widths.
+            Pair::Shift(_, width) => 10 * width.bits() as u64 * (3 * (32 + 64) + 2 * (1 << 32)),
+            // Nine conversions of the result.
+            Pair::Load(_) => 10 * 11 * OFF * 9,
         }
     }
 

@@ -14,6 +14,9 @@ use super::{Proved, Settings};
 use crate::prove::record::seconds;
 use crate::subject::difference;
 
+/// Why a row is partial.
+const SAMPLED: &str = "numbers are those at which encodings change";
+
 /// The record: a row for each form and architecture, under the name `jit`.
 pub fn record(proved: &[Proved], settings: &Settings, elapsed: Duration) -> reports::Record {
     let rows: Vec<reports::Row> = proved.iter().map(row).collect();
@@ -52,7 +55,7 @@ fn row(row: &Proved) -> reports::Row {
         payloads_total: row.insns_total,
         states: 0,
         verdict,
-        untested: reason,
+        untested: reason.filter(|_| verdict == reports::RowVerdict::Untested),
         divergences: row.failure.iter().filter_map(|failure| divergence(row, failure)).collect(),
         proof: Some(proof),
         ..reports::Row::of_case("jit", &row.form, row.arch.name())
@@ -64,8 +67,10 @@ fn verdict(row: &Proved) -> (reports::ProofVerdict, Option<String>) {
         return (reports::ProofVerdict::Unsupported, Some(reason.to_owned()));
     }
     let Some(failure) = &row.failure else {
-        let whole = if row.whole { reports::ProofVerdict::Proved } else { reports::ProofVerdict::Partial };
-        return (whole, None);
+        if row.whole {
+            return (reports::ProofVerdict::Proved, None);
+        }
+        return (reports::ProofVerdict::Partial, Some(SAMPLED.to_owned()));
     };
     let insns = text(failure);
     match &failure.kind {
