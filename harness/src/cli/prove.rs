@@ -22,7 +22,8 @@ use super::{Failure, Outcome, print_all, style};
 ///
 /// Both forms become formulas: the proof sequence, and the bytes that the emit really produced, decoded and given meaning by this
 /// project's semantics. What normalising does not show to be equal, a solver decides, and its proof is checked. A
-/// counterexample is shown on the engines like any divergence.
+/// counterexample is shown on the engines like any divergence. What concerns the callbacks and not the code (sizing, limits,
+/// CPU features, which payloads are accepted) is `kop check`'s.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  kop prove\n  kop prove rotate --arch aarch64\n  \
                         kop prove select --payload 0x21043 --certificate proofs\n  \

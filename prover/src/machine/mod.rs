@@ -34,6 +34,9 @@ pub enum Refusal {
     /// The stack pointer is no known distance from where it was at the start.
     #[error("`{0}` leaves the stack pointer at a place that is not known")]
     Stack(String),
+    /// A store-exclusive that fails, as any interrupt can make it, without being tried again.
+    #[error("the store-exclusive at +{0:#x} is not tried again at once when it fails")]
+    Exclusive(usize),
     /// Too many instructions.
     #[error("more than {0} instructions run")]
     TooLong(usize),
@@ -142,6 +145,15 @@ impl<'a> Common<'a> {
         if offsets[1] > 0 {
             self.breach_if(always, || format!("`{}` gives up the caller's part of the stack", text()));
         }
+        if offsets[1] < -MOST_STACK {
+            self.breach_if(always, || {
+                format!("`{}` takes more than {MOST_STACK} bytes of the stack", text())
+            });
+        }
+        if offsets[1] > offsets[0] {
+            // An interrupt may have overwritten what is below before it is looked at again.
+            self.memory.lose(self.terms, self.path, stack, offsets[1]);
+        }
         let accesses: Vec<Access> = self.memory.accesses()[first..].to_vec();
         for access in accesses {
             if access.place.root != stack {
@@ -162,6 +174,9 @@ impl<'a> Common<'a> {
         Ran { state, memory: self.memory, ended, left, breaches: self.breaches, defined: self.defined }
     }
 }
+
+/// How many bytes of the stack an emit may take.
+const MOST_STACK: i64 = 512;
 
 /// What there was before a step.
 struct Mark {

@@ -88,6 +88,21 @@ impl Memory {
         }
     }
 
+    /// What was accessed around `root` below `end` holds anything from now on if `condition`.
+    pub fn lose(&mut self, terms: &mut Terms, condition: Term, root: Term, end: i64) {
+        let accesses = self.accesses.iter().filter(|access| access.place.root == root);
+        let mut places: Vec<Place> =
+            accesses.flat_map(|access| (0..u64::from(access.bytes)).map(|i| access.place.plus(i))).collect();
+        places.retain(|place| (place.offset as i64) < end);
+        places.sort_unstable_by_key(|place| place.offset);
+        places.dedup();
+        for place in places {
+            let (before, anything) = (self.byte(terms, place), terms.fresh("lost", 8));
+            let byte = terms.ite(8, condition, anything, before);
+            self.written.insert(place, byte);
+        }
+    }
+
     /// The accesses, in order.
     pub fn accesses(&self) -> &[Access] {
         &self.accesses
@@ -103,7 +118,11 @@ impl Memory {
         let mut extents: Vec<Extent> = Vec::new();
         for access in sides.into_iter().flat_map(|side| &side.accesses) {
             let low = access.place.offset as i64;
-            let high = low.saturating_add(i64::from(access.bytes));
+            // What goes round the end of the numbers is taken to be everything.
+            let (low, high) = match low.checked_add(i64::from(access.bytes)) {
+                Some(high) => (low, high),
+                None => (i64::MIN, i64::MAX),
+            };
             let root = access.place.root;
             match extents.iter_mut().find(|extent| extent.root == root) {
                 Some(extent) => {

@@ -26,8 +26,8 @@ struct Case {
     /// The values of the eBPF registers at the start.
     initial: [Term; 11],
     roots: Roots,
-    /// Roots whose surroundings do not overlap.
-    apart: Vec<[Term; 2]>,
+    /// Roots that are not at these distances, the first and the last.
+    apart: Vec<([Term; 2], i64, i64)>,
     /// What all that says, as bits that are 1.
     hypotheses: Vec<Term>,
 }
@@ -68,8 +68,7 @@ fn undecided(claim: &Claim, case: &Case) -> Option<[Extent; 2]> {
     extents.retain(|extent| Some(extent.root) != claim.stack);
     for (i, a) in extents.iter().enumerate() {
         for b in &extents[i + 1..] {
-            let known = case.apart.contains(&[a.root, b.root]) || case.apart.contains(&[b.root, a.root]);
-            if (a.written || b.written) && !known {
+            if (a.written || b.written) && !is_known(case, *a, *b) {
                 return Some([*a, *b]);
             }
         }
@@ -77,9 +76,26 @@ fn undecided(claim: &Claim, case: &Case) -> Option<[Extent; 2]> {
     None
 }
 
+/// Whether it is assumed that what is touched around two roots does not overlap. It may be more than when that was assumed: roots
+/// that were found to be one since then share what they touch.
+fn is_known(case: &Case, a: Extent, b: Extent) -> bool {
+    let covers = |x: Extent, y: Extent| {
+        let Some((low, high)) = distances(x, y) else { return false };
+        case.apart
+            .iter()
+            .any(|(roots, first, last)| *roots == [x.root, y.root] && *first <= low && high <= *last)
+    };
+    covers(a, b) || covers(b, a)
+}
+
+/// The distances at which what is touched around two roots overlaps: the first and the last.
+fn distances(a: Extent, b: Extent) -> Option<(i64, i64)> {
+    Some((a.low.checked_sub(b.high)?.checked_add(1)?, a.high.checked_sub(b.low)?.checked_sub(1)?))
+}
+
 /// The cases for two roots; none when there are too many.
 fn split(terms: &mut Terms, case: Case, [a, b]: [Extent; 2]) -> Option<Vec<Case>> {
-    let (first, last) = (a.low.checked_sub(b.high)? + 1, a.high.checked_sub(b.low)? - 1);
+    let (first, last) = distances(a, b)?;
     let count = last.checked_sub(first)?.checked_add(1)?;
     if usize::try_from(count).ok()? > MOST_CASES {
         return None;
@@ -89,7 +105,7 @@ fn split(terms: &mut Terms, case: Case, [a, b]: [Extent; 2]) -> Option<Vec<Case>
     let mut apart = case;
     let far = overlapping(terms, (a.root, b.root), first, count);
     apart.hypotheses.push(terms.not(1, far));
-    apart.apart.push([a.root, b.root]);
+    apart.apart.push(([a.root, b.root], first, last));
     cases.push(apart);
     Some(cases)
 }

@@ -18,8 +18,10 @@ mod tests;
 
 use std::time::Duration;
 
-use kop_ops::ebpf::{Insn, RegSet};
+use kop_ops::aarch64::Insn;
+use kop_ops::ebpf::{self, RegSet};
 use kop_ops::{Arch, Vectors};
+use kop_semantics::aarch64::{Operation, Other};
 use kop_semantics::native::Unsupported;
 use kop_semantics::{aarch64, x86_64};
 
@@ -35,7 +37,7 @@ use crate::term::Terms;
 #[derive(Clone, Copy, Debug)]
 pub struct Statement<'a> {
     /// The proof sequence.
-    pub proof: &'a [Insn],
+    pub proof: &'a [ebpf::Insn],
     /// The native code.
     pub code: &'a [u8],
     /// What it is code for.
@@ -180,6 +182,26 @@ impl Decoded {
     }
 }
 
+impl Decoded {
+    /// The offset of a store-exclusive that is not followed by a jump back for when it fails.
+    ///
+    /// A formula is made of the way on which it succeeds at once; the other one has to start over.
+    fn fails_once(&self) -> Option<usize> {
+        let Decoded::Aarch64(code) = self else { return None };
+        let unsure = code.iter().enumerate().find(|(index, insn)| {
+            let status = match insn.operation {
+                Operation::Insn(Insn::StoreExclusive { rs, .. })
+                | Operation::Other(Other::StoreExclusivePair { rs, .. }) => rs,
+                _ => return false,
+            };
+            let next = code.get(index + 1).map(|next| next.operation);
+            !matches!(next, Some(Operation::Insn(Insn::CompareBranch { nonzero: true, rt, offset, .. }))
+                if rt == status && offset < 0)
+        });
+        unsure.map(|(_, insn)| insn.offset)
+    }
+}
+
 impl Prover {
     /// A prover with these options.
     pub fn new(options: Options) -> Self {
@@ -196,6 +218,9 @@ impl Prover {
 
     /// Decides a claim whose code has been decoded, as [`Decoded::new`] does.
     pub fn prove_decoded(&mut self, statement: &Statement, code: &Decoded) -> Verdict {
+        if let Some(offset) = code.fails_once() {
+            return Verdict::Unsupported(Refusal::Exclusive(offset).into());
+        }
         self.forget();
         cases::decide(&mut self.terms, self.options, &|terms, roots, initial| {
             native::claim(&self.starts, terms, roots, initial, statement, code)
@@ -205,7 +230,7 @@ impl Prover {
     /// Decides whether `fragment` can be replaced by `replacement` where the registers of `live` alone matter afterwards: these and all
     /// of memory are the same, and the replacement accesses no byte that the fragment does not. Both are straight-line code or
     /// jump forward inside.
-    pub fn equal(&mut self, fragment: &[Insn], replacement: &[Insn], live: RegSet) -> Verdict {
+    pub fn equal(&mut self, fragment: &[ebpf::Insn], replacement: &[ebpf::Insn], live: RegSet) -> Verdict {
         self.forget();
         cases::decide(&mut self.terms, self.options, &|terms, roots, initial| {
             rewrite::claim(terms, roots, initial, (fragment, replacement), live)

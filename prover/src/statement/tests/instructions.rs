@@ -143,6 +143,19 @@ fn a_loop_around_a_store_exclusive_runs_once() {
     refuted(verdict(&proof, code(true)));
 }
 
+#[test]
+fn a_store_exclusive_that_is_not_tried_again_is_not_proved() {
+    let proof = [Insn::atomic(AtomicOp::Add, Size::B8, Reg::R1, 0, Reg::R2)];
+    let code = arm(|a| {
+        a.ldxr(ArmSize::B8, X::X9, X::X0);
+        a.add(W::X, X::X9, X::X9, X::X1);
+        a.stxr(ArmSize::B8, X::X10, X::X9, X::X0);
+    });
+    let said = verdict(&proof, code);
+    let Verdict::Unsupported(reason) = said else { panic!("{said:?}") };
+    assert_eq!(reason.to_string(), "the store-exclusive at +0x8 is not tried again at once when it fails");
+}
+
 /// What is said of a jump whose native code may go to `exit`.
 fn jump(proof: &[Insn], (arch, code): (Arch, Vec<u8>), exit: i64) -> Verdict {
     let grants = Grants { exit: Some(exit), ..Grants::default() };

@@ -180,3 +180,29 @@ fn atomic_accesses_are_aligned_where_the_proof_says_so() {
     let found = refuted(with_dead(&plain, arm(exclusive), &[Reg::R5]));
     assert!(found.what.contains("not aligned") && !found.register(Reg::R1).is_multiple_of(8), "{found:?}");
 }
+
+#[test]
+fn three_pointers_in_a_row_are_looked_at() {
+    let proof = [(Reg::R1, 1), (Reg::R2, 2), (Reg::R3, 3)]
+        .map(|(base, value): (Reg, i32)| Insn::store(Size::B8, base, 0, value));
+    let code = [
+        0x48, 0xc7, 0x07, 1, 0, 0, 0, 0x49, 0x89, 0xd3, 0x49, 0x29, 0xfb, 0x49, 0x83, 0xfb, 0x04, 0x75, 0x0c,
+        0x49, 0x89, 0xf3, 0x49, 0x29, 0xd3, 0x49, 0x83, 0xfb, 0x04, 0x74, 0x10, 0x48, 0xc7, 0x06, 2, 0, 0, 0,
+        0x48, 0xc7, 0x02, 3, 0, 0, 0, 0xeb, 0x0e, 0x48, 0xc7, 0x02, 3, 0, 0, 0, 0x48, 0xc7, 0x06, 2, 0, 0, 0,
+    ];
+    let found = refuted(verdict(&proof, (Arch::X86_64, code.to_vec())));
+    let [a, b, c] = [Reg::R1, Reg::R2, Reg::R3].map(|register| found.register(register));
+    assert_eq!([c.wrapping_sub(a), b.wrapping_sub(c)], [4, 4]);
+}
+
+#[test]
+fn what_was_popped_is_gone() {
+    let code = x86(|a| {
+        a.pushq(Gpr::Rdi);
+        a.popq(Gpr::R10);
+        a.sub(S::B8, Gpr::Rsp, 8);
+        a.mov(S::B8, Gpr::Rax, Mem::at(Gpr::Rsp, 0));
+        a.add(S::B8, Gpr::Rsp, 8);
+    });
+    refuted(verdict(&[Insn::mov64(Reg::R0, Reg::R1)], code));
+}
