@@ -58,7 +58,7 @@ impl Sources {
     pub fn load(&self) -> Result<Loaded, Failure> {
         if self.modules.is_empty() && !self.payloads.is_empty() {
             return Err(Failure::usage(
-                "--payload goes with --module: the operations here say themselves what they accept",
+                "--payload goes with --module <FILE>: the operations here say themselves what they accept",
             ));
         }
         self.load_with_payloads()
