@@ -68,9 +68,9 @@ pub const DEFAULT_STATES: usize = 20_000;
 /// Payloads per unit of work.
 const PAYLOADS_PER_UNIT: usize = 24;
 
-/// About how many payloads of a form have a state observed although nothing looks odd. Being observed takes longer than all
-/// states of a payload together where a form has so many that each gets few.
-const SAMPLED_PAYLOADS: usize = 4096;
+/// About how many payloads of a form have a state observed although nothing looks odd: as many as a default run has. Being
+/// observed takes longer than all states of a payload together where a form has so many that each gets few.
+const SAMPLED_PAYLOADS: usize = DEFAULT_STATES / 8;
 
 /// Payloads, valid and not, whose callbacks are compared in one unit of work without running anything.
 const INSPECTED_PER_UNIT: usize = 1000;
