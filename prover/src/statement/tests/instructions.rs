@@ -146,14 +146,25 @@ fn a_loop_around_a_store_exclusive_runs_once() {
 #[test]
 fn a_store_exclusive_that_is_not_tried_again_is_not_proved() {
     let proof = [Insn::atomic(AtomicOp::Add, Size::B8, Reg::R1, 0, Reg::R2)];
-    let code = arm(|a| {
-        a.ldxr(ArmSize::B8, X::X9, X::X0);
-        a.add(W::X, X::X9, X::X9, X::X1);
-        a.stxr(ArmSize::B8, X::X10, X::X9, X::X0);
-    });
-    let said = verdict(&proof, code);
-    let Verdict::Unsupported(reason) = said else { panic!("{said:?}") };
-    assert_eq!(reason.to_string(), "the store-exclusive at +0x8 is not tried again at once when it fails");
+    // Nothing looks at the status, or something else than the status is looked at.
+    for looks_at in [None, Some(X::X11)] {
+        let code = arm(move |a| {
+            let again = a.label();
+            a.bind(again);
+            a.ldxr(ArmSize::B8, X::X9, X::X0);
+            a.add(W::X, X::X9, X::X9, X::X1);
+            a.stxr(ArmSize::B8, X::X10, X::X9, X::X0);
+            if let Some(register) = looks_at {
+                a.cbnz(W::W, register, again);
+            }
+        });
+        let said = verdict(&proof, code);
+        let Verdict::Unsupported(reason) = said else { panic!("{said:?}") };
+        assert_eq!(
+            reason.to_string(),
+            "the store-exclusive at +0x8 is not tried again at once when it fails"
+        );
+    }
 }
 
 /// What is said of a jump whose native code may go to `exit`.
