@@ -612,6 +612,8 @@ impl<'a> Checked<'a> {
             elapsed_s: (self.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             jobs: settings.jobs,
             timings: None,
+            rates: Vec::new(),
+            mutation: None,
         })
     }
 }

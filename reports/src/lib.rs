@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versioned result records and their renderings; depends on no other crate of the project.
 
+mod mutation;
 mod record;
 mod text;
 
+pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 pub use record::{
-    Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Record, RegisterPair, Row,
-    RowVerdict, SCHEMA, Side, Timings, Variant, Verdict,
+    Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Rate, Record,
+    RegisterPair, Row, RowVerdict, SCHEMA, Side, Timings, Variant, Verdict,
 };
 pub use text::{
     Style, divergence, engines_table, proof_header, proof_line, proof_summary, row_header, row_line, summary,

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mutation::Mutation;
+
 /// The schema's name and version.
 pub const SCHEMA: &str = "kop-report/1";
 
@@ -211,6 +213,21 @@ pub struct Record {
     /// Where the time went, for operations that were loaded from files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timings: Option<Timings>,
+    /// How fast it was, over its time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<Rate>,
+    /// What became of faults that were planted on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutation: Option<Mutation>,
+}
+
+/// How far a run was at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Seconds from the start.
+    pub at_s: f64,
+    /// The states of all rows that had been run by then, each once whatever the number of engines.
+    pub states: u64,
 }
 
 /// Where the time of a run went, in seconds; what did not take place is `None`.
@@ -462,6 +479,8 @@ mod tests {
             elapsed_s: 1.5,
             jobs: 2,
             timings: None,
+            rates: Vec::new(),
+            mutation: None,
         }
     }
 
@@ -471,7 +490,10 @@ mod tests {
         let mut row = Row::of_case("rotate", "imm64", "x86_64");
         row.contract = vec!["dead=r3".to_owned()];
         row.clobbers = vec!["r11".to_owned(), "flags".to_owned()];
-        for record in [record(), Record { timings: Some(timings), ops: vec![row], ..record() }] {
+        let rates = vec![Rate { at_s: 0.5, states: 1 << 40 }];
+        let mutation = Some(Mutation { detection_ms: vec![0.5, 2.25], ..Mutation::default() });
+        let full = Record { timings: Some(timings), ops: vec![row], rates, mutation, ..record() };
+        for record in [record(), full] {
             assert_eq!(Record::from_json(&record.to_json()), Ok(record));
         }
     }

@@ -35,6 +35,8 @@ pub fn record(
         elapsed_s: seconds(elapsed),
         jobs: settings.jobs,
         timings: None,
+        rates: Vec::new(),
+        mutation: None,
     })
 }
 

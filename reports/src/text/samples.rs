@@ -64,6 +64,8 @@ pub(super) fn record(ops: Vec<Row>) -> Record {
         elapsed_s: 12.34,
         jobs: 2,
         timings: None,
+        rates: Vec::new(),
+        mutation: None,
     }
 }
 

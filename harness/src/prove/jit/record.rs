@@ -29,6 +29,8 @@ pub fn record(proved: &[Proved], settings: &Settings, elapsed: Duration) -> repo
         elapsed_s: seconds(elapsed),
         jobs: settings.jobs,
         timings: None,
+        rates: Vec::new(),
+        mutation: None,
     }
 }
 
