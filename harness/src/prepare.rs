@@ -39,6 +39,57 @@ pub fn prepare<'a>(kop: &'a dyn Kop, form: &'a Form, payload: u64, scope: &Scope
     Prepared { subject: Some(subject), findings }
 }
 
+/// The first thing that is wrong with a payload that the proof and the emit for `arch` accept, and the CPU that it is wrong for: all that
+/// [`prepare`] finds in callbacks and code, for one architecture and without describing it.
+///
+/// `emissions` are what the emit wrote for each set of CPU features.
+pub fn fault(
+    kop: &dyn Kop,
+    form: &Form,
+    (arch, payload): (Arch, u64),
+    proof: &[Insn],
+    emissions: &[(Features, Emission)],
+) -> Option<(Features, String)> {
+    let none = |message: String| (Features::NONE, message);
+    let own = kop.callback_faults(form, payload).into_iter();
+    if let Some(fault) = own.into_iter().find(|fault| fault.callback.arch().is_none_or(|own| own == arch)) {
+        return Some(none(fault.message));
+    }
+    if let Err(error) = shape::check(proof, usize::from(kop.limits(form).max_insn_cnt)) {
+        return Some(none(error.to_string()));
+    }
+    if let Some(message) = other_proof(kop, form, payload, proof) {
+        return Some(none(message));
+    }
+    let mut looked_at: Option<(&Emission, Features)> = None;
+    emissions.iter().find_map(|(features, emission)| {
+        let features = *features;
+        let request = EmitRequest { arch, features, payload, pass: Pass::Write, address: ADDRESSES[0] };
+        let needs = match looked_at {
+            Some((known, needs)) if known == emission => needs,
+            _ => match inspect(arch, &emission.bytes) {
+                Ok(profile) => profile.features,
+                Err(breach) => return Some((features, breach.to_string())),
+            },
+        };
+        looked_at = Some((emission, needs));
+        let fault = undeclared_features(kop, &request, needs)
+            .or_else(|| encoding_faults(kop, form, &request, emission).into_iter().next());
+        fault.map(|(_, message)| (features, message))
+    })
+}
+
+/// Where the files of one operation have different proofs.
+fn other_proof(kop: &dyn Kop, form: &Form, payload: u64, proof: &[Insn]) -> Option<String> {
+    Arch::ALL.into_iter().find_map(|arch| match kop.own_proof(arch, form, payload)? {
+        Ok(own) if own == proof => None,
+        Ok(_) => Some(format!("the file of the {arch} emit has another proof sequence for this payload")),
+        Err(reject) => {
+            Some(format!("the proof in the file of the {arch} emit refuses the payload: {reject}"))
+        }
+    })
+}
+
 /// Where code is said to stand: in a module's memory, beside it, and far away.
 pub const ADDRESSES: [u64; 3] = [0xffff_ffff_c000_1000, 0xffff_ffff_c000_1003, 0x4000_0000];
 

@@ -5,7 +5,7 @@
 use std::sync::Mutex;
 
 use kop_ops::ebpf::Insn;
-use kop_ops::kop::{EmitRequest, Pass, Reject};
+use kop_ops::kop::{Emission, EmitRequest, Pass, Reject};
 use kop_ops::{Arch, Features, Form, Kop, Site};
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -45,8 +45,37 @@ pub enum FailureKind {
     Unsupported(Reason),
     /// It was not decided in time.
     Timeout,
-    /// The emit refuses a payload that the proof sequence accepts.
-    Validity(String),
+    /// One side refuses a payload that the other accepts, or there is something wrong with callbacks or code that shows without
+    /// running it.
+    Callbacks(String),
+}
+
+/// What is looked at besides what code does: how callbacks answer, and what may stand in code at all.
+pub trait Inspection: Sync {
+    /// What is wrong with a payload that both sides accept, and for which CPU; `emissions` are what the emit wrote for each.
+    fn fault(
+        &self,
+        row: Row,
+        payload: u64,
+        proof: &[Insn],
+        emissions: &[(Features, Emission)],
+    ) -> Option<(Features, String)>;
+}
+
+/// Looks at nothing: for code that was looked at elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Uninspected;
+
+impl Inspection for Uninspected {
+    fn fault(
+        &self,
+        _row: Row,
+        _payload: u64,
+        _proof: &[Insn],
+        _emissions: &[(Features, Emission)],
+    ) -> Option<(Features, String)> {
+        None
+    }
 }
 
 /// What is known of a row.
@@ -54,7 +83,7 @@ pub enum FailureKind {
 pub struct Tally {
     /// Payloads that are proved for every set of features that the emit looks at.
     pub payloads: u64,
-    /// Payloads that the operation admits, of those that were asked for.
+    /// Payloads that a side accepts, of those that were asked for.
     pub payloads_total: u64,
     /// Native codes that were looked at: payloads times the sets of features for which there is an emit.
     pub codes: u64,
@@ -140,18 +169,19 @@ impl Claims {
         self.shard(key).lock().expect("no worker panics with a lock").insert(key, known);
     }
 
-    /// Proves payloads of a row for CPUs with each of the sets of features, on all threads of the current pool; those that the
-    /// operation does not admit do not count.
+    /// Proves payloads of a row for CPUs with each of the sets of features, on all threads of the current pool; those that both sides
+    /// refuse do not count.
     pub fn prove_payloads(
         &self,
         row: Row,
         features: &[Features],
+        inspection: &dyn Inspection,
         payloads: impl ParallelIterator<Item = u64>,
     ) -> Tally {
         let mut tally = payloads
             .map_init(
                 || Prover::new(self.options),
-                |prover, payload| self.prove_payload(prover, row, features, payload),
+                |prover, payload| self.prove_payload(prover, row, features, inspection, payload),
             )
             .reduce(Tally::default, Tally::and);
         tally.failure = tally.failures.first().map(|failure| self.explain(row, failure));
@@ -171,44 +201,56 @@ impl Claims {
         self.prove_payloads(
             row,
             &row.kop.features(row.arch).subsets(),
+            &Uninspected,
             combinations.filter_map(|number| layout.encode(&layout.combination(number)).ok()),
         )
     }
 
-    fn prove_payload(&self, prover: &mut Prover, row: Row, features: &[Features], payload: u64) -> Tally {
+    fn prove_payload(
+        &self,
+        prover: &mut Prover,
+        row: Row,
+        features: &[Features],
+        inspection: &dyn Inspection,
+        payload: u64,
+    ) -> Tally {
         let mut tally = Tally::default();
-        let admitted = Site::decode(row.form, payload, Features::NONE).and_then(|site| row.kop.admits(&site));
-        if admitted.is_err() {
-            return tally;
+        let fail = |mut tally: Tally, features, kind| {
+            tally.payloads_total = 1;
+            tally.failures = vec![Failure { payload, features, kind }];
+            tally
+        };
+        let proof = proof_of(row, payload);
+        let mut emissions = Vec::new();
+        for &features in features {
+            match (&proof, emission_of(row, payload, features)) {
+                (_, Err(Reject::NoEmit { .. })) | (Err(_), Err(_)) => {}
+                (Ok(_), Ok(emission)) => emissions.push((features, emission)),
+                (Ok(_), Err(reject)) => {
+                    let reason =
+                        format!("the proof sequence accepts the payload, the emit refuses it: {reject}");
+                    return fail(tally, features, FailureKind::Callbacks(reason));
+                }
+                (Err(reject), Ok(_)) => {
+                    let reason =
+                        format!("the emit accepts the payload, the proof sequence refuses it: {reject}");
+                    return fail(tally, features, FailureKind::Callbacks(reason));
+                }
+            }
+        }
+        let Ok(proof) = proof else { return tally };
+        if let Some((features, reason)) = inspection.fault(row, payload, &proof, &emissions) {
+            return fail(tally, features, FailureKind::Callbacks(reason));
         }
         tally.payloads_total = 1;
-        let failed = |features, kind| vec![Failure { payload, features, kind }];
-        let proof = match proof_of(row, payload) {
-            Ok(proof) => proof,
-            Err(kind) => {
-                tally.failures = failed(Features::NONE, kind);
-                return tally;
+        tally.codes = emissions.len() as u64;
+        let mut last = None;
+        for (features, emission) in &emissions {
+            let statement = statement(row, payload, *features, &proof, &emission.bytes);
+            let same = last.replace(statement) == Some(statement);
+            if !same && self.known(prover, &statement, (payload, *features), &mut tally) == Known::NotProved {
+                return fail(tally, *features, FailureKind::Timeout);
             }
-        };
-        let mut last: Option<Vec<u8>> = None;
-        for &features in features {
-            let code = match code_of(row, payload, features) {
-                Ok(Some(code)) => code,
-                Ok(None) => continue,
-                Err(kind) => {
-                    tally.failures = failed(features, kind);
-                    return tally;
-                }
-            };
-            tally.codes += 1;
-            if last.as_ref() == Some(&code) {
-                continue;
-            }
-            if self.known(prover, row, (payload, features), &proof, &code, &mut tally) == Known::NotProved {
-                tally.failures = failed(features, FailureKind::Timeout);
-                return tally;
-            }
-            last = Some(code);
         }
         tally.payloads = 1;
         tally
@@ -217,27 +259,24 @@ impl Claims {
     fn known(
         &self,
         prover: &mut Prover,
-        row: Row,
+        statement: &Statement,
         (payload, features): (u64, Features),
-        proof: &[Insn],
-        code: &[u8],
         tally: &mut Tally,
     ) -> Known {
-        let statement = statement(row, payload, features, proof, code);
-        let Ok(decoded) = Decoded::new(row.arch, code) else { return Known::NotProved };
-        let key = key(&statement, &decoded);
+        let Ok(decoded) = Decoded::new(statement.arch, statement.code) else { return Known::NotProved };
+        let key = key(statement, &decoded);
         if let Some(known) = self.get(key) {
             tally.recalled += u64::from(known == Known::Recalled);
             return known;
         }
         tally.claims += 1;
-        let known = match prover.prove_decoded(&statement, &decoded) {
+        let known = match prover.prove_decoded(statement, &decoded) {
             Verdict::Proved(evidence) => {
                 tally.formulas += evidence.formulas() as u64;
                 tally.algebra.extend(&evidence.algebra);
                 if self.options.keep {
-                    let (proof, code, evidence) = (proof.to_vec(), code.to_vec(), *evidence);
-                    tally.certified.push(Certified { payload, features, proof, code, evidence });
+                    let (proof, code) = (statement.proof.to_vec(), statement.code.to_vec());
+                    tally.certified.push(Certified { payload, features, proof, code, evidence: *evidence });
                 }
                 Known::Proved
             }
@@ -252,20 +291,14 @@ fn proved_keys(shard: &FxHashMap<Key, Known>) -> Vec<Key> {
     shard.iter().filter(|(_, known)| **known != Known::NotProved).map(|(key, _)| *key).collect()
 }
 
-fn proof_of(row: Row, payload: u64) -> Result<Vec<Insn>, FailureKind> {
+fn proof_of(row: Row, payload: u64) -> Result<Vec<Insn>, Reject> {
     let own = row.kop.own_proof(row.arch, row.form, payload);
     own.unwrap_or_else(|| row.kop.instantiate(row.form, payload))
-        .map_err(|reject| FailureKind::Validity(format!("the proof sequence is refused: {reject}")))
 }
 
-/// The native code, if there is any for these features.
-fn code_of(row: Row, payload: u64, features: Features) -> Result<Option<Vec<u8>>, FailureKind> {
+fn emission_of(row: Row, payload: u64, features: Features) -> Result<Emission, Reject> {
     let request = EmitRequest { arch: row.arch, features, payload, pass: Pass::Write, address: 0 };
-    match row.kop.emit(row.form, &request) {
-        Ok(emission) => Ok(Some(emission.bytes)),
-        Err(Reject::NoEmit { .. }) => Ok(None),
-        Err(reject) => Err(FailureKind::Validity(format!("the emit is refused: {reject}"))),
-    }
+    row.kop.emit(row.form, &request)
 }
 
 fn statement<'a>(
@@ -275,8 +308,9 @@ fn statement<'a>(
     proof: &'a [Insn],
     code: &'a [u8],
 ) -> Statement<'a> {
-    let site = Site::decode(row.form, payload, features).expect("it was admitted");
-    let contract = row.kop.contract(&site);
+    // Both sides may accept what the layout does not: then no operand says which registers may be lost.
+    let operands = row.form.layout.decode(payload).unwrap_or_default();
+    let contract = row.kop.contract(&Site { form: row.form, operands, features });
     Statement {
         proof,
         code,
@@ -289,14 +323,15 @@ fn statement<'a>(
 
 /// A failure with what is wrong, where it is about a claim.
 fn explained(options: Options, row: Row, failure: &Failure) -> Failure {
-    if matches!(failure.kind, FailureKind::Validity(_)) {
+    if matches!(failure.kind, FailureKind::Callbacks(_)) {
         return failure.clone();
     }
     let (payload, features) = (failure.payload, failure.features);
-    let (Ok(proof), Ok(Some(code))) = (proof_of(row, payload), code_of(row, payload, features)) else {
-        let kind = FailureKind::Validity("a second call does not answer as the first one did".to_owned());
+    let (Ok(proof), Ok(emission)) = (proof_of(row, payload), emission_of(row, payload, features)) else {
+        let kind = FailureKind::Callbacks("a second call does not answer as the first one did".to_owned());
         return Failure { kind, ..failure.clone() };
     };
+    let code = emission.bytes;
     let kind = match Prover::new(options).prove(&statement(row, payload, features, &proof, &code)) {
         Verdict::Refuted(counterexample) => FailureKind::Refuted(counterexample),
         Verdict::Unsupported(reason) => FailureKind::Unsupported(reason),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kop_ops::Catalog;
 use kop_prover::statement::Options;
-use kop_prover::sweep::{Claims, Row, Tally};
+use kop_prover::sweep::{Claims, Row, Tally, Uninspected};
 use rayon::prelude::*;
 
 fn prove(mut row_of: impl FnMut(&Claims, Row) -> Tally) {
@@ -49,6 +49,11 @@ fn a_part_of_all_payloads_is_proved() {
             .step_by(stride as usize)
             .filter_map(|number| layout.encode(&layout.combination(number)).ok())
             .collect();
-        claims.prove_payloads(row, &row.kop.features(row.arch).subsets(), chosen.into_par_iter())
+        claims.prove_payloads(
+            row,
+            &row.kop.features(row.arch).subsets(),
+            &Uninspected,
+            chosen.into_par_iter(),
+        )
     });
 }

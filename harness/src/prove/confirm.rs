@@ -149,11 +149,11 @@ fn unconfirmed(arch: Arch, failure: &Failure) -> Finding {
                 format!("{:#x}", found.native),
             )),
         ),
-        FailureKind::Validity(reason) => (reason.clone(), "validity".to_owned(), None),
+        FailureKind::Callbacks(reason) => (reason.clone(), "callbacks".to_owned(), None),
         FailureKind::Unsupported(reason) => (reason.to_string(), "unsupported".to_owned(), None),
         FailureKind::Timeout => ("it was not decided in time".to_owned(), "timeout".to_owned(), None),
     };
-    let is_validity = matches!(failure.kind, FailureKind::Validity(_));
+    let is_validity = matches!(failure.kind, FailureKind::Callbacks(_));
     Finding {
         kind: if is_validity { Kind::Validity } else { Kind::Reference },
         engine: "-".to_owned(),

@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 
 use kop_emulators::engines::EngineKind;
 use kop_ops::choices::Seeded;
-use kop_ops::{Arch, Catalog, Features, Form, Kop, Site};
+use kop_ops::ebpf::Insn;
+use kop_ops::{Arch, Catalog, Emission, EmitRequest, Features, Form, Kop, Pass, Reject};
 use kop_prover::certificate;
 use kop_prover::statement::Options;
-use kop_prover::sweep::{Certified, Claims, Row, Tally};
+use kop_prover::sweep::{Certified, Claims, Inspection, Row, Tally};
 use rayon::prelude::*;
 
 use crate::check::{DEFAULT_STATES, Progress};
 use crate::finding::Finding;
-use crate::generate::plan;
+use crate::generate::{invalid_payload, plan, random_operands};
+use crate::prepare;
 use crate::rig::Rig;
 use crate::subject::Scope;
 
@@ -75,33 +77,49 @@ pub struct Proved<'a> {
     pub elapsed: Duration,
 }
 
+/// Payloads that a form's layout or rules refuse, and that both sides have to refuse, per row: a sample of what is no number.
+const INVALID_PAYLOADS: usize = 1000;
+
 /// Which payloads are proved.
 enum Space {
-    /// All combinations of operands.
-    All(u64),
+    /// All combinations of operands, and behind them these payloads, which are none.
+    All(u64, Vec<u64>),
     /// These payloads.
     Some(Vec<u64>),
 }
 
 impl Space {
-    fn of(kop: &dyn Kop, form: &Form, wanted: &[u64]) -> Self {
+    fn of(kop: &dyn Kop, form: &Form, arch: Arch, settings: &Settings) -> Self {
+        let wanted = &settings.payloads;
         if !wanted.is_empty() {
-            let admits = |payload: &u64| {
-                Site::decode(form, *payload, Features::NONE).is_ok_and(|site| kop.admits(&site).is_ok())
-            };
-            return Space::Some(wanted.iter().copied().filter(admits).collect());
+            let features = settings.scope.feature_sets(kop, arch);
+            kop.expect(wanted, &features);
+            let is_taken = |payload: &u64| is_accepted(kop, form, arch, &features, *payload);
+            return Space::Some(wanted.iter().copied().filter(is_taken).collect());
         }
+        let mut choices = Seeded::new(0);
+        let invalid = |choices: &mut Seeded| {
+            invalid_payload(form, choices, |choices| random_operands(kop, form, choices))
+        };
+        let mut others: Vec<u64> = (0..INVALID_PAYLOADS).map(|_| invalid(&mut choices)).collect();
+        others.extend(kop.noted_payloads(form));
+        others.sort_unstable();
+        others.dedup();
         let combinations = form.layout.combinations();
         if kop.arguments().is_empty() || combinations <= MOST_ASKED {
-            return Space::All(combinations);
+            others.retain(|payload| form.layout.decode(*payload).is_err());
+            return Space::All(combinations, others);
         }
-        let planned = plan(kop, form, PLANNED_STATES, &mut Seeded::new(0));
-        Space::Some(planned.iter().map(|planned| form.layout.pack(&planned.operands)).collect())
+        let planned = plan(kop, form, PLANNED_STATES, &mut choices);
+        others.extend(planned.iter().map(|planned| form.layout.pack(&planned.operands)));
+        others.sort_unstable();
+        others.dedup();
+        Space::Some(others)
     }
 
     fn len(&self) -> u64 {
         match self {
-            Space::All(combinations) => *combinations,
+            Space::All(combinations, others) => combinations + others.len() as u64,
             Space::Some(payloads) => payloads.len() as u64,
         }
     }
@@ -109,12 +127,45 @@ impl Space {
     /// The payloads from number `from` to number `to`.
     fn payloads(&self, form: &Form, from: u64, to: u64) -> Vec<u64> {
         match self {
-            Space::All(_) => (from..to)
+            Space::All(combinations, others) => (from..to)
                 .into_par_iter()
-                .filter_map(|number| form.layout.encode(&form.layout.combination(number)).ok())
+                .filter_map(|number| match number.checked_sub(*combinations) {
+                    Some(other) => Some(others[other as usize]),
+                    None => form.layout.encode(&form.layout.combination(number)).ok(),
+                })
                 .collect(),
             Space::Some(payloads) => payloads[from as usize..to as usize].to_vec(),
         }
+    }
+}
+
+/// Whether either side accepts a payload.
+fn is_accepted(kop: &dyn Kop, form: &Form, arch: Arch, features: &[Features], payload: u64) -> bool {
+    let emits = |features: &Features| {
+        let request = EmitRequest {
+            arch,
+            features: *features,
+            payload,
+            pass: Pass::Write,
+            address: prepare::ADDRESSES[0],
+        };
+        !matches!(kop.emit(form, &request), Err(reject) if !matches!(reject, Reject::NoEmit { .. }))
+    };
+    kop.instantiate(form, payload).is_ok() || features.iter().any(emits)
+}
+
+/// Looks at callbacks and code as a check does.
+struct AsChecked;
+
+impl Inspection for AsChecked {
+    fn fault(
+        &self,
+        row: Row,
+        payload: u64,
+        proof: &[Insn],
+        emissions: &[(Features, Emission)],
+    ) -> Option<(Features, String)> {
+        prepare::fault(row.kop, row.form, (row.arch, payload), proof, emissions)
     }
 }
 
@@ -149,9 +200,8 @@ pub fn prove<'a>(
             settings.scope.archs_of(kop, form).into_iter().map(move |arch| (kop, form, arch))
         })
         .collect();
-    let spaces: Vec<Space> = pool.install(|| {
-        rows.par_iter().map(|&(kop, form, _)| Space::of(kop, form, &settings.payloads)).collect()
-    });
+    let spaces: Vec<Space> = pool
+        .install(|| rows.par_iter().map(|&(kop, form, arch)| Space::of(kop, form, arch, settings)).collect());
     progress.round(spaces.iter().map(|space| space.len() as usize).sum());
     let mut proved = Vec::new();
     let mut rig = None;
@@ -191,7 +241,7 @@ pub fn prove<'a>(
         if let Some(finding) = &finding {
             found(kop, form, finding);
         }
-        let whole = matches!(space, Space::All(_));
+        let whole = matches!(space, Space::All(..));
         proved.push(Proved { kop, form, arch, tally, whole, finding, elapsed: start.elapsed() });
     }
     if let Some(path) = cache {
@@ -232,7 +282,8 @@ impl Sweep<'_> {
             let to = self.space.len().min(self.next + chunk);
             let payloads = self.space.payloads(form, self.next, to);
             kop.expect(&payloads, &features);
-            let mut more = self.claims.prove_payloads(self.row, &features, payloads.par_iter().copied());
+            let mut more =
+                self.claims.prove_payloads(self.row, &features, &AsChecked, payloads.par_iter().copied());
             for certified in std::mem::take(&mut more.certified) {
                 write_certificate(self.settings, self.row, &certified)?;
             }

@@ -86,7 +86,7 @@ fn proof(row: &Proved) -> reports::Proof {
             Some("no payload that was looked at has an emit: the proof sequence is compiled".to_owned()),
         ),
         Some(failure) => match &failure.kind {
-            FailureKind::Refuted(_) | FailureKind::Validity(_) => (reports::ProofVerdict::Refuted, None),
+            FailureKind::Refuted(_) | FailureKind::Callbacks(_) => (reports::ProofVerdict::Refuted, None),
             FailureKind::Unsupported(reason) => {
                 let reason = format!("payload {:#x}: {reason}", failure.payload);
                 (reports::ProofVerdict::Unsupported, Some(reason))

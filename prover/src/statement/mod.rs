@@ -34,7 +34,7 @@ use crate::sat::{Flaw, Refutation};
 use crate::term::Terms;
 
 /// The claim that native code does what a proof sequence says.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statement<'a> {
     /// The proof sequence.
     pub proof: &'a [ebpf::Insn],
