@@ -22,8 +22,8 @@ use super::{Failure, Outcome, print_all, style};
 ///
 /// Both forms become formulas: the proof sequence, and the bytes that the emit really produced, decoded and given meaning by this
 /// project's semantics. What normalising does not show to be equal, a solver decides, and its proof is checked. A
-/// counterexample is shown on the engines like any divergence. What concerns the callbacks and not the code (sizing, limits,
-/// CPU features, which payloads are accepted) is `kop check`'s.
+/// counterexample is shown on the engines like any divergence. How the callbacks answer (sizing, limits, CPU features, which payloads
+/// are accepted) is looked at for every payload, as `kop check` does for some.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  kop prove\n  kop prove rotate --arch aarch64\n  \
                         kop prove select --payload 0x21043 --certificate proofs\n  \
@@ -34,7 +34,8 @@ use super::{Failure, Outcome, print_all, style};
                         refuted      a payload has an input for which the two forms differ\n  \
                         unsupported  no formula can be made of some payload\n  \
                         timeout      some payload was not decided in time\n\n\
-                        The exit code is 1 unless every row is proved, or partial where not all payloads were to be looked at.\n\n\
+                        The exit code is 0 when every row is proved or partial: nothing that was looked at is wrong. What is left of a \
+                        partial row is in the report as payloads of payloads_total.\n\n\
                         With --jit a row is a form of eBPF instruction, or two that the JIT may make one of, and payloads are \
                         instructions. Every pair of registers is looked at, in programs in which the instruction is compiled \
                         differently, without CPU features and with all but SIMD. Immediates, offsets and distances of jumps are those \

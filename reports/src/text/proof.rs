@@ -33,7 +33,7 @@ pub fn proof_line(row: &Row, style: Style) -> String {
     };
     line.put(paint(proof.verdict), proof.verdict.name()).to(OPERATION).put(Paint::Plain, &row.name);
     line.to(FORM).put(Paint::Plain, &row.form).to(ARCH).put(Paint::Plain, &row.arch);
-    let payloads = format!("{}/{}", number(proof.payloads), number(proof.payloads_total));
+    let payloads = format!("{}/{}", number(proof.payloads), at_a_glance(proof.payloads_total));
     line.put_right(Paint::Plain, &payloads, PAYLOADS_END);
     line.put_right(Paint::Plain, &number(proof.formulas), FORMULAS_END);
     line.put_right(Paint::Plain, &number(proof.solved), SOLVED_END);
@@ -45,6 +45,12 @@ pub fn proof_line(row: &Row, style: Style) -> String {
         }
     }
     line.finish(style)
+}
+
+/// A number that may be too long for a column; beyond a billion its size is all that matters.
+fn at_a_glance(value: u64) -> String {
+    const LONG: u64 = 1_000_000_000;
+    if value < LONG { number(value) } else { format!("{:.1e}", value as f64) }
 }
 
 const fn paint(verdict: ProofVerdict) -> Paint {
@@ -140,6 +146,21 @@ mod tests {
             proof_line(&proved, Style::default()),
             "proved       rotate        imm64       x86_64                7,040/7,040        12       3     0.2 s"
         );
+    }
+
+    #[test]
+    fn columns_stay_where_they_are_whatever_the_number_of_payloads() {
+        let totals = [7040, 999_999_999, 1_000_000_000, 25_000_000_000_000, u64::MAX];
+        let lines = totals.map(|payloads_total| {
+            let proof = Proof { payloads: 2500, payloads_total, ..proof(ProofVerdict::Partial) };
+            proof_line(&Row { proof: Some(proof), ..row("copy", "n", "x86_64") }, Style::default())
+        });
+        assert_eq!(lines.clone().map(|line| line.len()), [SECONDS_END; 5]);
+        for (line, payloads) in
+            lines.iter().zip([" 2,500/7,040 ", "/999,999,999 ", "/1.0e9 ", "/2.5e13 ", "/1.8e19 "])
+        {
+            assert!(line.contains(payloads), "{line}");
+        }
     }
 
     #[test]
