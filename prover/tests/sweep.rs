@@ -98,6 +98,6 @@ fn a_payload_that_the_emit_refuses_is_no_proof() {
     let tally = prove(Arch::Aarch64);
     assert_eq!(tally.payloads_total - tally.payloads, 9 * 8 + 9);
     let failure = tally.failure.expect("there is a mistake");
-    let FailureKind::Validity(text) = failure.kind else { panic!("{:?}", failure.kind) };
-    assert_eq!(text, "the emit is refused: by no means");
+    let FailureKind::Callbacks(text) = failure.kind else { panic!("{:?}", failure.kind) };
+    assert_eq!(text, "the proof sequence accepts the payload, the emit refuses it: by no means");
 }

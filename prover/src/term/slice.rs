@@ -47,13 +47,16 @@ impl Terms {
             return Some(self.constant(width, h << low_width | l));
         }
         if let Node::Extract(from, term) = self.node(high) {
-            let (low_from, low_term) = match self.node(low) {
-                Node::Extract(low_from, low_term) => (low_from, low_term),
-                _ => return None,
+            return match self.node(low) {
+                Node::Extract(low_from, low_term) if term == low_term && from == low_from + low_width => {
+                    Some(self.whole_or_slice(term, low_from, width))
+                }
+                // The low bits of a sum or a product do not look like a slice of it.
+                _ if from == low_width && self.extract(self.width(term), 0, low_width, term) == low => {
+                    Some(self.extract(self.width(term), 0, width, term))
+                }
+                _ => None,
             };
-            if term == low_term && from == low_from + low_width {
-                return Some(self.whole_or_slice(term, low_from, width));
-            }
             // Copies of a sign above the piece that ends with it.
         } else if let Node::SignExtend(sign) = self.node(high)
             && self.width(sign) == 1

@@ -237,6 +237,25 @@ fn bytes_swapped_twice_are_as_before() {
 }
 
 #[test]
+fn the_bytes_of_a_sum_or_a_product_together_are_it() {
+    let (mut t, a, b) = two();
+    for whole in [t.add(64, a, b), t.mul(64, a, b)] {
+        let bytes: Vec<Term> = (0..8).map(|i| t.extract(64, 8 * i, 8, whole)).collect();
+        let mut joined = bytes[0];
+        for (i, byte) in (1..).zip(&bytes[1..]) {
+            joined = t.concat(8 * (i + 1), 8 * i, *byte, joined);
+        }
+        assert_eq!(joined, whole);
+        // Another byte at the bottom, or one left out, makes another number.
+        let other = t.concat(16, 8, bytes[1], bytes[1]);
+        let half = t.extract(64, 0, 16, whole);
+        assert_ne!(other, half);
+        let skipped = t.concat(16, 8, bytes[2], bytes[0]);
+        assert_ne!(skipped, half);
+    }
+}
+
+#[test]
 fn shifts_up_and_down_are_masks_and_extensions() {
     let (mut t, a, _) = two();
     let (amount, mask) = (t.constant(64, 48), t.constant(64, 0xffff));

@@ -206,3 +206,26 @@ fn what_was_popped_is_gone() {
     });
     refuted(verdict(&[Insn::mov64(Reg::R0, Reg::R1)], code));
 }
+
+#[test]
+fn a_pointer_that_went_over_the_stack_is_the_same_pointer() {
+    let proof: Vec<Insn> = (0..2)
+        .flat_map(|i| [Insn::load(Size::B1, Reg::R2, Reg::R5, i), Insn::store(Size::B1, Reg::R9, i, Reg::R2)])
+        .collect();
+    let code = x86(|a| {
+        for register in [Gpr::Rdi, Gpr::Rsi, Gpr::Rcx, Gpr::R15, Gpr::R8] {
+            a.pushq(register);
+        }
+        a.popq(Gpr::Rsi);
+        a.popq(Gpr::Rdi);
+        a.mov(S::B4, Gpr::Rcx, 2);
+        a.rep_movs(S::B1);
+        for register in [Gpr::Rcx, Gpr::Rsi, Gpr::Rdi] {
+            a.popq(register);
+        }
+        a.movzx(S::B4, Gpr::Rsi, S::B1, Mem::at(Gpr::R15, 1));
+    });
+    // One byte up, none, one down, and apart: no case has to be searched, whatever is added to a pointer.
+    let evidence = proved(verdict(&proof, code));
+    assert_eq!((evidence.cases, evidence.by_terms), (4, 4));
+}
