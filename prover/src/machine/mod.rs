@@ -127,8 +127,9 @@ impl<'a> Common<'a> {
 
     /// Checks what one instruction did to the stack: the stack pointer is where it was at the start or below, and the accesses from
     /// number `first` on lie at or above it, as it was before or is after, whichever is lower. What is below is not there: an
-    /// interrupt may overwrite it at any time. Whoever accesses the stack has a stack pointer that is a multiple of `alignment` bytes,
-    /// as it was at the start (Arm ARM, D1.8.2, stack pointer alignment checking).
+    /// interrupt may overwrite it at any time. The stack pointer stays a multiple of `alignment` bytes, as it was at the start: any
+    /// other faults in whoever accesses the stack by it (Arm ARM, D1.8.2, stack pointer alignment checking), and that may be the
+    /// kernel's handler of an interrupt.
     fn check_stack(
         &mut self,
         stack: Term,
@@ -150,6 +151,9 @@ impl<'a> Common<'a> {
                 format!("`{}` takes more than {MOST_STACK} bytes of the stack", text())
             });
         }
+        if offsets[1] % alignment != 0 {
+            self.breach_if(always, || format!("`{}` leaves the stack pointer not aligned", text()));
+        }
         if offsets[1] > offsets[0] {
             // An interrupt may have overwritten what is below before it is looked at again.
             self.memory.lose(self.terms, self.path, stack, offsets[1]);
@@ -161,9 +165,6 @@ impl<'a> Common<'a> {
             }
             if (access.place.offset as i64) < offsets[0].min(offsets[1]) {
                 self.breach_if(always, || format!("`{}` accesses memory below the stack pointer", text()));
-            }
-            if offsets[0] % alignment != 0 {
-                self.breach_if(always, || format!("`{}` has a stack pointer that is not aligned", text()));
             }
         }
         Ok(())

@@ -107,6 +107,7 @@ pub fn run(
             };
             let pointers = [before.gpr(Gpr::Rsp), on.state.gpr(Gpr::Rsp)];
             on.common.check_stack(stack, mark.accesses(), (pointers, 1), text)?;
+            on.check_control_flags(&state, text);
             let is_place = |target: usize| {
                 target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
             };
@@ -118,6 +119,32 @@ pub fn run(
     let never = on.common.terms.constant(1, 0);
     let out = waiting.out(on.common.terms, length);
     Ok(on.common.ran(out.unwrap_or(Out { ended: never, left: never, state })))
+}
+
+/// The flags that native code may change on its way: the status flags (Intel SDM vol. 1, section 3.4.3.1), and DF, which matters to string
+/// instructions alone.
+const HARMLESS: [Flag; 7] = [
+    Flag::Carry,
+    Flag::Parity,
+    Flag::Adjust,
+    Flag::Zero,
+    Flag::Sign,
+    Flag::Overflow,
+    Flag::Direction,
+];
+
+impl On<'_> {
+    /// Notes that the instruction changed a flag that the processor acts on at once: TF traps behind the next instruction, AC faults at an
+    /// unaligned access, IF lets interrupts in. That the flag is as before at the end comes too late.
+    fn check_control_flags(&mut self, start: &State, text: impl Fn() -> String) {
+        for flag in Flag::ALL.into_iter().filter(|flag| !HARMLESS.contains(flag)) {
+            let (before, after) = (start.flag(flag), self.state.flag(flag));
+            if before != after {
+                let changed = self.common.terms.xor(1, before, after);
+                self.common.breach_if(changed, || format!("`{}` changes the {flag:?} flag", text()));
+            }
+        }
+    }
 }
 
 /// A bit that has to be known and is not.

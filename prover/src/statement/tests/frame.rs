@@ -113,6 +113,54 @@ fn the_direction_flag_is_clear_at_the_end() {
     }));
 }
 
+/// The flags are pushed twice, those on top with the given bits of RFLAGS flipped popped, and those below popped, too.
+fn flipped_and_put_back(bits: i32) -> Verdict {
+    and_something(|a| {
+        a.pushfq();
+        a.pushfq();
+        a.xor(Size::B8, Mem::at(Gpr::Rsp, 0), bits);
+        a.popfq();
+        a.popfq();
+    })
+}
+
+#[test]
+fn flags_that_the_processor_acts_on_are_kept_at_every_step() {
+    // TF, IOPL, NT, AC, ID: put back at the end, and yet the processor would have acted on them (Intel SDM vol. 1, section 3.4.3).
+    for (bit, name) in [(8, "Trap"), (12, "IoLow"), (14, "Nested"), (18, "Alignment"), (21, "Identification")] {
+        let found = refuted(flipped_and_put_back(1 << bit));
+        assert!(found.what.ends_with(&format!("changes the {name} flag")), "{}", found.what);
+    }
+    // IF among those that are popped depends on the privilege level.
+    assert!(refuted(flipped_and_put_back(1 << 9)).what.ends_with("changes the Interrupt flag"));
+    // None, CF, ZF, DF.
+    for bits in [0, 1, 1 << 6, 1 << 10] {
+        proved(flipped_and_put_back(bits));
+    }
+    // On a path that is never taken it does not happen.
+    proved(and_something(|a| {
+        let end = a.label();
+        a.xor(Size::B4, Gpr::R10, Gpr::R10);
+        a.jcc(Cond::E, end);
+        a.pushq(0x100);
+        a.popfq();
+        a.bind(end);
+    }));
+}
+
+#[test]
+fn the_stack_pointer_is_aligned_at_every_step() {
+    // Nothing is accessed: an interrupt's handler on this stack would fault all the same.
+    let moved = |by: u32| {
+        and_something_arm(move |a| {
+            a.sub_imm(W::X, X::Sp, X::Sp, by);
+            a.add_imm(W::X, X::Sp, X::Sp, by);
+        })
+    };
+    assert!(refuted(moved(8)).what.ends_with("leaves the stack pointer not aligned"));
+    proved(moved(32));
+}
+
 #[test]
 fn nothing_depends_on_flags_or_scratch() {
     for register in [Gpr::R10, Gpr::R11] {
