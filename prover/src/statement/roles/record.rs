@@ -9,13 +9,13 @@ use kop_ops::ebpf::{Insn, Reg};
 use kop_semantics::native::Next;
 use kop_semantics::{Domain, aarch64, ebpf, x86_64};
 
-use super::{Hashes, Key};
+use super::text::{Tag, Text};
 use machines::{Aarch64, Ebpf, X86_64};
 
 /// Writes down instructions.
 #[derive(Default)]
 pub(super) struct Recorder {
-    hashes: Hashes,
+    pub text: Text,
     /// The number of an eBPF register's first use, by register.
     roles: [Option<u8>; 11],
     used: u8,
@@ -27,36 +27,7 @@ pub(super) struct Recorder {
 /// Something that a step cannot go on without.
 pub(super) struct NeedsValue;
 
-/// What is written down.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum Word {
-    Get,
-    Set,
-    Flag,
-    SetFlag,
-    Vector,
-    SetVector,
-    Load,
-    Store,
-    Begin,
-    Undefined,
-    Code,
-    Monitor,
-    Next,
-    Whole,
-    Operation,
-}
-
 impl Recorder {
-    pub fn word(&mut self, word: u64) {
-        self.hashes.word(word);
-    }
-
-    pub const fn key(&self) -> Key {
-        self.hashes.key()
-    }
-
     /// The role of a register that has been used.
     pub fn known_role(&self, register: Reg) -> Option<u64> {
         self.roles[register.index()].map(u64::from)
@@ -68,12 +39,6 @@ impl Recorder {
             self.used
         });
         u64::from(role)
-    }
-
-    /// Writes two small numbers and a kind.
-    fn write(&mut self, word: Word, a: u64, b: u64) {
-        debug_assert!(a < 1 << 24 && b < 1 << 32);
-        self.hashes.word((word as u64) << 56 | a << 32 | b);
     }
 
     fn value(&mut self) -> u32 {
@@ -91,12 +56,11 @@ impl Recorder {
 
     /// An instruction that cannot be written down step by step: itself, and which register plays which role.
     fn whole(&mut self, insn: &impl Hash) {
-        for register in Reg::ALL {
-            let role = self.role(register);
-            self.write(Word::Whole, role, 0);
-        }
-        let mut state = Words(self);
-        insn.hash(&mut state);
+        let roles = Reg::ALL.map(|register| self.role(register));
+        let mut bytes = Bytes(Vec::new());
+        insn.hash(&mut bytes);
+        self.text.bytes(Tag::Whole, &bytes.0);
+        self.text.list(Tag::Roles, &roles);
     }
 
     /// Where control goes: to which instruction, whatever the lengths of those between. `place` says the number of the one at an offset.
@@ -108,26 +72,30 @@ impl Recorder {
             Next::Indirect(value) => (3, value, None),
             Next::Trap => (4, 0, None),
         };
-        self.write(Word::Next, kind, u64::from(value));
         // Whoever goes elsewhere leaves the code.
-        self.word(target.map_or(u64::MAX, |target| target as u64));
+        let target = target.map_or(0, |target| target as u64 + 1);
+        self.text.record(Tag::Next, [kind, value.into(), target]);
     }
 
     /// An instruction of a proof sequence.
     pub fn ebpf(&mut self, insn: &Insn) {
         self.values = 0;
-        match ebpf::step(&mut Ebpf(self), insn) {
-            Ok(ebpf::Next::Fall) => self.write(Word::Next, 0, 0),
-            Ok(ebpf::Next::Jump) => self.write(Word::Next, 1, 0),
-            Ok(ebpf::Next::Branch(taken)) => self.write(Word::Next, 2, u64::from(taken)),
-            _ => self.whole(insn),
-        }
-        self.word(insn.branch_offset().unwrap_or_default() as u64);
-        self.word(insn.slots() as u64);
+        let (kind, value) = match ebpf::step(&mut Ebpf(self), insn) {
+            Ok(ebpf::Next::Fall) => (0, 0),
+            Ok(ebpf::Next::Jump) => (1, 0),
+            Ok(ebpf::Next::Branch(taken)) => (2, taken),
+            _ => {
+                self.whole(insn);
+                (3, 0)
+            }
+        };
+        let offset = insn.branch_offset().unwrap_or_default() as u64;
+        self.text.record(Tag::Then, [kind, value.into(), offset, insn.slots() as u64]);
     }
 
     /// x86-64 code of so many bytes, with an exit.
     pub fn x86_64(&mut self, code: &[x86_64::Decoded], length: (usize, Option<i64>)) {
+        self.text.record(Tag::Code, [code.len() as u64]);
         for insn in code {
             self.values = 0;
             match x86_64::step(&mut X86_64(self), insn) {
@@ -139,6 +107,7 @@ impl Recorder {
 
     /// AArch64 code of so many bytes, with an exit.
     pub fn aarch64(&mut self, code: &[aarch64::Decoded], length: (usize, Option<i64>)) {
+        self.text.record(Tag::Code, [code.len() as u64]);
         for insn in code {
             (self.values, self.needs_monitor) = (0, false);
             match aarch64::step(&mut Aarch64(self), insn) {
@@ -166,16 +135,16 @@ fn place<I>(
     found.or_else(|| (exit == Some(target)).then_some(code.len() + 1))
 }
 
-/// Writes down what is hashed.
-struct Words<'a>(&'a mut Recorder);
+/// Keeps what is hashed: of an instruction, its kind and its fields, each of a length that the kind says.
+struct Bytes(Vec<u8>);
 
-impl Hasher for Words<'_> {
+impl Hasher for Bytes {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0.word(u64::from(*byte)));
+        self.0.extend_from_slice(bytes);
     }
 
     fn finish(&self) -> u64 {
-        self.0.hashes.0
+        self.0.len() as u64
     }
 }
 
@@ -183,16 +152,14 @@ impl Hasher for Words<'_> {
 macro_rules! operations {
     ($($number:literal $name:ident),*) => {
         $(fn $name(&mut self, width: u32, a: u32, b: u32) -> u32 {
-            self.operation($number, [width, a, b, 0])
+            self.operation($number, [width, a, b])
         })*
     };
 }
 
 impl Recorder {
-    fn operation(&mut self, number: u64, operands: [u32; 4]) -> u32 {
-        let [a, b, c, d] = operands.map(u64::from);
-        self.write(Word::Operation, number << 8 | a, b);
-        self.word(c << 32 | d);
+    fn operation<const N: usize>(&mut self, number: u8, operands: [u32; N]) -> u32 {
+        self.text.operation(number, operands);
         self.value()
     }
 }
@@ -206,16 +173,16 @@ impl Domain for Recorder {
     );
 
     fn constant(&mut self, width: u32, bits: u64) -> u32 {
-        self.word(bits);
-        self.operation(17, [width, 0, 0, 0])
+        let [low, high] = [bits as u32, (bits >> 32) as u32];
+        self.operation(17, [width, low, high])
     }
 
     fn zero_extend(&mut self, from: u32, to: u32, a: u32) -> u32 {
-        self.operation(18, [from, to, a, 0])
+        self.operation(18, [from, to, a])
     }
 
     fn sign_extend(&mut self, from: u32, to: u32, a: u32) -> u32 {
-        self.operation(19, [from, to, a, 0])
+        self.operation(19, [from, to, a])
     }
 
     fn extract(&mut self, from: u32, low: u32, to: u32, a: u32) -> u32 {
@@ -234,38 +201,53 @@ impl Domain for Recorder {
 /// What all machines do alike.
 impl Recorder {
     fn get(&mut self, register: u64) -> u32 {
-        self.write(Word::Get, register, 0);
+        self.text.record(Tag::Get, [register]);
         self.value()
     }
 
+    fn set(&mut self, register: u64, value: u32) {
+        self.text.record(Tag::Set, [register, value.into()]);
+    }
+
+    fn flag(&mut self, number: u64) -> u32 {
+        self.text.record(Tag::Flag, [number]);
+        self.value()
+    }
+
+    fn set_flag(&mut self, number: u64, value: u32) {
+        self.text.record(Tag::SetFlag, [number, value.into()]);
+    }
+
     fn vector(&mut self, number: u32) -> [u32; 2] {
-        self.write(Word::Vector, u64::from(number), 0);
+        self.text.record(Tag::Vector, [number.into()]);
         [self.value(), self.value()]
     }
 
     fn set_vector(&mut self, number: u32, [low, high]: [u32; 2]) {
-        self.write(Word::SetVector, u64::from(number), u64::from(low));
-        self.word(u64::from(high));
+        self.text.record(Tag::SetVector, [number.into(), low.into(), high.into()]);
     }
 
     fn load(&mut self, bytes: u32, address: u32) -> u32 {
-        self.write(Word::Load, u64::from(bytes), u64::from(address));
+        self.text.record(Tag::Load, [bytes.into(), address.into()]);
         self.value()
     }
 
     fn store(&mut self, bytes: u32, address: u32, value: u32) {
-        self.write(Word::Store, u64::from(bytes), u64::from(address));
-        self.word(u64::from(value));
+        self.text.record(Tag::Store, [bytes.into(), address.into(), value.into()]);
+    }
+
+    /// What an access wants before it begins: a number for each kind and size.
+    fn begin(&mut self, kind: u64, address: u32) {
+        self.text.record(Tag::Begin, [kind, address.into()]);
     }
 
     fn undefined(&mut self, width: u32) -> u32 {
-        self.write(Word::Undefined, u64::from(width), 0);
+        self.text.record(Tag::Undefined, [width.into()]);
         self.value()
     }
 
     fn code_address(&mut self, offset: i64) -> u32 {
-        self.write(Word::Code, 0, 0);
-        self.word(offset as u64);
+        self.text.record(Tag::Address, [offset as u64]);
         self.value()
     }
 }

@@ -5,7 +5,7 @@ use kop_ops::ebpf::{AtomicOp, Reg, Size};
 use kop_ops::{aarch64 as a64, registers, x86_64 as x86};
 use kop_semantics::{aarch64, ebpf, x86_64};
 
-use super::{NeedsValue, Recorder, Word};
+use super::{NeedsValue, Recorder, Tag};
 
 pub(super) struct Ebpf<'a>(pub &'a mut Recorder);
 
@@ -24,7 +24,7 @@ impl ebpf::Machine for Ebpf<'_> {
 
     fn set(&mut self, register: Reg, value: u32) {
         let role = self.0.role(register);
-        self.0.write(Word::Set, role, u64::from(value));
+        self.0.set(role, value);
     }
 
     fn load(&mut self, size: Size, address: u32) -> Result<u32, NeedsValue> {
@@ -37,7 +37,7 @@ impl ebpf::Machine for Ebpf<'_> {
     }
 
     fn begin_atomic(&mut self, _op: AtomicOp, size: Size, address: u32) -> Result<(), NeedsValue> {
-        self.0.write(Word::Begin, size.bytes() as u64, u64::from(address));
+        self.0.begin(size.bytes() as u64, address);
         Ok(())
     }
 
@@ -63,16 +63,15 @@ impl x86_64::Machine for X86_64<'_> {
 
     fn set(&mut self, register: x86::Gpr, value: u32) {
         let role = self.0.native(&registers::X86_64, &register, u32::from(register.code()));
-        self.0.write(Word::Set, role, u64::from(value));
+        self.0.set(role, value);
     }
 
     fn flag(&mut self, flag: x86_64::Flag) -> u32 {
-        self.0.write(Word::Flag, flag as u64, 0);
-        self.0.value()
+        self.0.flag(flag as u64)
     }
 
     fn set_flag(&mut self, flag: x86_64::Flag, value: u32) {
-        self.0.write(Word::SetFlag, flag as u64, u64::from(value));
+        self.0.set_flag(flag as u64, value);
     }
 
     fn vector(&mut self, register: x86::Xmm) -> [u32; 2] {
@@ -93,7 +92,7 @@ impl x86_64::Machine for X86_64<'_> {
     }
 
     fn begin_wide(&mut self, address: u32, store: bool, aligned: bool) -> Result<(), NeedsValue> {
-        self.0.write(Word::Begin, 0x100 + u64::from(store) * 2 + u64::from(aligned), u64::from(address));
+        self.0.begin(0x100 + u64::from(store) * 2 + u64::from(aligned), address);
         Ok(())
     }
 
@@ -127,16 +126,15 @@ impl aarch64::Machine for Aarch64<'_> {
 
     fn set(&mut self, register: a64::Gpr, value: u32) {
         let role = self.0.native(&registers::AARCH64, &register, register.number());
-        self.0.write(Word::Set, role, u64::from(value));
+        self.0.set(role, value);
     }
 
     fn flag(&mut self, flag: aarch64::Flag) -> u32 {
-        self.0.write(Word::Flag, flag as u64, 0);
-        self.0.value()
+        self.0.flag(flag as u64)
     }
 
     fn set_flag(&mut self, flag: aarch64::Flag, value: u32) {
-        self.0.write(Word::SetFlag, flag as u64, u64::from(value));
+        self.0.set_flag(flag as u64, value);
     }
 
     fn vector(&mut self, register: a64::V) -> [u32; 2] {
@@ -157,7 +155,7 @@ impl aarch64::Machine for Aarch64<'_> {
     }
 
     fn begin_atomic(&mut self, bytes: u32, address: u32) -> Result<(), NeedsValue> {
-        self.0.write(Word::Begin, 0x200 + u64::from(bytes), u64::from(address));
+        self.0.begin(0x200 + u64::from(bytes), address);
         Ok(())
     }
 
@@ -169,7 +167,7 @@ impl aarch64::Machine for Aarch64<'_> {
 
     fn set_monitor(&mut self, monitor: Option<aarch64::Monitor<u32>>) {
         let (address, bytes) = monitor.map_or((0, 0), |monitor| (monitor.address, monitor.bytes));
-        self.0.write(Word::Monitor, u64::from(bytes), u64::from(address));
+        self.0.text.record(Tag::Monitor, [bytes.into(), address.into()]);
     }
 
     fn undefined(&mut self, width: u32) -> u32 {
