@@ -324,7 +324,8 @@ fn check(prover: &mut Prover, statement: &Statement, choices: &mut Seeded, count
         Verdict::Refuted(found) => {
             counts.refuted += 1;
             let seen = !agree(statement, &code, &of_counterexample(&found));
-            let about_accesses = ["reads", "writes", "below the stack", "gives up", "not aligned", "changes the"];
+            let about_accesses =
+                ["reads", "writes", "below the stack", "gives up", "not aligned", "changes the"];
             let is_about_accesses = about_accesses.iter().any(|text| found.what.contains(text));
             // What is undefined has values of its own in a model.
             let undefined = found.others.iter().any(|(name, _)| name.starts_with("undefined"));

@@ -123,15 +123,8 @@ pub fn run(
 
 /// The flags that native code may change on its way: the status flags (Intel SDM vol. 1, section 3.4.3.1), and DF, which matters to string
 /// instructions alone.
-const HARMLESS: [Flag; 7] = [
-    Flag::Carry,
-    Flag::Parity,
-    Flag::Adjust,
-    Flag::Zero,
-    Flag::Sign,
-    Flag::Overflow,
-    Flag::Direction,
-];
+const HARMLESS: [Flag; 7] =
+    [Flag::Carry, Flag::Parity, Flag::Adjust, Flag::Zero, Flag::Sign, Flag::Overflow, Flag::Direction];
 
 impl On<'_> {
     /// Notes that the instruction changed a flag that the processor acts on at once: TF traps behind the next instruction, AC faults at an

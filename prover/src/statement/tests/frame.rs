@@ -127,7 +127,8 @@ fn flipped_and_put_back(bits: i32) -> Verdict {
 #[test]
 fn flags_that_the_processor_acts_on_are_kept_at_every_step() {
     // TF, IOPL, NT, AC, ID: put back at the end, and yet the processor would have acted on them (Intel SDM vol. 1, section 3.4.3).
-    for (bit, name) in [(8, "Trap"), (12, "IoLow"), (14, "Nested"), (18, "Alignment"), (21, "Identification")] {
+    for (bit, name) in [(8, "Trap"), (12, "IoLow"), (14, "Nested"), (18, "Alignment"), (21, "Identification")]
+    {
         let found = refuted(flipped_and_put_back(1 << bit));
         assert!(found.what.ends_with(&format!("changes the {name} flag")), "{}", found.what);
     }
