@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! AArch64 code over terms.
 
+mod retry;
+
+pub use retry::{Retry, retries};
+
 use kop_ops::aarch64::{Gpr, V};
 use kop_ops::{Arch, registers};
 use kop_semantics::Domain;
@@ -81,14 +85,15 @@ impl Merge for State {
     }
 }
 
-/// Runs code from a state to its end, or to `exit`: an offset outside of it, in bytes from its first byte.
+/// Runs code from a state to its end, or to `exit`: an offset outside of it, in bytes from its first byte. Its loops around
+/// store-exclusives are run as any of their tries where `retries` has them, otherwise as the first one.
 ///
 /// # Errors
 /// The [`Refusal`], when no formula can be made of it.
 pub fn run(
     terms: &mut Terms,
     roots: &Roots,
-    code: &[Decoded],
+    (code, retries): (&[Decoded], &[Retry]),
     (length, exit): (usize, Option<i64>),
     state: State,
 ) -> Result<Ran<State>, Refusal> {
@@ -96,7 +101,12 @@ pub fn run(
     let mut waiting = Waiting::new(terms, state.clone());
     let common = Common::new(terms, roots);
     let mut on = On { common, state: state.clone(), decided: Decided::default(), unknown: false };
-    while let Some((place, condition, before)) = waiting.next(length)? {
+    let mut entered = 0;
+    while let Some((place, condition, mut before)) = waiting.next(length)? {
+        for retry in retries.iter().filter(|retry| retry.first == place) {
+            retry.enter(on.common.terms, &mut before, entered);
+            entered += 1;
+        }
         let index = code.binary_search_by_key(&place, |insn| insn.offset).expect("targets are instructions");
         let insn = &code[index];
         let text = || format!("{:?} at +{:#x}", insn.operation, insn.offset);

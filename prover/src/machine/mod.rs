@@ -11,7 +11,7 @@ use kop_ops::ebpf::Reg;
 use kop_semantics::Domain;
 use kop_semantics::native::Next;
 
-pub use aarch64::{State as Aarch64State, run as run_aarch64};
+pub use aarch64::{Retry, State as Aarch64State, retries, run as run_aarch64};
 pub use ebpf::{State as EbpfState, run as run_ebpf};
 pub use x86_64::{State as X86_64State, run as run_x86_64};
 
@@ -37,6 +37,9 @@ pub enum Refusal {
     /// A store-exclusive that fails, as any interrupt can make it, without being tried again.
     #[error("the store-exclusive at +{0:#x} is not tried again at once when it fails")]
     Exclusive(usize),
+    /// A store-exclusive that, when it fails, is tried again from a state in which the code may come to something else.
+    #[error("the store-exclusive at +{0:#x} is tried again from another state when it fails")]
+    Retry(usize),
     /// Too many instructions.
     #[error("more than {0} instructions run")]
     TooLong(usize),

@@ -18,10 +18,8 @@ mod tests;
 
 use std::time::Duration;
 
-use kop_ops::aarch64::Insn;
 use kop_ops::ebpf::{self, RegSet};
 use kop_ops::{Arch, Vectors};
-use kop_semantics::aarch64::{Operation, Other};
 use kop_semantics::native::Unsupported;
 use kop_semantics::{aarch64, x86_64};
 
@@ -29,7 +27,7 @@ pub use counterexample::Counterexample;
 pub use obligation::What;
 pub use roles::{Key, key};
 
-use crate::machine::Refusal;
+use crate::machine::{self, Refusal};
 use crate::sat::{Flaw, Refutation};
 use crate::term::Terms;
 
@@ -182,26 +180,6 @@ impl Decoded {
     }
 }
 
-impl Decoded {
-    /// The offset of a store-exclusive that is not followed by a jump back for when it fails.
-    ///
-    /// A formula is made of the way on which it succeeds at once; the other one has to start over.
-    fn fails_once(&self) -> Option<usize> {
-        let Decoded::Aarch64(code) = self else { return None };
-        let unsure = code.iter().enumerate().find(|(index, insn)| {
-            let status = match insn.operation {
-                Operation::Insn(Insn::StoreExclusive { rs, .. })
-                | Operation::Other(Other::StoreExclusivePair { rs, .. }) => rs,
-                _ => return false,
-            };
-            let next = code.get(index + 1).map(|next| next.operation);
-            !matches!(next, Some(Operation::Insn(Insn::CompareBranch { nonzero: true, rt, offset, .. }))
-                if rt == status && offset < 0)
-        });
-        unsure.map(|(_, insn)| insn.offset)
-    }
-}
-
 impl Prover {
     /// A prover with these options.
     pub fn new(options: Options) -> Self {
@@ -218,12 +196,29 @@ impl Prover {
 
     /// Decides a claim whose code has been decoded, as [`Decoded::new`] does.
     pub fn prove_decoded(&mut self, statement: &Statement, code: &Decoded) -> Verdict {
-        if let Some(offset) = code.fails_once() {
-            return Verdict::Unsupported(Refusal::Exclusive(offset).into());
-        }
         self.forget();
+        let retries = match code {
+            Decoded::X86_64(_) => Vec::new(),
+            Decoded::Aarch64(code) => match machine::retries(&mut self.terms, code) {
+                Ok(retries) => retries,
+                Err(refusal) => return Verdict::Unsupported(refusal.into()),
+            },
+        };
+        let verdict = self.decide(statement, code, &retries);
+        let Some(retry) = retries.first().filter(|_| !verdict.is_proved()) else { return verdict };
+        // A loop that is tried again begins in fewer states than were looked at: only what is wrong at once is known to be wrong.
+        match (verdict, self.decide(statement, code, &[])) {
+            (Verdict::Refuted(_) | Verdict::Unsupported(_), Verdict::Proved(_)) => {
+                Verdict::Unsupported(Refusal::Retry(retry.store).into())
+            }
+            (verdict, Verdict::Proved(_)) => verdict,
+            (_, verdict) => verdict,
+        }
+    }
+
+    fn decide(&mut self, statement: &Statement, code: &Decoded, retries: &[machine::Retry]) -> Verdict {
         cases::decide(&mut self.terms, self.options, &|terms, roots, initial| {
-            native::claim(&self.starts, terms, roots, initial, statement, code)
+            native::claim(&self.starts, terms, roots, initial, statement, (code, retries))
         })
     }
 

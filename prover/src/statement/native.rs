@@ -13,7 +13,7 @@ use kop_semantics::x86_64::Flag;
 use super::obligation::{Claim, Obligation, What, holds, no_breaches, no_other_accesses, same_memory};
 use super::{Decoded, Statement};
 use crate::machine::{
-    Aarch64State, EbpfState, Ran, Refusal, X86_64State, is_private, run_aarch64, run_ebpf, run_x86_64,
+    Aarch64State, EbpfState, Ran, Refusal, Retry, X86_64State, is_private, run_aarch64, run_ebpf, run_x86_64,
     stack_pointer,
 };
 use crate::memory::{Place, Roots};
@@ -48,14 +48,15 @@ impl Starts {
     }
 }
 
-/// Runs both sides where the eBPF registers hold `initial`, and says what has to hold.
+/// Runs both sides where the eBPF registers hold `initial`, and says what has to hold. Loops around store-exclusives that are in `retries`
+/// are run as any of their tries, others as the first one.
 pub(super) fn claim(
     starts: &Starts,
     terms: &mut Terms,
     roots: &Roots,
     initial: &[Term; 11],
     statement: &Statement,
-    code: &Decoded,
+    (code, retries): (&Decoded, &[Retry]),
 ) -> Result<Claim, Refusal> {
     let proof = run_ebpf(
         terms,
@@ -73,7 +74,7 @@ pub(super) fn claim(
         }
         Decoded::Aarch64(code) => {
             let start = starts.aarch64(terms, initial);
-            let native = run_aarch64(terms, roots, code, length, start.clone())?;
+            let native = run_aarch64(terms, roots, (code, retries), length, start.clone())?;
             let kept = kept_aarch64(&start, &native.state, statement);
             Ok(joined(terms, statement, proof, native, |state, reg| state.gpr(registers::aarch64(reg)), kept))
         }

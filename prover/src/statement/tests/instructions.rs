@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Single eBPF instructions as a JIT translates them: those for which a solver alone would take long, and atomic ones.
 
-use kop_ops::aarch64::{Gpr as X, Insn as ArmInsn, Order, Size as ArmSize, Width as W};
+use kop_ops::aarch64::{Gpr as X, Insn as ArmInsn, Mem as ArmMem, Order, Size as ArmSize, Width as W};
 use kop_ops::ebpf::{AluOp, AtomicOp, Size, Width};
 use kop_ops::x86_64::{Cond, Gpr, Mem, Size as S};
 
@@ -165,6 +165,136 @@ fn a_store_exclusive_that_is_not_tried_again_is_not_proved() {
             "the store-exclusive at +0x8 is not tried again at once when it fails"
         );
     }
+}
+
+/// `[r1] += r2`.
+fn increment() -> [Insn; 1] {
+    [Insn::atomic(AtomicOp::Add, Size::B8, Reg::R1, 0, Reg::R2)]
+}
+
+/// What is said of a loop that adds, with something before it, in front of the load, in front of the store, and behind it.
+fn tried_again(
+    [before, load, store, behind]: [fn(&mut aarch64::Assembler); 4],
+    proof: &[Insn],
+    status: X,
+) -> Verdict {
+    let code = arm(|a| {
+        let again = a.label();
+        before(a);
+        a.bind(again);
+        load(a);
+        a.ldxr(ArmSize::B8, X::X9, X::X0);
+        a.add(W::X, X::X10, X::X9, X::X1);
+        store(a);
+        a.stxr(ArmSize::B8, status, X::X10, X::X0);
+        a.cbnz(W::W, status, again);
+        behind(a);
+    });
+    verdict(proof, code)
+}
+
+/// That a claim holds where the store-exclusive succeeds at once, and is not said to hold.
+#[track_caller]
+fn unsure(verdict: Verdict) {
+    let Verdict::Unsupported(Reason::Code(refusal)) = verdict else { panic!("{verdict:?}") };
+    assert!(matches!(refusal, Refusal::Retry(_)), "{refusal}");
+}
+
+#[test]
+fn a_store_exclusive_is_tried_again_from_the_same_state() {
+    let nothing: fn(&mut aarch64::Assembler) = |_| {};
+    // The status is scratch, and what the loop makes of nothing is made again.
+    proved(tried_again([nothing, nothing, nothing, nothing], &increment(), X::X11));
+    proved(tried_again([nothing, |a| a.mov_imm64(X::X12, 3), nothing, nothing], &increment(), X::X11));
+    // A constant that was made before is there in every try.
+    proved(tried_again(
+        [|a| a.mov(W::X, X::X12, X::X1), nothing, |a| a.sub(W::X, X::X13, X::X12, X::X1), nothing],
+        &increment(),
+        X::X11,
+    ));
+    // The number of tries in r0, which is one if all goes well.
+    let counted = [Insn::mov64(Reg::R0, 1), increment()[0]];
+    let count: fn(&mut aarch64::Assembler) = |a| a.add_imm(W::X, X::X12, X::X12, 1);
+    let clear: fn(&mut aarch64::Assembler) = |a| a.mov_imm64(X::X12, 0);
+    let result: fn(&mut aarch64::Assembler) = |a| a.mov(W::X, X::X7, X::X12);
+    unsure(tried_again([clear, nothing, count, result], &counted, X::X11));
+    // Cleared in the loop, it is one.
+    proved(tried_again([nothing, clear, count, result], &counted, X::X11));
+    // What is stored on the way stays.
+    let twice = [increment()[0], Insn::store(Size::B8, Reg::R1, 8, Reg::R2)];
+    unsure(tried_again(
+        [nothing, |a| a.str(W::X, X::X1, ArmMem::offset(X::X0, 8)), nothing, nothing],
+        &twice,
+        X::X11,
+    ));
+    // The carry of the addition before the loop is lost in the first try.
+    let carry = [Insn::mov64(Reg::R0, 0), increment()[0]];
+    unsure(tried_again(
+        [
+            |a| a.adds(W::X, X::X12, X::Xzr, X::Xzr),
+            |a| a.adc(W::X, X::X12, X::Xzr, X::Xzr),
+            |a| a.subs(W::X, X::X13, X::X9, X::X9),
+            |a| a.mov(W::X, X::X7, X::X12),
+        ],
+        &carry,
+        X::X11,
+    ));
+    // XZR says that all went well, always.
+    let verdict = tried_again([nothing; 4], &increment(), X::Xzr);
+    assert!(matches!(verdict, Verdict::Unsupported(Reason::Code(Refusal::Exclusive(8)))), "{verdict:?}");
+    // Wrong at once is wrong.
+    refuted(tried_again([nothing, nothing, count, |a| a.mov(W::X, X::X7, X::X1)], &increment(), X::X11));
+}
+
+#[test]
+fn a_loop_around_a_store_exclusive_begins_at_its_beginning() {
+    // The jump goes behind the load: the second try has no mark, and adds to the sum.
+    let code = arm(|a| {
+        let again = a.label();
+        a.ldxr(ArmSize::B8, X::X9, X::X0);
+        a.bind(again);
+        a.add(W::X, X::X9, X::X9, X::X1);
+        a.stxr(ArmSize::B8, X::X10, X::X9, X::X0);
+        a.cbnz(W::W, X::X10, again);
+    });
+    unsure(verdict(&increment(), code));
+    // The first try begins in the middle: what is in front of it happens in the second one only.
+    let code = arm(|a| {
+        let (again, middle) = (a.label(), a.label());
+        a.b(middle);
+        a.bind(again);
+        a.add_imm(W::X, X::X7, X::X7, 1);
+        a.bind(middle);
+        a.ldxr(ArmSize::B8, X::X9, X::X0);
+        a.add(W::X, X::X9, X::X9, X::X1);
+        a.stxr(ArmSize::B8, X::X10, X::X9, X::X0);
+        a.cbnz(W::W, X::X10, again);
+    });
+    unsure(verdict(&increment(), code));
+}
+
+#[test]
+fn a_loop_around_a_store_exclusive_may_be_left() {
+    use kop_ops::aarch64::Cond as ArmCond;
+    // As the JIT compares and exchanges without FEAT_LSE.
+    let exchange = |leak: bool| {
+        arm(move |a| {
+            let (again, differs) = (a.label(), a.label());
+            a.mov_imm64(X::X11, 0);
+            a.bind(again);
+            a.ldxr(ArmSize::B8, X::X12, X::X0);
+            a.cmp(W::X, X::X12, X::X7);
+            a.b_cond(ArmCond::Ne, differs);
+            a.stlxr(ArmSize::B8, X::X11, X::X1, X::X0);
+            a.cbnz(W::W, X::X11, again);
+            a.bind(differs);
+            // Whoever leaves the loop in the second try has the status of the first one.
+            a.add(W::X, X::X7, X::X12, if leak { X::X11 } else { X::Xzr });
+        })
+    };
+    let proof = [Insn::atomic(AtomicOp::CmpXchg, Size::B8, Reg::R1, 0, Reg::R2)];
+    proved(verdict(&proof, exchange(false)));
+    unsure(verdict(&proof, exchange(true)));
 }
 
 /// What is said of a jump whose native code may go to `exit`.
