@@ -237,6 +237,16 @@ fn jit_shows_each_instruction_with_its_code() {
     assert_eq!((code(&elf), elf.stdout.get(..4)), (0, Some(&b"\x7fELF"[..])));
 }
 
+/// A case of a whole program.
+const CASE: &str = "corpus/regressions/programs/shift-by-zero-keeps-upper.program";
+
+#[test]
+fn a_case_of_a_program_is_replayed_as_it_is_said() {
+    let said = refused(&["run", CASE]);
+    assert!(said.contains("`kop replay FILE`"), "{said}");
+    assert_eq!(printed(&["replay", CASE], 0), "1 replayed: 1 held, 0 diverged, 0 corrupt\n");
+}
+
 #[test]
 fn what_cannot_be_run_is_told() {
     for (args, expected) in [
@@ -257,6 +267,8 @@ fn what_cannot_be_run_is_told() {
         ),
         (&["run", COUNT, "--prog", "count", "--map", "x:00=00"], "no map `x` (it has counts, jumps, big)"),
         (&["run", "README.md"], "README.md: line "),
+        (&["run", CASE], "shift-by-zero-keeps-upper.program: a case of a whole program, with its packet"),
+        (&["jit", CASE], "no program file: `kop replay FILE` runs it on every engine"),
         (&["run", "no-such-file"], "no-such-file: No such file"),
         (&["run", "/dev/zero"], "/dev/zero: larger than 67108864 bytes"),
         (&["jit", COUNT, "--emit", "bin"], "several programs"),
@@ -311,6 +323,7 @@ fn wrong_usage_ends_with_two() {
         (&["repro", corrupt], "corrupt.kop: line 1, column 10: format version `7` is unknown"),
         (&["repro", corrupt, "--emit", "c"], "format version `7` is unknown"),
         (&["repro", missing], "missing.kop: cannot be read: No such file"),
+        (&["repro", CASE], "a case of a whole program, with its packet"),
         (&["repro", missing, "--emit", "fortran"], "possible values: rust-test, c"),
         (&["frobnicate"], "unrecognized subcommand"),
         (&["new", "Rotate"], "write it in lower case"),

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use kop_harness::bounded;
+use kop_harness::program::text;
 use kop_jit::LoadOptions;
 use kop_ops::{Catalog, Object, ProgramKind};
 
@@ -43,6 +44,9 @@ impl ProgramFile {
     pub fn load(&self, catalog: &Catalog) -> Result<Object, Failure> {
         let bytes = bounded::read(&self.file, bounded::MAX_PROGRAM_FILE);
         let bytes = bytes.map_err(|error| Failure::path(&self.file, error))?;
+        if text::is_case(&bytes) {
+            return Err(Failure::path(&self.file, A_CASE));
+        }
         let kind = self.kind.map(|kind| match kind {
             Kind::Raw => ProgramKind::Raw,
             Kind::Xdp => ProgramKind::Xdp,
@@ -72,6 +76,10 @@ impl ProgramFile {
         }
     }
 }
+
+/// What is said of a case in place of a program.
+pub(super) const A_CASE: &str = "a case of a whole program, with its packet and what its memory holds, and no program file: \
+                                 `kop replay FILE` runs it on every engine";
 
 fn names(object: &Object) -> String {
     let names: Vec<&str> = object.programs.iter().map(|program| program.name.as_str()).collect();

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use kop_emulators::engine::{Observation, Probe, Program};
 use kop_emulators::engines;
 use kop_harness::emit::Reproducer;
+use kop_harness::program::text;
 use kop_harness::subject::{Subject, prepare};
 use kop_harness::{Case, Finding, Rig, Scope, case, describe, replay, reports, selection};
 use kop_ops::{Arch, Catalog, Features, Form, Kop};
 use reports::{Row, Side};
 
+use super::program_file::A_CASE;
 use super::sources::Sources;
 use super::{Failure, Outcome, print_all, style};
 
@@ -48,6 +50,9 @@ enum Emit {
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let loaded = args.sources.load()?;
     let catalog = loaded.everything();
+    if args.file.extension().is_some_and(|extension| extension == text::EXTENSION) {
+        return Err(Failure::path(&args.file, A_CASE));
+    }
     let case = case::load(&args.file, &catalog).map_err(|error| Failure::path(&args.file, error))?;
     if let Some(kind) = args.emit {
         return print_all(reproducer(&catalog, &case, kind)?.as_bytes());

@@ -29,6 +29,9 @@ use super::{FUEL, ProgramCase};
 /// The first line of every case.
 const HEADER: &str = "kop-program 1";
 
+/// What the first line of a case of any version starts with.
+const FORMAT: &str = "kop-program ";
+
 /// The extension of the files.
 pub const EXTENSION: &str = "program";
 
@@ -185,6 +188,13 @@ pub fn save(dir: &Path, case: &ProgramCase, cause: &str) -> io::Result<PathBuf> 
     };
     write().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     Ok(path)
+}
+
+/// Whether a file holds a case of a program, of whatever version: comments, then the format's name.
+pub fn is_case(bytes: &[u8]) -> bool {
+    let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let mut told = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
+    told.next().is_some_and(|line| line.starts_with(FORMAT.as_bytes()))
 }
 
 /// A file with what it holds.
