@@ -11,6 +11,7 @@ pub mod host;
 pub mod inspect;
 pub mod kernel;
 pub mod machine;
+pub mod mistakes;
 pub mod model;
 pub mod native;
 pub mod native_engine;

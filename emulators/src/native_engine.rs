@@ -12,6 +12,7 @@ use crate::engine::{
     Batch, BatchResult, Chunk, ChunkResult, Doubt, Engine, Executes, NativeCode, Observation, Probe, Program,
 };
 use crate::machine::{Machine, Watch};
+use crate::mistakes::Mistake;
 use crate::native::{
     CHUNKS, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, PROBE_CODES, ProbeFrame, STACK_POINTER,
     chunk_bound, control,
@@ -26,6 +27,8 @@ pub struct Capabilities {
     pub vex_vector: bool,
     /// Names of features beyond [`Features`] that it has.
     pub others: &'static [&'static str],
+    /// What it gets wrong.
+    pub mistake: Mistake,
 }
 
 /// An engine that runs native code on machine `M` with the drivers `D`.
@@ -147,8 +150,13 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
         if code.vex_vector && !self.capabilities.vex_vector {
             return Err("it does not execute VEX- and EVEX-encoded vector instructions rightly".to_owned());
         }
-        match code.other_features.iter().find(|name| !self.capabilities.others.contains(&name.as_str())) {
-            Some(name) => Err(format!("it is not known to execute {name}")),
+        if let Some(name) =
+            code.other_features.iter().find(|name| !self.capabilities.others.contains(&name.as_str()))
+        {
+            return Err(format!("it is not known to execute {name}"));
+        }
+        match (self.capabilities.mistake)(&code.bytes) {
+            Some(what) => Err(format!("it does not execute this rightly: {what}")),
             None => Ok(()),
         }
     }

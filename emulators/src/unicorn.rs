@@ -16,6 +16,7 @@ use unicorn_engine::{
 use crate::arena::{Arena, Protection, Region};
 use crate::engine::{AccessRecord, FrameBreach};
 use crate::machine::{Machine, Stop, Watch};
+use crate::mistakes;
 use crate::native::{PROBE_CODES, STACK_POINTER};
 use crate::native_engine::Capabilities;
 pub use program::ProgramMachine;
@@ -56,11 +57,14 @@ pub struct UnicornMachine {
 
 /// What the emulated CPU of `arch` executes rightly.
 pub fn capabilities(arch: Arch) -> Capabilities {
-    // BZHI, which is wrong for an index of the operand's width and more, is not among the others: the engine refuses it.
     Capabilities {
         features: Features::all(arch),
         vex_vector: false,
         others: &["CRC32", "SSE3", "SSSE3", "SSE4_1", "SSE4_2"],
+        mistake: match arch {
+            Arch::X86_64 => mistakes::x86_64::unicorn,
+            Arch::Aarch64 => mistakes::aarch64::unicorn,
+        },
     }
 }
 

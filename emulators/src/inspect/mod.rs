@@ -201,12 +201,6 @@ pub fn inspect(arch: Arch, bytes: &[u8]) -> Result<Profile, Breach> {
     result.map_err(|(offset, kind)| Breach { kind, line: line(bytes, offset) })
 }
 
-/// Whether compiled code holds BZHI, which not every engine runs rightly.
-pub fn names_bzhi(code: &kop_ops::Code) -> bool {
-    // The feature that it belongs to is in the set.
-    code.features.has(kop_ops::Feature::Bmi2) && x86_64::names_bzhi(&code.bytes)
-}
-
 /// The instructions of `bytes` as text: Intel syntax for x86-64, the Arm ARM's for AArch64.
 pub fn listing(arch: Arch, bytes: &[u8]) -> Vec<Line> {
     let line = match arch {

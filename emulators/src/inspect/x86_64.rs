@@ -85,10 +85,6 @@ fn written(insn: &Instruction, info: &InstructionInfo) -> Writes {
     written
 }
 
-pub(super) fn names_bzhi(bytes: &[u8]) -> bool {
-    decoder(bytes, 0).into_iter().any(|insn| insn.mnemonic() == Mnemonic::Bzhi)
-}
-
 fn decoder(bytes: &[u8], offset: usize) -> Decoder<'_> {
     let mut decoder = Decoder::with_ip(64, bytes, 0, DecoderOptions::NONE);
     decoder.set_position(offset).expect("the offset is within the bytes");
@@ -241,10 +237,6 @@ fn check_features(
 ) -> Result<(), BreachKind> {
     for &feature in insn.cpuid_features() {
         profile.need(need(feature)?);
-    }
-    // Named apart from BMI2, since Unicorn gets it wrong for an index of the width and more.
-    if insn.mnemonic() == Mnemonic::Bzhi {
-        profile.need(Need::Other("BZHI".into()));
     }
     let simd = info
         .used_registers()

@@ -15,7 +15,6 @@ use super::garbage::{GARBAGE, Garbage};
 use super::memory::{self, ArenaMemory};
 use super::{Job, ProgramEngine, Runs};
 use crate::arena::{Arena, Region};
-use crate::inspect::names_bzhi;
 use crate::machine::{Machine, Stop};
 use crate::native_engine::Capabilities;
 
@@ -386,8 +385,19 @@ fn admits_code(code: &Code, arch: kop_ops::Arch, capabilities: &Capabilities) ->
     if !missing.is_empty() {
         return Err(format!("it lacks {missing}"));
     }
-    if !capabilities.others.contains(&"BZHI") && names_bzhi(code) {
-        return Err("it does not execute BZHI rightly".to_owned());
+    match emits(code).find_map(capabilities.mistake) {
+        Some(what) => Err(format!("it does not execute an emit in the code rightly: {what}")),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The emits among the code of a program; what the compiler writes by itself has none of the instructions that emulators get
+/// wrong, or checks before it what they do not.
+fn emits(code: &Code) -> impl Iterator<Item = &[u8]> {
+    let emitted = code.sites.iter().filter(|site| site.fallback.is_none());
+    emitted.filter_map(|site| {
+        let at = code.marks.iter().position(|mark| mark.index as usize == site.index)?;
+        let end = code.marks.get(at + 1).map_or(code.bytes.len(), |mark| mark.offset as usize);
+        code.bytes.get(code.marks[at].offset as usize..end)
+    })
 }

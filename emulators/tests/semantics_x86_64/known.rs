@@ -19,6 +19,8 @@ pub struct Known {
     pub example: &'static [u8],
     /// Whether an instruction on a state is such a case.
     pub is: fn(&Case, &Before, &Expected) -> bool,
+    /// Why the engine runs such instructions all the same; it refuses the others.
+    pub admitted: Option<&'static str>,
 }
 
 /// Every mistake that is known.
@@ -31,6 +33,7 @@ pub const KNOWN: &[Known] = &[
             matches!(case.op, Op::Vector(_))
                 && expected.zeros.end.as_ref().is_err_and(|fault| *fault == unaligned)
         },
+        admitted: None,
     },
     Known {
         what: "BZHI clears the highest bit for an index of the operand's width and more, and sets CF from one less on",
@@ -41,6 +44,7 @@ pub const KNOWN: &[Known] = &[
             }
             _ => false,
         },
+        admitted: None,
     },
     Known {
         what: "BEXTR of 32 bits takes bits from the upper half of a register",
@@ -51,6 +55,7 @@ pub const KNOWN: &[Known] = &[
             }
             _ => false,
         },
+        admitted: None,
     },
     Known {
         what: "BEXTR clears the highest bit for a length of the operand's width and more",
@@ -61,11 +66,13 @@ pub const KNOWN: &[Known] = &[
             }
             _ => false,
         },
+        admitted: None,
     },
     Known {
         what: "BLSI sets CF where it has to be clear, and the other way round",
         example: &[0xc4, 0xe2, 0xf8, 0xf3, 0xdb],
         is: |case, _, _| matches!(case.op, Op::Lowest { op: LowestOp::Blsi, .. }),
+        admitted: None,
     },
     Known {
         what: "PDEP of 32 bits deposits in the upper half, where the register of the mask has ones",
@@ -76,6 +83,7 @@ pub const KNOWN: &[Known] = &[
             }
             _ => false,
         },
+        admitted: None,
     },
     Known {
         what: "CMPXCHG of 32 bits that succeeds clears the upper half of rax",
@@ -84,6 +92,7 @@ pub const KNOWN: &[Known] = &[
             matches!(case.op, Op::CompareExchange { size: Size::B4, .. })
                 && before.general(Gpr::Rax) >> 32 != 0
         },
+        admitted: Some("the SDM and AMD's processors differ: no code that is right depends on it"),
     },
     Known {
         what: "SHLD, SHRD and RORX by a constant address memory relative to rip one byte too low",
@@ -96,21 +105,25 @@ pub const KNOWN: &[Known] = &[
             );
             by_constant && case.insn.is_ip_rel_memory_operand()
         },
+        admitted: None,
     },
     Known {
         what: "LAHF and SAHF with a REX prefix use spl, not ah",
         example: &[0x48, 0x9f],
         is: |case, _, _| matches!(case.op, Op::LoadFlags | Op::StoreFlags) && case.rex().is_some(),
+        admitted: None,
     },
     Known {
         what: "RET takes the number of bytes to drop for a signed one",
         example: &[0xc2, 0x08, 0x80],
         is: |case, _, _| matches!(case.op, Op::Return { drop: 0x8000.. }),
+        admitted: None,
     },
     Known {
         what: "TEST with an immediate in its second encoding (F6 /1, F7 /1) is no instruction",
         example: &[0xf7, 0xcb, 1, 2, 3, 4],
         is: |case, _, _| case.insn.mnemonic() == Mnemonic::Test && case.opcode_extension() == 1,
+        admitted: None,
     },
     Known {
         what: "MOV of an immediate (C6, C7) with REX.R is no instruction",
@@ -122,16 +135,19 @@ pub const KNOWN: &[Known] = &[
             );
             case.insn.mnemonic() == Mnemonic::Mov && immediate && case.rex().is_some_and(|rex| rex & 4 != 0)
         },
+        admitted: None,
     },
     Known {
         what: "ADCX and ADOX are not there",
         example: &[0x66, 0x0f, 0x38, 0xf6, 0xc3],
         is: |case, _, _| matches!(case.op, Op::AddWithFlag { .. }),
+        admitted: None,
     },
     Known {
         what: "LOCK NEG sets flags by another value",
         example: &[0xf0, 0x48, 0xf7, 0x1b],
         is: |case, _, _| matches!(case.op, Op::Unary { op: Unary::Neg, .. }) && case.insn.has_lock_prefix(),
+        admitted: None,
     },
     Known {
         what: "PUSH and POP ignore the highest bits of a stack pointer that is not canonical",
@@ -141,10 +157,12 @@ pub const KNOWN: &[Known] = &[
             let canonical = stack.cast_signed() << 16 >> 16 == stack.cast_signed();
             matches!(case.op, Op::Push { .. } | Op::Pop { .. }) && !canonical
         },
+        admitted: Some("the stack pointer of an emit points into the native stack"),
     },
     Known {
         what: "of several of the prefixes 66, F2 and F3 another one counts than on a CPU",
         example: &[0x66, 0xf2, 0x0f, 0x70, 0xd9, 0x0f],
         is: |case, _, _| case.mandatory_prefixes() > 1,
+        admitted: None,
     },
 ];

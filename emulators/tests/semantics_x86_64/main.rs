@@ -18,6 +18,8 @@ use compare::{Expected, difference};
 use known::KNOWN;
 use kop_emulators::arena::Region;
 use kop_emulators::host::HostMachine;
+use kop_emulators::inspect::inspect;
+use kop_emulators::mistakes::x86_64;
 use kop_emulators::native::PROBE_CODES;
 use kop_emulators::semantics::Cpu;
 use kop_emulators::unicorn::UnicornMachine;
@@ -113,7 +115,15 @@ impl Campaign {
         // Of a store that faults, Unicorn does the bytes that fit.
         if let Some(text) = difference(&expected, &actual, false) {
             match KNOWN.iter().position(|known| (known.is)(case, before, &expected)) {
-                Some(known) => self.known[known] += 1,
+                Some(known) => {
+                    self.known[known] += 1;
+                    let code = &case.bytes[..case.len];
+                    let runs = x86_64::unicorn(code).is_none() && inspect(Arch::X86_64, code).is_ok();
+                    if runs && KNOWN[known].admitted.is_none() {
+                        let text = format!("{}: the engine admits it", KNOWN[known].what);
+                        self.note("unicorn", case, before, &text);
+                    }
+                }
                 None => self.note("unicorn", case, before, &text),
             }
         }
