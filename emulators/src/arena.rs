@@ -90,6 +90,11 @@ impl Region {
         }
     }
 
+    /// Its addresses.
+    pub const fn range(self) -> std::ops::Range<u64> {
+        self.address()..self.address() + self.size() as u64
+    }
+
     /// Where it lies in the shared file.
     pub const fn file_offset(self) -> usize {
         match self {

@@ -3,7 +3,7 @@
 
 use kop_ops::ebpf::{Insn, RegSet};
 use kop_ops::state::Registers;
-use kop_ops::{Access, Arch, Fault, Features, Kop, Memory, Site, State, Vectors};
+use kop_ops::{Access, Arch, Fault, Features, Kop, Memory, Site, Slot, State, Vectors};
 
 /// Something that executes one kind of code.
 pub trait Engine {
@@ -15,6 +15,13 @@ pub trait Engine {
 
     /// Whether [`Engine::probe`] stops code that does not end after a number of instructions, not after a time.
     fn bounds_execution(&self) -> bool {
+        false
+    }
+
+    /// Whether code finds memory of the engine's own at this address, outside of the slot's window and stack, and
+    /// [`Engine::probe`] does not tell: that code accessed it without a fault says nothing then.
+    fn hides_fault_at(&self, slot: Slot, address: u64) -> bool {
+        let _ = (slot, address);
         false
     }
 
@@ -202,6 +209,9 @@ pub struct Observation {
     pub breaches: Vec<FrameBreach>,
     /// Every access to window and stack, where the engine observes accesses.
     pub accesses: Option<Vec<AccessRecord>>,
+    /// Every access to the stack that only native code has, pushes and pops included, where the engine observes accesses: at
+    /// these addresses a proof sequence faults.
+    pub native_stack: Vec<AccessRecord>,
 }
 
 /// One access to memory.
@@ -213,6 +223,13 @@ pub struct AccessRecord {
     pub address: u64,
     /// The number of bytes.
     pub size: u32,
+}
+
+impl AccessRecord {
+    /// Whether the byte at an address is one of those accessed.
+    pub fn covers(&self, address: u64) -> bool {
+        address.wrapping_sub(self.address) < u64::from(self.size)
+    }
 }
 
 /// A broken rule of the frame (the interface's section on when an emit is right).

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use kop_ops::Fault;
+use kop_ops::{Fault, Slot};
 
 use crate::arena::Arena;
 use crate::engine::{AccessRecord, FrameBreach};
@@ -36,6 +36,13 @@ pub trait Machine {
     /// Makes code that was written over other code take effect.
     fn forget_code(&mut self) {}
 
+    /// Whether there is memory of the machine's own at this address, outside of the slot's window and stack, and
+    /// [`Machine::run_watched`] does not tell when code accesses it.
+    fn hides_fault_at(&self, slot: Slot, address: u64) -> bool {
+        let _ = (slot, address);
+        false
+    }
+
     /// Like [`Machine::run`], watching what the instructions in `code` do to memory; machines that cannot watch just run
     /// and leave `watch` as it is.
     ///
@@ -53,11 +60,16 @@ pub trait Machine {
     }
 }
 
-/// What watching a run tells.
+/// What to watch a run for, and what that tells.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
+    /// The slot whose window and stack the code may access, besides the native stack; an access elsewhere is a fault, although
+    /// the machine has memory there. `None` where all that the machine has is open.
+    pub slot: Option<Slot>,
     /// The accesses to windows and stacks, in order; `None` when the machine cannot watch.
     pub accesses: Option<Vec<AccessRecord>>,
+    /// The accesses to the native stack, likewise.
+    pub native_stack: Vec<AccessRecord>,
     /// What it did to the native stack that it may not do.
     pub breaches: Vec<FrameBreach>,
 }

@@ -59,7 +59,7 @@ impl Engine for ModelEngine {
     fn probe(&mut self, probe: &Probe) -> Observation {
         let mut state = probe.state.clone();
         let fault = step(&probe.program, &mut state).err();
-        Observation { state, fault, breaches: Vec::new(), accesses: None }
+        Observation { state, fault, breaches: Vec::new(), accesses: None, native_stack: Vec::new() }
     }
 }
 

@@ -136,6 +136,10 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
         self.machine.bounds_watched_runs()
     }
 
+    fn hides_fault_at(&self, slot: Slot, address: u64) -> bool {
+        self.machine.hides_fault_at(slot, address)
+    }
+
     fn admits(&self, program: &Program) -> Result<(), String> {
         let Program::Native(code) = program else {
             return Err("it executes native code only".to_owned());
@@ -221,10 +225,10 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
         D::store(&before, &mut control[control_offset(control::PROBE_IN)..]);
         control[control_offset(control::PROBE_TARGET)..][..8].copy_from_slice(&place.to_le_bytes());
         let (_, start, end) = driver.under_test[0];
-        let mut watch = Watch::default();
+        let slot = probe.state.memory.slot;
+        let mut watch = Watch { slot: Some(slot), ..Watch::default() };
         let stop = self.machine.run_watched(driver.entry, driver.exit, start..end, &mut watch).err();
         let intact = self.stack_is_intact();
-        let slot = probe.state.memory.slot;
         let mut breaches = watch.breaches;
         let mut registers: Registers = probe.state.registers;
         if stop.is_none() {
@@ -242,6 +246,7 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
             fault: stop.map(|stop| stop.fault),
             breaches,
             accesses: watch.accesses,
+            native_stack: watch.native_stack,
         }
     }
 }

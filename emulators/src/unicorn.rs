@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use kop_ops::{Access, Arch, Fault, Features};
 use unicorn_engine::{
-    Arm64CpuModel, Context, HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, Unicorn,
-    uc_error,
+    Arm64CpuModel, Context, HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, TlbEntry,
+    TlbType, Unicorn, uc_error,
 };
 
 use crate::arena::{Arena, Protection, Region};
@@ -37,6 +37,9 @@ struct Notes {
     inside: bool,
     pending: Vec<AccessRecord>,
     accesses: Vec<AccessRecord>,
+    native_stack: Vec<AccessRecord>,
+    /// Where accesses are no fault; everywhere, if empty.
+    open: Vec<Range<u64>>,
     breaches: Vec<FrameBreach>,
     /// How many blocks of instructions may still run, where they are counted.
     blocks: u64,
@@ -128,7 +131,19 @@ fn read_stack_pointer(arch: Arch, cpu: &Unicorn<Notes>) -> u64 {
     read.expect("the stack pointer is always readable")
 }
 
+/// Has addresses of x86-64 mean themselves. Without paging, which there is none of here, Unicorn leaves out their bits from 52 on,
+/// so that an address that is not canonical (Intel SDM vol. 1, section 3.3.7.1) may be one that is mapped.
+fn keep_high_bits(cpu: &mut Cpu) -> Result<(), uc_error> {
+    cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
+    // What may be done at an address is a matter of the regions.
+    cpu.add_tlb_hook(1, 0, |_cpu, address, _kind| Some(TlbEntry { paddr: address, perms: Prot::ALL }))?;
+    Ok(())
+}
+
 fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
+    if arch == Arch::X86_64 {
+        keep_high_bits(cpu)?;
+    }
     // Code under test in probes, and the driver's instruction behind it, at which its last one is judged.
     cpu.add_code_hook(PROBE_CODES.start, PROBE_CODES.end, move |cpu, address, _size| {
         let stack_pointer = read_stack_pointer(arch, cpu);
@@ -140,7 +155,14 @@ fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
         let notes = cpu.get_data_mut();
         if notes.inside {
             let access = if kind == MemType::WRITE { Access::Write } else { Access::Read };
-            notes.pending.push(AccessRecord { access, address, size: size as u32 });
+            match notes.first_closed(address, size as u64) {
+                None => notes.pending.push(AccessRecord { access, address, size: size as u32 }),
+                Some(closed) => {
+                    notes.bad_access.get_or_insert((access, closed));
+                    // Failing to stop leaves the emulation to its instruction limit; the fault is noted.
+                    let _ = cpu.emu_stop();
+                }
+            }
         }
         true
     })?;
@@ -148,17 +170,25 @@ fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
 }
 
 impl Notes {
+    /// The first byte of an access that is none of those that code may access.
+    fn first_closed(&self, address: u64, size: u64) -> Option<u64> {
+        let inside = |byte: u64| self.open.is_empty() || self.open.iter().any(|range| range.contains(&byte));
+        (0..size).map(|offset| address.wrapping_add(offset)).find(|&byte| !inside(byte))
+    }
+
     /// Judges the accesses of the instruction that has just ended, now that the stack pointer after it is known: a push
     /// writes below the old one but not below the new one, a pop the other way round.
     fn settle(&mut self, stack_pointer: u64) {
         let lowest = self.stack_pointer.min(stack_pointer);
-        let stack =
-            Region::NativeStack.address()..Region::NativeStack.address() + Region::NativeStack.size() as u64;
+        let stack = Region::NativeStack.range();
         for record in std::mem::take(&mut self.pending) {
             let write = record.access == Access::Write;
             if !stack.contains(&record.address) {
                 self.accesses.push(record);
-            } else if record.address < lowest {
+                continue;
+            }
+            self.native_stack.push(record);
+            if record.address < lowest {
                 self.breaches.push(FrameBreach::BelowStack { write, below: lowest - record.address });
             } else if record.address + u64::from(record.size) > STACK_POINTER {
                 let above = record.address.saturating_sub(STACK_POINTER);
@@ -264,12 +294,15 @@ impl Machine for UnicornMachine {
     ) -> Result<(), Stop> {
         let notes = self.watched.get_data_mut();
         let pristine = notes.pristine.take();
-        *notes = Notes { code, stack_pointer: STACK_POINTER, pristine, ..Notes::default() };
+        let open = watch.slot.map(|slot| [Region::Window(slot), Region::Stack(slot), Region::NativeStack]);
+        let open = open.into_iter().flatten().map(Region::range).collect();
+        *notes = Notes { code, stack_pointer: STACK_POINTER, open, pristine, ..Notes::default() };
         let result = start(self.arch, &mut self.watched, entry, exit, 0, WATCHED_INSTRUCTIONS);
         let stack_pointer = read_stack_pointer(self.arch, &self.watched);
         let notes = self.watched.get_data_mut();
         notes.settle(stack_pointer);
         watch.accesses = Some(std::mem::take(&mut notes.accesses));
+        watch.native_stack = std::mem::take(&mut notes.native_stack);
         watch.breaches.append(&mut notes.breaches);
         result
     }

@@ -22,9 +22,9 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use kop_ops::Fault;
+use kop_ops::{Arch, Fault, Slot};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Region};
 use crate::machine::{Machine, Stop};
 pub use platform::Platform;
 use process::{Answer, Process};
@@ -198,6 +198,18 @@ impl Machine for HostMachine {
         }
     }
 
+    /// Everything is mapped for all code, and nothing watches it.
+    fn hides_fault_at(&self, slot: Slot, address: u64) -> bool {
+        // The topmost byte of an address is no part of it on AArch64.
+        let seen = match self.platform.arch() {
+            Arch::X86_64 => address,
+            Arch::Aarch64 => address & (u64::MAX >> 8),
+        };
+        let holds = |region: Region| region.range().contains(&seen);
+        let of_state = [Region::Window(slot), Region::Stack(slot)].into_iter().any(holds);
+        if of_state { seen != address } else { Region::all().any(holds) || runner::has_memory_at(seen) }
+    }
+
     /// The runner comes back wherever the code returns to it; the address of the exit is not looked at.
     fn run(&mut self, entry: u64, _exit: u64) -> Result<(), Stop> {
         let outcome = (0..ATTEMPTS).find_map(|_| self.attempt(entry));
@@ -220,7 +232,6 @@ mod tests {
     use kop_ops::x86_64::Assembler;
 
     use super::*;
-    use crate::arena::Region;
 
     #[test]
     fn a_child_killed_while_idle_is_replaced_unnoticed() {

@@ -275,7 +275,7 @@ impl Engine for RbpfEngine {
         }
         let accesses = accesses.iter().zip(&self.trace).filter(|(_, note)| note[1] == 1);
         let accesses = accesses.filter_map(|(insn, note)| record(insn, note[0], slot)).collect();
-        Observation { state, fault, breaches: Vec::new(), accesses: Some(accesses) }
+        Observation { state, fault, breaches: Vec::new(), accesses: Some(accesses), native_stack: Vec::new() }
     }
 }
 

@@ -30,7 +30,6 @@ impl<N: Native> SemanticsEngine<N> {
     fn batch(&mut self, batch: &Batch) -> BatchResult {
         let code = native(&batch.program);
         let decoded: Decoded<N> = Decoded::new(&code.bytes).expect("it was admitted");
-        self.cpu.space.code.clone_from(&code.bytes);
         let files = [0, 1].map(|half| {
             let garbage = mix(batch.garbage ^ half as u64);
             N::register_file(&batch.background[half], garbage)
@@ -117,7 +116,6 @@ impl<N: Native> Engine for SemanticsEngine<N> {
         let before = N::register_file(&probe.state.registers, probe.garbage);
         self.cpu.seed(probe.garbage);
         self.cpu.load(&before);
-        self.cpu.space.code.clone_from(&code.bytes);
         self.cpu.space.memory.clone_from(&probe.state.memory);
         self.cpu.space.begin(true);
         let fault: Option<Fault> = decoded.run(&mut self.cpu, FUEL).err();
@@ -135,6 +133,7 @@ impl<N: Native> Engine for SemanticsEngine<N> {
             fault,
             breaches,
             accesses: Some(std::mem::take(&mut self.cpu.space.accesses)),
+            native_stack: std::mem::take(&mut self.cpu.space.native_stack_accesses),
         }
     }
 }

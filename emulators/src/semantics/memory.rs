@@ -15,7 +15,7 @@ const STACK_FILL: u8 = 0xa5;
 pub struct Space {
     /// The window and the stack of a slot.
     pub memory: Memory,
-    /// The bytes of the code, which can be read.
+    /// Bytes that can be read besides, such as those of the code where it may read them.
     pub code: Vec<u8>,
     /// The address of the first of them.
     pub code_place: u64,
@@ -23,6 +23,8 @@ pub struct Space {
     pub observed: bool,
     /// The accesses to window and stack, in order, where they are kept.
     pub accesses: Vec<AccessRecord>,
+    /// The accesses to the native stack, likewise.
+    pub native_stack_accesses: Vec<AccessRecord>,
     /// What was done to the native stack that code may not do, where accesses are kept.
     pub breaches: Vec<FrameBreach>,
     /// Whether the caller's part of the native stack was written.
@@ -45,6 +47,7 @@ impl Space {
             code_place: PROBE_CODES.start,
             observed: false,
             accesses: Vec::new(),
+            native_stack_accesses: Vec::new(),
             breaches: Vec::new(),
             callers_stack_written: false,
             native_stack: vec![STACK_FILL; Region::NativeStack.size()],
@@ -57,6 +60,7 @@ impl Space {
     pub fn begin(&mut self, observed: bool) {
         self.observed = observed;
         self.accesses.clear();
+        self.native_stack_accesses.clear();
         self.breaches.clear();
         self.pending.clear();
         self.callers_stack_written = false;
@@ -137,6 +141,7 @@ impl Space {
         let lowest = self.stack_pointer.min(stack_pointer);
         for record in self.pending.drain(..) {
             let write = record.access == Access::Write;
+            self.native_stack_accesses.push(record);
             if record.address < lowest {
                 self.breaches.push(FrameBreach::BelowStack { write, below: lowest - record.address });
             } else if record.address + u64::from(record.size) > STACK_POINTER {

@@ -55,7 +55,13 @@ impl Engine for SpecEngine {
         let mut seen = Accesses { before: probe.state.registers, records: Vec::new() };
         let (registers, fault) = machine.step(&interpreter, probe.state.registers, &mut seen);
         let state = State { registers, memory: machine.into_memory() };
-        Observation { state, fault: fault.err(), breaches: Vec::new(), accesses: Some(seen.records) }
+        Observation {
+            state,
+            fault: fault.err(),
+            breaches: Vec::new(),
+            accesses: Some(seen.records),
+            native_stack: Vec::new(),
+        }
     }
 }
 

@@ -150,16 +150,6 @@ pub const KNOWN: &[Known] = &[
         admitted: None,
     },
     Known {
-        what: "PUSH and POP ignore the highest bits of a stack pointer that is not canonical",
-        example: &[0x8f, 0x04, 0x5c],
-        is: |case, before, _| {
-            let stack = before.general(Gpr::Rsp);
-            let canonical = stack.cast_signed() << 16 >> 16 == stack.cast_signed();
-            matches!(case.op, Op::Push { .. } | Op::Pop { .. }) && !canonical
-        },
-        admitted: Some("the stack pointer of an emit points into the native stack"),
-    },
-    Known {
         what: "of several of the prefixes 66, F2 and F3 another one counts than on a CPU",
         example: &[0x66, 0xf2, 0x0f, 0x70, 0xd9, 0x0f],
         is: |case, _, _| case.mandatory_prefixes() > 1,

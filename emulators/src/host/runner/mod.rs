@@ -48,6 +48,12 @@ const STACK_END: u64 = STACK + STACK_SIZE;
 const HANDLER_STACK: u64 = 0x7002_0000;
 const HANDLER_STACK_SIZE: u64 = 0x2_0000;
 
+/// Whether the runner has memory of its own at an address.
+pub(super) fn has_memory_at(address: u64) -> bool {
+    let own = [(BASE, SIZE), (STACK, STACK_SIZE), (HANDLER_STACK, HANDLER_STACK_SIZE)];
+    own.into_iter().any(|(start, size)| (start..start + size).contains(&address))
+}
+
 /// Constants of the program: kernel structures made of 64-bit words.
 const ACTION: u64 = CONSTANTS;
 const ALTERNATE: u64 = ACTION + 4 * 8;
