@@ -141,6 +141,8 @@ struct Tally {
     variants: BTreeMap<(Arch, Features), u64>,
     absent: BTreeMap<(Arch, Features), u64>,
     unable: BTreeMap<(Arch, Features), String>,
+    refused: BTreeMap<(Arch, &'static str), String>,
+    unjudged: BTreeMap<(Arch, &'static str), u64>,
     unreferenced: BTreeSet<String>,
     engines: BTreeSet<(Arch, &'static str)>,
     inspected: u64,
@@ -166,7 +168,11 @@ impl Tally {
         add(&mut self.variants, other.variants);
         add(&mut self.absent, other.absent);
         add(&mut self.operand_classes, other.operand_classes);
+        add(&mut self.unjudged, other.unjudged);
         self.unable.extend(other.unable);
+        for (engine, reason) in other.refused {
+            self.refused.entry(engine).or_insert(reason);
+        }
         self.unreferenced.extend(other.unreferenced);
         self.engines.extend(other.engines);
         self.inspected += other.inspected;
@@ -418,6 +424,12 @@ fn run_payloads(
         tally.observed += outcome.observed;
         tally.engines.extend(outcome.engines);
         tally.unreferenced.extend(outcome.unreferenced);
+        for (engine, reason) in outcome.refused {
+            tally.refused.entry(engine).or_insert(reason);
+        }
+        for (engine, count) in outcome.unjudged {
+            *tally.unjudged.entry(engine).or_default() += count;
+        }
         for (arch, features, reason) in outcome.unable {
             tally.unable.insert((arch, features), reason);
         }
@@ -802,6 +814,18 @@ impl FormResult<'_> {
         for ((own, features), reason) in &self.tally.unable {
             if Some(*own) == arch {
                 warnings.push(format!("the code for features {features} did not run: {reason}"));
+            }
+        }
+        for (&(own, name), reason) in &self.tally.refused {
+            if Some(own) == arch {
+                warnings.push(format!("{name} does not run all code: {reason}"));
+            }
+        }
+        for (&(own, name), count) in &self.tally.unjudged {
+            if Some(own) == arch {
+                warnings.push(format!(
+                    "{name} is not judged in {count} states: the proof faults where {name} has memory of its own"
+                ));
             }
         }
         if ran {

@@ -28,6 +28,8 @@ pub struct Rig {
     /// Engines on which something ran away since patience was given.
     stuck: Vec<usize>,
     temporaries: Temporaries,
+    /// How often what an engine did says nothing, since that was asked.
+    unjudged: BTreeMap<(Arch, &'static str), u64>,
 }
 
 /// The states for one subject.
@@ -94,6 +96,11 @@ pub struct Outcome {
     pub engines: BTreeSet<(Arch, &'static str)>,
     /// Variants that no engine ran: architecture, features, reason.
     pub unable: BTreeSet<(Arch, Features, String)>,
+    /// Engines that ran none or not all of the native code, although others did: the first reason of each.
+    pub refused: BTreeMap<(Arch, &'static str), String>,
+    /// How often the proof faulted where an engine for native code has memory of its own, so that what that engine did says
+    /// nothing.
+    pub unjudged: BTreeMap<(Arch, &'static str), u64>,
     /// Reasons why a reference engine did not run a proof or model.
     pub unreferenced: BTreeSet<String>,
     /// States that ran alone with accesses observed.
@@ -151,7 +158,13 @@ impl Rig {
 
     /// A rig with engines of one's own.
     pub fn with_engines(engines: Vec<Box<dyn Engine>>) -> Self {
-        Self { engines, patience: BTreeMap::new(), stuck: Vec::new(), temporaries: Temporaries::default() }
+        Self {
+            engines,
+            patience: BTreeMap::new(),
+            stuck: Vec::new(),
+            temporaries: Temporaries::default(),
+            unjudged: BTreeMap::new(),
+        }
     }
 
     /// Gives the rig new patience: how many states it looks at one by one, and how many run-aways it waits for, until the
@@ -181,18 +194,35 @@ impl Rig {
             }
         }
         for (number, load) in loads.iter().enumerate() {
-            for variant in &load.subject.variants {
-                let arch = variant.code.arch;
-                let able =
-                    self.natives(arch).any(|engine| engine.admits(&Program::Native(&variant.code)).is_ok());
-                if !able {
-                    let reason = self.inability(variant);
-                    outcome.unable.insert((arch, variant.features, reason));
-                }
-            }
+            load.subject.variants.iter().for_each(|variant| self.note_refusals(variant, &mut outcome));
             self.sample(memory, load, &references[number], &mut outcome);
         }
+        outcome.unjudged = std::mem::take(&mut self.unjudged);
         outcome
+    }
+
+    /// Notes which engines do not run a code, and why.
+    fn note_refusals(&self, variant: &Variant, outcome: &mut Outcome) {
+        let arch = variant.code.arch;
+        let program = Program::Native(&variant.code);
+        let refusals: Vec<(&'static str, String)> = self
+            .natives(arch)
+            .filter_map(|engine| Some((engine.name(), engine.admits(&program).err()?)))
+            .collect();
+        if refusals.len() == self.natives(arch).count() {
+            let reasons: Vec<String> =
+                refusals.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+            let reason = if reasons.is_empty() {
+                format!("no engine here executes {arch} code")
+            } else {
+                reasons.join("; ")
+            };
+            outcome.unable.insert((arch, variant.features, reason));
+            return;
+        }
+        for (name, reason) in refusals {
+            outcome.refused.entry((arch, name)).or_insert(reason);
+        }
     }
 
     /// Code that branches backwards runs alone first, on engines that bound it: the codes that do not end, as load and
@@ -249,21 +279,6 @@ impl Rig {
             .iter()
             .map(|engine| &**engine)
             .filter(move |engine| engine.executes() == Executes::Native(arch))
-    }
-
-    fn inability(&self, variant: &Variant) -> String {
-        let reasons: Vec<String> = self
-            .natives(variant.code.arch)
-            .filter_map(|engine| {
-                let reason = engine.admits(&Program::Native(&variant.code)).err()?;
-                Some(format!("{}: {reason}", engine.name()))
-            })
-            .collect();
-        if reasons.is_empty() {
-            format!("no engine here executes {} code", variant.code.arch)
-        } else {
-            reasons.join("; ")
-        }
     }
 
     /// Runs proofs and models, compares them, and returns what the first of them that could says about each load.
@@ -606,7 +621,8 @@ impl Rig {
         let mut findings = Vec::new();
         let mut votes = Vec::new();
         for variant in variants {
-            let natives = self.probe_variant(variant, state, garbage);
+            let mut natives = self.probe_variant(variant, state, garbage);
+            self.leave_out_unjudged(variant.code.arch, state, &references, &mut natives);
             let found = judge_natives(subject, variant, state, garbage, &references, &natives);
             findings.extend(found.into_iter().map(|finding| self.told_apart(subject, variant, finding)));
             votes.extend(natives);
@@ -616,6 +632,32 @@ impl Rig {
             findings.splice(0..0, judge_references(subject, state, garbage, &references, &votes));
         }
         findings
+    }
+
+    /// Leaves out the engines whose accounts say nothing, and counts them: the references fault where such an engine has memory
+    /// of its own, and it did not fault likewise.
+    fn leave_out_unjudged(
+        &mut self,
+        arch: Arch,
+        state: &State,
+        references: &[Witness],
+        natives: &mut Vec<Witness>,
+    ) {
+        let slot = state.memory.slot;
+        let Some(address) = references.iter().find_map(|reference| fault_address(&reference.observation))
+        else {
+            return;
+        };
+        natives.retain(|native| {
+            let faults_likewise =
+                compare_faults(slot, &references[0].observation, &native.observation).is_none();
+            let engine = self.engines.iter().find(|engine| engine.name() == native.name);
+            let hides = engine.is_some_and(|engine| engine.hides_fault_at(slot, address));
+            if hides && !faults_likewise {
+                *self.unjudged.entry((arch, native.name)).or_default() += 1;
+            }
+            faults_likewise || !hides
+        });
     }
 
     /// Tells a temporary of a foreign operation from a register that native code writes for other payloads.
@@ -793,10 +835,22 @@ fn compare_memory(slot: kop_ops::Slot, reference: &Observation, other: &Observat
     })
 }
 
+/// The address at which an account says that memory cannot be accessed.
+fn fault_address(observation: &Observation) -> Option<u64> {
+    match observation.fault {
+        Some(Fault::Memory { address, .. }) => address,
+        _ => None,
+    }
+}
+
 fn compare_faults(slot: kop_ops::Slot, reference: &Observation, other: &Observation) -> Option<Disagreement> {
     let same = match (reference.fault, other.fault) {
         (None, None) => true,
         (Some(a), Some(b)) => a.same_kind(b),
+        // The stack of native code is no memory of a proof's.
+        (Some(Fault::Memory { access, address: Some(address) }), None) => {
+            other.native_stack.iter().any(|record| record.access == access && record.covers(address))
+        }
         _ => false,
     };
     if same {

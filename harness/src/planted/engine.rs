@@ -4,7 +4,7 @@
 use kop_emulators::{BatchResult, Chunk, ChunkResult, Doubt, Engine, Executes, Observation, Probe, Program};
 use kop_ops::ebpf::Reg;
 use kop_ops::state::Registers;
-use kop_ops::{Access, Fault};
+use kop_ops::{Access, Fault, Slot};
 use kop_reports::{Blame, Kind};
 
 /// A fault in an engine, and how a check must report it.
@@ -147,6 +147,10 @@ impl Engine for Damaged {
             Damage::Fault(_) | Damage::Memory(_) => (),
         }
         result
+    }
+
+    fn hides_fault_at(&self, slot: Slot, address: u64) -> bool {
+        self.inner.hides_fault_at(slot, address)
     }
 
     fn probe(&mut self, probe: &Probe) -> Observation {
