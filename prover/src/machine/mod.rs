@@ -92,13 +92,23 @@ impl<'a> Common<'a> {
     }
 
     fn load(&mut self, bytes: u32, address: Term) -> Term {
-        let place = self.roots.place(self.terms, address);
-        self.memory.load(self.terms, self.path, place, bytes)
+        let mut value = None;
+        for (bit, place) in self.roots.places(self.terms, address) {
+            let condition = self.terms.and(1, self.path, bit);
+            let loaded = self.memory.load(self.terms, condition, place, bytes);
+            value = Some(match value {
+                None => loaded,
+                Some(other) => self.terms.ite(8 * bytes, bit, loaded, other),
+            });
+        }
+        value.expect("an address is somewhere")
     }
 
     fn store(&mut self, bytes: u32, address: Term, value: Term) {
-        let place = self.roots.place(self.terms, address);
-        self.memory.store(self.terms, self.path, place, bytes, value);
+        for (bit, place) in self.roots.places(self.terms, address) {
+            let condition = self.terms.and(1, self.path, bit);
+            self.memory.store(self.terms, condition, place, bytes, value);
+        }
     }
 
     /// Notes what must not happen on this path if `condition`.

@@ -136,7 +136,7 @@ impl Memory {
         extents
     }
 
-    /// One bit for a byte: whether any access touches it, or writes it if `write`.
+    /// One bit for a byte: whether any access with its root touches it, or writes it if `write`.
     pub fn touches(&self, terms: &mut Terms, place: Place, write: bool) -> Term {
         let mut touched = terms.constant(1, 0);
         for access in &self.accesses {
@@ -145,6 +145,20 @@ impl Memory {
             if inside && (access.write || !write) {
                 touched = terms.or(1, touched, access.condition);
             }
+        }
+        touched
+    }
+
+    /// The same of accesses with other roots, where the addresses are the same as numbers.
+    pub fn touches_elsewhere(&self, terms: &mut Terms, place: Place, write: bool) -> Term {
+        let mut touched = terms.constant(1, 0);
+        let elsewhere = self.accesses.iter().filter(|access| access.place.root != place.root);
+        for access in elsewhere.filter(|access| access.write || !write) {
+            let (there, here) = (access.place.address(terms), place.address(terms));
+            let (distance, bytes) = (terms.sub(64, here, there), terms.constant(64, u64::from(access.bytes)));
+            let inside = terms.ult(64, distance, bytes);
+            let both = terms.and(1, access.condition, inside);
+            touched = terms.or(1, touched, both);
         }
         touched
     }

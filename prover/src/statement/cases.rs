@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The ways in which memory can overlap: for two roots of which one is written, one case for each distance at which what is touched
 //! around them overlaps, and one in which it does not.
+//!
+//! What a root is made of does not matter: every two roots of which one is written are, as numbers, at one of the distances or apart, and
+//! each case says which as a hypothesis. So it is right for a root that is a choice of two others, too: where it is apart from both, the
+//! hypotheses contradict each other, and where it is one of them, the accesses through it are accesses through that one, whether or not
+//! the choice was made so. Two roots that are only read may be at one address without a case: their bytes are variables, of which
+//! it is said that they are equal once a model has them at one address with different values.
 
 use std::time::Instant;
 
@@ -9,6 +15,7 @@ use kop_semantics::Domain;
 
 use super::decide::{Decided, decide_claim};
 use super::obligation::Claim;
+use super::same::Same;
 use super::{Evidence, Options, Verdict};
 use crate::machine::{Refusal, variable_name};
 use crate::memory::{Extent, Memory, Place, Roots};
@@ -38,11 +45,18 @@ pub(super) fn decide(terms: &mut Terms, options: Options, make: &Make) -> Verdic
     let initial = Reg::ALL.map(|register| terms.variable(variable_name(register), 64));
     let first = Case { initial, roots: Roots::new(), apart: Vec::new(), hypotheses: Vec::new() };
     let (mut pending, mut evidence) = (vec![first], Evidence::default());
-    while let Some(case) = pending.pop() {
+    let mut same = Same::default();
+    while let Some(mut case) = pending.pop() {
         let mut claim = match make(terms, &case.roots, &case.initial) {
             Ok(claim) => claim,
             Err(refusal) => return Verdict::Unsupported(refusal.into()),
         };
+        let how = (deadline, options.keep);
+        if let Some((root, place)) = same.find(terms, &claim, &case.initial, how, &mut evidence) {
+            case.roots.identify(root, place);
+            pending.push(case);
+            continue;
+        }
         if let Some(pair) = undecided(&claim, &case) {
             match split(terms, case, pair) {
                 Some(cases) if pending.len() + evidence.cases + cases.len() <= MOST_CASES => {

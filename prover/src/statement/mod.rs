@@ -13,6 +13,7 @@ mod native;
 mod obligation;
 mod rewrite;
 mod roles;
+mod same;
 #[cfg(test)]
 mod tests;
 

@@ -99,7 +99,8 @@ pub(super) fn same_memory(
 }
 
 /// That native code accesses no byte that the proof sequence does not, but for what `private` says; and writes none that it does not
-/// write.
+/// write. Bytes are the same where their addresses are, however these are written: what is not seen from roots and distances is said of
+/// the numbers.
 pub(super) fn no_other_accesses(
     terms: &mut Terms,
     [proof, native]: [&Memory; 2],
@@ -114,7 +115,11 @@ pub(super) fn no_other_accesses(
             }
             let touched = proof.touches(terms, place, access.write);
             let not = terms.not(1, access.condition);
-            let allowed = terms.or(1, not, touched);
+            let mut allowed = terms.or(1, not, touched);
+            if terms.as_constant(allowed) != Some(1) {
+                let elsewhere = proof.touches_elsewhere(terms, place, access.write);
+                allowed = terms.or(1, allowed, elsewhere);
+            }
             if terms.as_constant(allowed) != Some(1) {
                 let what = What::Access(described(terms, access, place));
                 obligations.push(holds(terms, what, allowed));

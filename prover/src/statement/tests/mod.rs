@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Claims that hold are proved, claims that do not are refuted by a state in which they do not.
 
+mod addresses;
 mod frame;
 mod instructions;
 mod memory;
