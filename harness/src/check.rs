@@ -687,6 +687,7 @@ impl FormResult<'_> {
             divergences,
             classes: shared.classes.clone(),
             proof: count(&tally.proved).map(|proved| known_proof(proved, shared.payloads_total)),
+            source: None,
         })
     }
 

@@ -116,6 +116,7 @@ pub fn divergence(
         sides: shown.sides.clone(),
         proof: proof_listing(kop, form, case.payload),
         native: native_listing(kop, form, case.payload, arch, finding.features),
+        known: None,
     })
 }
 

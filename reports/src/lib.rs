@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versioned result records and their renderings; depends on no other crate of the project.
 
+mod known;
 mod mutation;
 mod record;
+#[cfg(test)]
+mod samples;
 mod text;
 
+pub use known::{Date, Known, KnownList};
 pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 pub use record::{
     Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Rate, Record,
-    RegisterPair, Row, RowVerdict, SCHEMA, Side, Timings, Variant, Verdict,
+    RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Standing, Timings, Variant, Verdict,
 };
 pub use text::{
     Style, divergence, engines_table, proof_header, proof_line, proof_summary, row_header, row_line, summary,

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::known::Known;
 use crate::mutation::Mutation;
 
 /// The schema's name and version.
@@ -299,6 +300,18 @@ pub struct Row {
     /// What the prover says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// Where the operation is written, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+}
+
+/// A place in a source file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The path: relative to the root of the repository for operations of the catalog, otherwise as the user gave it.
+    pub file: String,
+    /// The line, counted from 1.
+    pub line: u32,
 }
 
 impl Row {
@@ -323,6 +336,56 @@ impl Row {
             divergences: Vec::new(),
             classes: BTreeMap::new(),
             proof: None,
+            source: None,
+        }
+    }
+
+    /// The row by name, as `rotate imm64 x86_64`.
+    pub fn title(&self) -> String {
+        format!("{} {} {}", self.name, self.form, self.arch)
+    }
+
+    /// How the row stands, once known divergences are set apart.
+    pub fn standing(&self) -> Standing {
+        match self.verdict {
+            RowVerdict::Equivalent => Standing::Equivalent,
+            RowVerdict::Untested => Standing::Untested,
+            RowVerdict::Divergent => {
+                let known = |divergence: &Divergence| divergence.known.is_some();
+                match !self.divergences.is_empty() && self.divergences.iter().all(known) {
+                    true => Standing::Known,
+                    false => Standing::Divergent,
+                }
+            }
+        }
+    }
+}
+
+/// A row's verdict, once known divergences are set apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Standing {
+    /// No divergence was found.
+    Equivalent,
+    /// A divergence was found that is not known.
+    Divergent,
+    /// Every divergence that was found is a known one.
+    Known,
+    /// No engine here can run it.
+    Untested,
+}
+
+impl Standing {
+    /// Every standing, in the order of reports.
+    pub const ALL: [Standing; 4] =
+        [Standing::Equivalent, Standing::Divergent, Standing::Known, Standing::Untested];
+
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Equivalent => "equivalent",
+            Standing::Divergent => "divergent",
+            Standing::Known => "known",
+            Standing::Untested => "untested",
         }
     }
 }
@@ -373,6 +436,17 @@ pub struct Divergence {
     pub proof: Vec<String>,
     /// The native code.
     pub native: Vec<ListingLine>,
+    /// Why it is no failure: somebody knows it and has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
+}
+
+impl Divergence {
+    /// What divergences of one row with the same cause have in common: the kind, the engine, the place and the message.
+    pub fn cause(&self) -> (Kind, &str, Option<&str>, &str) {
+        let place = self.first_difference.as_ref().map(|difference| difference.r#where.as_str());
+        (self.kind, &self.engine, place, &self.message)
+    }
 }
 
 /// The first place in which two results differ.
@@ -453,13 +527,29 @@ impl Record {
         }
     }
 
-    /// The verdict that the rows give.
+    /// The verdict that the rows give; known divergences are none.
     pub fn verdict_of(rows: &[Row]) -> Verdict {
-        if rows.iter().any(|row| row.verdict == RowVerdict::Divergent) {
+        if rows.iter().any(|row| row.standing() == Standing::Divergent) {
             Verdict::Divergent
         } else {
             Verdict::Equivalent
         }
+    }
+
+    /// Whether nothing in it is a failure: no divergence but known ones, and no mutant that survived.
+    pub fn holds(&self) -> bool {
+        let survived = self.mutation.as_ref().is_some_and(|mutation| !mutation.survivors.is_empty());
+        self.verdict == Verdict::Equivalent && !survived
+    }
+
+    /// How many rows stand so.
+    pub fn count(&self, standing: Standing) -> u64 {
+        self.ops.iter().filter(|row| row.standing() == standing).count() as u64
+    }
+
+    /// The states of all rows.
+    pub fn states(&self) -> u64 {
+        self.ops.iter().fold(0, |sum, row| sum.saturating_add(row.states))
     }
 }
 

@@ -8,8 +8,6 @@ mod divergence;
 mod line;
 mod proof;
 mod row;
-#[cfg(test)]
-mod samples;
 mod sides;
 mod summary;
 

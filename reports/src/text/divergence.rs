@@ -170,11 +170,9 @@ fn minimised(case: &str, block: &mut Block) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{
-        divergent, fault_divergence, lines, register_divergence, side, without_escapes,
-    };
     use super::*;
     use crate::record::{Blame, Kind};
+    use crate::samples::{divergent, fault_divergence, lines, register_divergence, side, without_escapes};
 
     fn render(shown: &Divergence, style: Style) -> String {
         divergence(shown, &divergent(vec![shown.clone()]), style)

@@ -122,8 +122,8 @@ fn verdicts(record: &Record) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{record, row};
     use super::*;
+    use crate::samples::{record, row};
 
     fn proof(verdict: ProofVerdict) -> Proof {
         Proof {

@@ -156,11 +156,11 @@ fn classes(row: &Row, block: &mut Block) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{
-        divergent, fault_divergence, lines, register_divergence, row, untested, without_escapes,
-    };
     use super::*;
     use crate::record::Variant;
+    use crate::samples::{
+        divergent, fault_divergence, lines, register_divergence, row, untested, without_escapes,
+    };
 
     const PLAIN: Style = Style { color: false, width: 110 };
 

@@ -408,9 +408,9 @@ fn frame(sides: &[&Side], first_difference: bool) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::super::Style;
-    use super::super::samples::{byte, lines, register_divergence, side};
     use super::*;
     use crate::record::Difference;
+    use crate::samples::{byte, lines, register_divergence, side};
 
     fn table(divergence: &Divergence, width: usize) -> String {
         let mut block = Block::new(Style { width, ..Style::default() });

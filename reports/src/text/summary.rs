@@ -134,10 +134,10 @@ pub(super) fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{
+    use super::*;
+    use crate::samples::{
         divergent, engine, lines, record, register_divergence, row, untested, without_escapes,
     };
-    use super::*;
 
     fn mixed() -> Record {
         let mut warned = row("rotate", "imm32", "x86_64");

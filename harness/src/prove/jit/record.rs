@@ -125,6 +125,7 @@ fn divergence(row: &Proved, failure: &Failure) -> Option<reports::Divergence> {
                 text: line.text,
             })
             .collect(),
+        known: None,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::record::{
     Side, Verdict,
 };
 
-pub(super) fn row(name: &str, form: &str, arch: &str) -> Row {
+pub(crate) fn row(name: &str, form: &str, arch: &str) -> Row {
     Row {
         name: name.to_owned(),
         form: form.to_owned(),
@@ -28,10 +28,11 @@ pub(super) fn row(name: &str, form: &str, arch: &str) -> Row {
         divergences: Vec::new(),
         classes: BTreeMap::new(),
         proof: None,
+        source: None,
     }
 }
 
-pub(super) fn untested(name: &str, form: &str, reason: &str) -> Row {
+pub(crate) fn untested(name: &str, form: &str, reason: &str) -> Row {
     Row {
         verdict: RowVerdict::Untested,
         untested: Some(reason.to_owned()),
@@ -42,15 +43,15 @@ pub(super) fn untested(name: &str, form: &str, reason: &str) -> Row {
     }
 }
 
-pub(super) fn divergent(divergences: Vec<Divergence>) -> Row {
+pub(crate) fn divergent(divergences: Vec<Divergence>) -> Row {
     Row { verdict: RowVerdict::Divergent, divergences, ..row("rotate", "imm64", "x86_64") }
 }
 
-pub(super) fn engine(name: &str, reason: Option<&str>) -> Engine {
+pub(crate) fn engine(name: &str, reason: Option<&str>) -> Engine {
     Engine { name: name.to_owned(), available: reason.is_none(), reason: reason.map(str::to_owned) }
 }
 
-pub(super) fn record(ops: Vec<Row>) -> Record {
+pub(crate) fn record(ops: Vec<Row>) -> Record {
     Record {
         schema: SCHEMA.to_owned(),
         verdict: Verdict::Divergent,
@@ -70,7 +71,7 @@ pub(super) fn record(ops: Vec<Row>) -> Record {
 }
 
 /// A side whose registers are given as name, before and after.
-pub(super) fn side(engine: &str, registers: &[(&str, &str, &str)]) -> Side {
+pub(crate) fn side(engine: &str, registers: &[(&str, &str, &str)]) -> Side {
     let pair = |&(name, before, after): &(&str, &str, &str)| RegisterPair {
         name: name.to_owned(),
         before: before.to_owned(),
@@ -86,11 +87,11 @@ pub(super) fn side(engine: &str, registers: &[(&str, &str, &str)]) -> Side {
 }
 
 /// A byte of memory that changed, as a side lists it.
-pub(super) fn byte(address: &str, before: &str, after: &str) -> (String, String, String) {
+pub(crate) fn byte(address: &str, before: &str, after: &str) -> (String, String, String) {
     (address.to_owned(), before.to_owned(), after.to_owned())
 }
 
-pub(super) fn native(lines: &[(usize, &str, &str)]) -> Vec<ListingLine> {
+pub(crate) fn native(lines: &[(usize, &str, &str)]) -> Vec<ListingLine> {
     let line = |&(offset, bytes, text): &(usize, &str, &str)| ListingLine {
         offset,
         bytes: bytes.to_owned(),
@@ -100,7 +101,7 @@ pub(super) fn native(lines: &[(usize, &str, &str)]) -> Vec<ListingLine> {
 }
 
 /// An emit that rotates by one bit less than its payload says.
-pub(super) fn register_divergence() -> Divergence {
+pub(crate) fn register_divergence() -> Divergence {
     let operands = [("amount", "13"), ("dst", "r3"), ("src", "r1"), ("tmp", "r5")];
     let right = [("r1", "0x1", "0x1"), ("r3", "0xffffffffffffffff", "0x2000"), ("r5", "0x7", "0x0")];
     let wrong = [("r1", "0x1", "0x1"), ("r3", "0xffffffffffffffff", "0x1000"), ("r5", "0x7", "0x7")];
@@ -133,11 +134,12 @@ pub(super) fn register_divergence() -> Divergence {
         ],
         proof: ["r3 = r1", "r3 <<= 13", "r5 = r1", "r5 >>= 51", "r3 |= r5"].map(str::to_owned).to_vec(),
         native: native(&[(0, "4889fa", "mov rdx, rdi"), (3, "48c1c20c", "rol rdx, 12")]),
+        known: None,
     }
 }
 
 /// A load that reads beyond the window, on one side only.
-pub(super) fn fault_divergence() -> Divergence {
+pub(crate) fn fault_divergence() -> Divergence {
     let mut native_side = side("host", &[("r0", "0x0", "0x0"), ("r2", "window+0xffc", "window+0xffc")]);
     native_side.fault = Some("bad read at window+0x1000".to_owned());
     Divergence {
@@ -167,12 +169,12 @@ pub(super) fn fault_divergence() -> Divergence {
 }
 
 /// Lines, each with its newline.
-pub(super) fn lines<S: AsRef<str>>(lines: &[S]) -> String {
+pub(crate) fn lines<S: AsRef<str>>(lines: &[S]) -> String {
     lines.iter().map(|line| format!("{}\n", line.as_ref())).collect()
 }
 
 /// `text` without ANSI's SGR sequences.
-pub(super) fn without_escapes(text: &str) -> String {
+pub(crate) fn without_escapes(text: &str) -> String {
     let mut pieces = text.split("\x1b[");
     let first = pieces.next().unwrap_or("").to_owned();
     pieces.fold(first, |plain, piece| plain + piece.split_once('m').expect("SGR sequences end in m").1)

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Known divergences: a list of what is not to fail for now, each with a reason and a day on which it runs out.
+//!
+//! ```toml
+//! [[known]]
+//! operation = "rotate"
+//! form = "imm64"
+//! arch = "x86_64"
+//! kind = "register"
+//! payload = "0xd513"       # any payload without it
+//! place = "r3"             # any first difference without it
+//! reason = "the emit is wrong for an amount of 13; fixed with the next release"
+//! expires = "2027-01-31"
+//! ```
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Divergence, Kind, Record, Row};
+
+/// Why a divergence is no failure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The reason.
+    pub reason: String,
+    /// The last day on which that is so, as `2027-01-31`.
+    pub expires: String,
+}
+
+/// A list of known divergences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownList {
+    #[serde(default)]
+    known: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    operation: String,
+    form: String,
+    arch: String,
+    kind: Kind,
+    payload: Option<String>,
+    place: Option<String>,
+    reason: String,
+    expires: Date,
+}
+
+impl KnownList {
+    /// Reads a list from TOML.
+    ///
+    /// # Errors
+    /// One line with the line's number, when the text is no TOML, or an entry lacks a field, has one that is not known, no
+    /// reason, or a day that does not exist.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let list: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            format!("line {line}: {}", error.message().replace('\n', " "))
+        })?;
+        match list.known.iter().find(|entry| entry.reason.trim().is_empty()) {
+            Some(entry) => Err(format!("{entry}: the reason is empty")),
+            None => Ok(list),
+        }
+    }
+
+    /// Marks the divergences of `record` that are listed, and brings its verdict up to date. Gives one line for each entry
+    /// that has run out before `today`, which then covers nothing, and for each that matches nothing.
+    pub fn apply(&self, record: &mut Record, today: Date) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for entry in &self.known {
+            if entry.expires < today {
+                complaints.push(format!("{entry}: expired on {} ({})", entry.expires, entry.reason));
+                continue;
+            }
+            let mut matched = false;
+            for row in record.ops.iter_mut().filter(|row| entry.is_of(row)) {
+                for divergence in row.divergences.iter_mut().filter(|divergence| entry.covers(divergence)) {
+                    matched = true;
+                    divergence.known =
+                        Some(Known { reason: entry.reason.clone(), expires: entry.expires.to_string() });
+                }
+            }
+            if !matched {
+                let has_row = record.ops.iter().any(|row| entry.is_of(row));
+                let why =
+                    if has_row { "the row has no such divergence" } else { "the report has no such row" };
+                complaints.push(format!("{entry}: matches nothing, {why} ({})", entry.reason));
+            }
+        }
+        record.verdict = Record::verdict_of(&record.ops);
+        complaints
+    }
+}
+
+impl Entry {
+    fn is_of(&self, row: &Row) -> bool {
+        self.operation == row.name && self.form == row.form && self.arch == row.arch
+    }
+
+    fn covers(&self, divergence: &Divergence) -> bool {
+        let place = || divergence.first_difference.as_ref().map(|difference| &difference.r#where);
+        self.kind == divergence.kind
+            && self.payload.as_ref().is_none_or(|payload| *payload == divergence.payload)
+            && self.place.as_ref().is_none_or(|wanted| place() == Some(wanted))
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "known divergence {} {} {} {}", self.operation, self.form, self.arch, self.kind)?;
+        for text in [&self.payload, &self.place].into_iter().flatten() {
+            write!(f, " {text}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A day of the Gregorian calendar, in the years 1970 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Date {
+    year: u32,
+    month: u32,
+    day: u32,
+}
+
+impl Date {
+    /// Today in UTC.
+    pub fn today() -> Self {
+        // A clock that stands before 1970 is wrong whatever is made of it.
+        let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::of_days(passed.as_secs() / 86_400)
+    }
+
+    /// The day so many days after the first of January 1970.
+    fn of_days(mut days: u64) -> Self {
+        let (mut year, mut month) = (1970, 1);
+        while days >= 365 + u64::from(is_leap(year)) {
+            days -= 365 + u64::from(is_leap(year));
+            year += 1;
+        }
+        while days >= u64::from(days_of(year, month)) {
+            days -= u64::from(days_of(year, month));
+            month += 1;
+        }
+        Self { year, month, day: days as u32 + 1 }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let is_plain = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let parts: Vec<&str> = text.split('-').filter(is_plain).collect();
+        let &[year, month, day] = parts.as_slice() else { return None };
+        if (year.len(), month.len(), day.len()) != (4, 2, 2) || text.len() != 10 {
+            return None;
+        }
+        let date = Self { year: year.parse().ok()?, month: month.parse().ok()?, day: day.parse().ok()? };
+        let exists = date.year >= 1970
+            && (1..=12).contains(&date.month)
+            && (1..=days_of(date.year, date.month)).contains(&date.day);
+        exists.then_some(date)
+    }
+}
+
+impl TryFrom<String> for Date {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is no day, such as 2027-01-31"))
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+const fn is_leap(year: u32) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+const fn days_of(year: u32, month: u32) -> u32 {
+    match month {
+        2 if is_leap(year) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Standing, Verdict};
+    use crate::samples::{divergent, fault_divergence, record, register_divergence};
+
+    const LIST: &str = r#"
+[[known]]
+operation = "rotate"
+form = "imm64"
+arch = "x86_64"
+kind = "register"
+reason = "fixed soon"
+expires = "2027-01-31"
+"#;
+
+    fn date(text: &str) -> Date {
+        Date::parse(text).expect(text)
+    }
+
+    fn apply(list: &str, today: &str) -> (Record, Vec<String>) {
+        let mut record = record(vec![divergent(vec![register_divergence()])]);
+        let complaints = KnownList::parse(list).expect("a list").apply(&mut record, date(today));
+        (record, complaints)
+    }
+
+    #[test]
+    fn a_known_divergence_is_no_failure_until_it_expires() {
+        for today in ["2026-12-31", "2027-01-31"] {
+            let (record, complaints) = apply(LIST, today);
+            assert_eq!(complaints, [""; 0]);
+            assert_eq!((record.verdict, record.ops[0].standing()), (Verdict::Equivalent, Standing::Known));
+            let known = record.ops[0].divergences[0].known.as_ref().expect("known");
+            assert_eq!((known.reason.as_str(), known.expires.as_str()), ("fixed soon", "2027-01-31"));
+        }
+        let (record, complaints) = apply(LIST, "2027-02-01");
+        let expected = "known divergence rotate imm64 x86_64 register: expired on 2027-01-31 (fixed soon)";
+        assert_eq!(complaints, [expected]);
+        assert_eq!((record.verdict, record.ops[0].standing()), (Verdict::Divergent, Standing::Divergent));
+    }
+
+    #[test]
+    fn an_entry_that_matches_nothing_is_told_on_one_line() {
+        let no_row = LIST.replace("imm64", "imm32");
+        let (record, complaints) = apply(&no_row, "2026-12-31");
+        let expected = "known divergence rotate imm32 x86_64 register: matches nothing, the report has no such row (fixed soon)";
+        assert_eq!((complaints, record.verdict), (vec![expected.to_owned()], Verdict::Divergent));
+        for other in [
+            LIST.replace("\"register\"", "\"memory\""),
+            format!("{LIST}payload = \"0xd514\"\n"),
+            format!("{LIST}place = \"r5\"\n"),
+        ] {
+            let (_, complaints) = apply(&other, "2026-12-31");
+            assert_eq!(complaints.len(), 1, "{other}");
+            assert!(complaints[0].contains("the row has no such divergence (fixed soon)"), "{complaints:?}");
+        }
+        let (_, complaints) = apply(&format!("{LIST}payload = \"0xd513\"\nplace = \"r3\"\n"), "2026-12-31");
+        assert_eq!(complaints, [""; 0]);
+    }
+
+    #[test]
+    fn a_row_with_one_divergence_that_is_not_known_is_divergent() {
+        let mut record = record(vec![divergent(vec![register_divergence(), fault_divergence()])]);
+        let list = KnownList::parse(LIST).expect("a list");
+        assert_eq!(list.apply(&mut record, date("2026-12-31")), [""; 0]);
+        assert_eq!((record.verdict, record.ops[0].standing()), (Verdict::Divergent, Standing::Divergent));
+    }
+
+    #[test]
+    fn what_is_no_list_is_told_on_one_line_with_its_number() {
+        for (text, expected) in [
+            ("[[known]", "line 1: "),
+            (&LIST.replace("reason", "reasons"), "line 7: unknown field `reasons`"),
+            (&LIST.replace("kind = \"register\"\n", ""), "line 2: missing field `kind`"),
+            (
+                &LIST.replace("fixed soon", " "),
+                "known divergence rotate imm64 x86_64 register: the reason is",
+            ),
+            (&LIST.replace("01-31", "02-29"), "line 8: `2027-02-29` is no day, such as 2027-01-31"),
+            (&LIST.replace("\"register\"", "\"colour\""), "line 6: unknown variant `colour`"),
+        ] {
+            let error = KnownList::parse(text).expect_err(text);
+            assert!(error.starts_with(expected), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+        assert_eq!(KnownList::parse(""), Ok(KnownList::default()));
+    }
+
+    /// Days since 1970 by GNU date: `date -u -d 2028-02-29 +%s`, divided by 86,400.
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (days, text) in [
+            (0, "1970-01-01"),
+            (59, "1970-03-01"),
+            (11_016, "2000-02-29"),
+            (20_512, "2026-02-28"),
+            (21_243, "2028-02-29"),
+            (21_244, "2028-03-01"),
+            (47_541, "2100-03-01"),
+        ] {
+            assert_eq!(
+                (Date::of_days(days).to_string(), Date::parse(text)),
+                (text.to_owned(), Some(Date::of_days(days)))
+            );
+        }
+        for text in [
+            "2027-1-31",
+            "2027-13-01",
+            "2027-00-10",
+            "2027-04-31",
+            "+027-01-01",
+            "2027-01-31T",
+            "1969-12-31",
+            "",
+        ] {
+            assert_eq!(Date::parse(text), None, "{text}");
+        }
+    }
+}
