@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versioned result records and their renderings; depends on no other crate of the project.
 
+mod join;
 mod known;
 mod mutation;
 mod record;
