@@ -7,6 +7,7 @@ mod mutation;
 mod record;
 #[cfg(test)]
 mod samples;
+mod states;
 mod text;
 
 pub use known::{Date, Known, KnownList};

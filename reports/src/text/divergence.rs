@@ -3,8 +3,9 @@
 
 use super::Style;
 use super::line::{Block, FIELD, INDENT, Line, Paint, number, width, wrap, wrap_command, wrap_items};
-use super::sides::{shows_register, sides};
+use super::sides::sides;
 use crate::record::{Divergence, Row};
+use crate::states::shows_register;
 
 /// How many lines of a listing are shown whole; of a longer one, the first and the last.
 const LISTING_LINES: usize = 40;
