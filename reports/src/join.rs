@@ -85,7 +85,7 @@ impl Row {
 
     /// The payloads that engines ran; `None` in a row that a prover has written, whose payloads are those of the proof.
     fn payloads_run(&self) -> Option<u64> {
-        (self.states > 0 || self.proof.is_none()).then_some(self.payloads)
+        (!self.is_proof_alone()).then_some(self.payloads)
     }
 }
 

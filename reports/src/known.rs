@@ -196,17 +196,7 @@ const fn days_of(year: u32, month: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::record::{Standing, Verdict};
-    use crate::samples::{divergent, fault_divergence, record, register_divergence};
-
-    const LIST: &str = r#"
-[[known]]
-operation = "rotate"
-form = "imm64"
-arch = "x86_64"
-kind = "register"
-reason = "fixed soon"
-expires = "2027-01-31"
-"#;
+    use crate::samples::{KNOWN, divergent, fault_divergence, record, register_divergence};
 
     fn date(text: &str) -> Date {
         Date::parse(text).expect(text)
@@ -221,13 +211,13 @@ expires = "2027-01-31"
     #[test]
     fn a_known_divergence_is_no_failure_until_it_expires() {
         for today in ["2026-12-31", "2027-01-31"] {
-            let (record, complaints) = apply(LIST, today);
+            let (record, complaints) = apply(KNOWN, today);
             assert_eq!(complaints, [""; 0]);
             assert_eq!((record.verdict, record.ops[0].standing()), (Verdict::Equivalent, Standing::Known));
             let known = record.ops[0].divergences[0].known.as_ref().expect("known");
             assert_eq!((known.reason.as_str(), known.expires.as_str()), ("fixed soon", "2027-01-31"));
         }
-        let (record, complaints) = apply(LIST, "2027-02-01");
+        let (record, complaints) = apply(KNOWN, "2027-02-01");
         let expected = "known divergence rotate imm64 x86_64 register: expired on 2027-01-31 (fixed soon)";
         assert_eq!(complaints, [expected]);
         assert_eq!((record.verdict, record.ops[0].standing()), (Verdict::Divergent, Standing::Divergent));
@@ -235,27 +225,27 @@ expires = "2027-01-31"
 
     #[test]
     fn an_entry_that_matches_nothing_is_told_on_one_line() {
-        let no_row = LIST.replace("imm64", "imm32");
+        let no_row = KNOWN.replace("imm64", "imm32");
         let (record, complaints) = apply(&no_row, "2026-12-31");
         let expected = "known divergence rotate imm32 x86_64 register: matches nothing, the report has no such row (fixed soon)";
         assert_eq!((complaints, record.verdict), (vec![expected.to_owned()], Verdict::Divergent));
         for other in [
-            LIST.replace("\"register\"", "\"memory\""),
-            format!("{LIST}payload = \"0xd514\"\n"),
-            format!("{LIST}place = \"r5\"\n"),
+            KNOWN.replace("\"register\"", "\"memory\""),
+            format!("{KNOWN}payload = \"0xd514\"\n"),
+            format!("{KNOWN}place = \"r5\"\n"),
         ] {
             let (_, complaints) = apply(&other, "2026-12-31");
             assert_eq!(complaints.len(), 1, "{other}");
             assert!(complaints[0].contains("the row has no such divergence (fixed soon)"), "{complaints:?}");
         }
-        let (_, complaints) = apply(&format!("{LIST}payload = \"0xd513\"\nplace = \"r3\"\n"), "2026-12-31");
+        let (_, complaints) = apply(&format!("{KNOWN}payload = \"0xd513\"\nplace = \"r3\"\n"), "2026-12-31");
         assert_eq!(complaints, [""; 0]);
     }
 
     #[test]
     fn a_row_with_one_divergence_that_is_not_known_is_divergent() {
         let mut record = record(vec![divergent(vec![register_divergence(), fault_divergence()])]);
-        let list = KnownList::parse(LIST).expect("a list");
+        let list = KnownList::parse(KNOWN).expect("a list");
         assert_eq!(list.apply(&mut record, date("2026-12-31")), [""; 0]);
         assert_eq!((record.verdict, record.ops[0].standing()), (Verdict::Divergent, Standing::Divergent));
     }
@@ -264,14 +254,14 @@ expires = "2027-01-31"
     fn what_is_no_list_is_told_on_one_line_with_its_number() {
         for (text, expected) in [
             ("[[known]", "line 1: "),
-            (&LIST.replace("reason", "reasons"), "line 7: unknown field `reasons`"),
-            (&LIST.replace("kind = \"register\"\n", ""), "line 2: missing field `kind`"),
+            (&KNOWN.replace("reason", "reasons"), "line 7: unknown field `reasons`"),
+            (&KNOWN.replace("kind = \"register\"\n", ""), "line 2: missing field `kind`"),
             (
-                &LIST.replace("fixed soon", " "),
+                &KNOWN.replace("fixed soon", " "),
                 "known divergence rotate imm64 x86_64 register: the reason is",
             ),
-            (&LIST.replace("01-31", "02-29"), "line 8: `2027-02-29` is no day, such as 2027-01-31"),
-            (&LIST.replace("\"register\"", "\"colour\""), "line 6: unknown variant `colour`"),
+            (&KNOWN.replace("01-31", "02-29"), "line 8: `2027-02-29` is no day, such as 2027-01-31"),
+            (&KNOWN.replace("\"register\"", "\"colour\""), "line 6: unknown variant `colour`"),
         ] {
             let error = KnownList::parse(text).expect_err(text);
             assert!(error.starts_with(expected), "{error}");

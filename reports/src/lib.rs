@@ -17,6 +17,6 @@ pub use record::{
     RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Standing, Timings, Variant, Verdict,
 };
 pub use text::{
-    Style, divergence, engines_table, proof_header, proof_line, proof_summary, row_header, row_line, summary,
-    verbose_classes,
+    Style, divergence, engines_table, proof_header, proof_line, proof_summary, report, row_header, row_line,
+    summary, verbose_classes,
 };

@@ -345,6 +345,11 @@ impl Row {
         format!("{} {} {}", self.name, self.form, self.arch)
     }
 
+    /// Whether the row is a prover's alone: no engine ran a state of it.
+    pub fn is_proof_alone(&self) -> bool {
+        self.proof.is_some() && self.states == 0
+    }
+
     /// How the row stands, once known divergences are set apart.
     pub fn standing(&self) -> Standing {
         match self.verdict {

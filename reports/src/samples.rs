@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Rows and divergences that the tests print.
+//! Rows, divergences and mutants that the tests print.
 
 use std::collections::BTreeMap;
 
+use crate::mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 use crate::record::{
-    Blame, Difference, Divergence, Engine, Kind, ListingLine, Record, RegisterPair, Row, RowVerdict, SCHEMA,
-    Side, Verdict,
+    Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Record, RegisterPair, Row,
+    RowVerdict, SCHEMA, Side, Verdict,
 };
 
 pub(crate) fn row(name: &str, form: &str, arch: &str) -> Row {
@@ -179,3 +180,79 @@ pub(crate) fn without_escapes(text: &str) -> String {
     let first = pieces.next().unwrap_or("").to_owned();
     pieces.fold(first, |plain, piece| plain + piece.split_once('m').expect("SGR sequences end in m").1)
 }
+
+/// A row that a prover alone has looked at.
+pub(crate) fn proved(name: &str, form: &str, arch: &str) -> Row {
+    let proof = Proof {
+        verdict: ProofVerdict::Proved,
+        payloads: 85_184,
+        payloads_total: 85_184,
+        formulas: 191,
+        solved: 3,
+        recalled: 0,
+        algebra: Vec::new(),
+        reason: None,
+        seconds: 0.5,
+    };
+    Row {
+        payloads: 85_184,
+        payloads_total: 85_184,
+        states: 0,
+        verdict: RowVerdict::Equivalent,
+        proof: Some(proof),
+        ..Row::of_case(name, form, arch)
+    }
+}
+
+/// Fourteen mutants, of which one survives.
+pub(crate) fn mutation() -> Mutation {
+    let row = |side, mutants, killed, equivalent, survived| MutationRow {
+        name: "rotate".to_owned(),
+        form: "imm64".to_owned(),
+        arch: "x86_64".to_owned(),
+        side,
+        mutants,
+        killed,
+        equivalent,
+        survived,
+    };
+    let survivor = Mutant {
+        name: "rotate".to_owned(),
+        form: "imm64".to_owned(),
+        arch: "x86_64".to_owned(),
+        side: MutatedSide::Emit,
+        operator: "immediate".to_owned(),
+        change: "1: rol rdx, 13 -> rol rdx, 77".to_owned(),
+        payload: "0x8d13".to_owned(),
+        killed_by: None,
+        detection_ms: None,
+        undecided: Some("the solver's time was over".to_owned()),
+    };
+    let slowest = Mutant {
+        side: MutatedSide::Proof,
+        operator: "drop".to_owned(),
+        change: "4: r3 |= r5 -> nothing".to_owned(),
+        payload: "0xd513".to_owned(),
+        killed_by: Some("register on unicorn-x86_64".to_owned()),
+        detection_ms: Some(1200.0),
+        undecided: None,
+        ..survivor.clone()
+    };
+    Mutation {
+        rows: vec![row(MutatedSide::Emit, 8, 5, 2, 1), row(MutatedSide::Proof, 6, 6, 0, 0)],
+        survivors: vec![survivor],
+        slowest: vec![slowest],
+        detection_ms: vec![0.4, 0.5, 0.5, 0.9, 1.5, 2.0, 2.5, 8.0, 15.0, 40.0, 1200.0],
+    }
+}
+
+/// A list of known divergences that has [`register_divergence`] in [`divergent`]'s row.
+pub(crate) const KNOWN: &str = r#"
+[[known]]
+operation = "rotate"
+form = "imm64"
+arch = "x86_64"
+kind = "register"
+reason = "fixed soon"
+expires = "2027-01-31"
+"#;

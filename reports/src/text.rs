@@ -6,13 +6,16 @@
 
 mod divergence;
 mod line;
+mod mutation;
 mod proof;
+mod report;
 mod row;
 mod sides;
 mod summary;
 
 pub use divergence::divergence;
 pub use proof::{proof_header, proof_line, proof_summary};
+pub use report::report;
 pub use row::{row_header, row_line, verbose_classes};
 pub use summary::{engines_table, summary};
 

@@ -61,6 +61,9 @@ fn title(divergence: &Divergence, row: &Row, block: &mut Block) {
 }
 
 fn facts(divergence: &Divergence, block: &mut Block) {
+    if let Some(known) = &divergence.known {
+        block.field("known", Paint::Yellow, &format!("until {}: {}", known.expires, known.reason));
+    }
     if let Some(difference) = &divergence.first_difference {
         let (place, expected, actual) = (&difference.r#where, &difference.expected, &difference.actual);
         block.field("differs", Paint::Red, &format!("{place}: expected {expected}, found {actual}"));

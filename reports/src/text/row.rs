@@ -3,7 +3,7 @@
 
 use super::Style;
 use super::line::{Block, FIELD, INDENT, Line, Paint, clip, number, plural, width, wrap_items};
-use crate::record::{Kind, Row, RowVerdict};
+use crate::record::{Kind, Row, Standing};
 
 const OPERATION: usize = 6;
 const FORM: usize = 19;
@@ -25,21 +25,22 @@ pub fn row_header(style: Style) -> String {
     line.finish(style)
 }
 
-/// A row as one line without a newline: `ok`, `FAIL` or `--`, operation, form, architecture, then payloads run of
+/// A row as one line without a newline: `ok`, `FAIL`, `known` or `--`, operation, form, architecture, then payloads run of
 /// those that there are, states, engines, kinds of divergences and warnings, or why the row is untested.
 ///
 /// Where the width does not suffice, the first warning's text gives way, then the engines' names to their number. A name
 /// that is longer than its column moves the rest of its line.
 pub fn row_line(row: &Row, style: Style) -> String {
     let mut line = Line::default();
-    let (paint, mark) = match row.verdict {
-        RowVerdict::Equivalent => (Paint::Green, "ok"),
-        RowVerdict::Divergent => (Paint::Red, "FAIL"),
-        RowVerdict::Untested => (Paint::Yellow, "--"),
+    let (paint, mark) = match row.standing() {
+        Standing::Equivalent => (Paint::Green, "ok"),
+        Standing::Divergent => (Paint::Red, "FAIL"),
+        Standing::Known => (Paint::Yellow, "known"),
+        Standing::Untested => (Paint::Yellow, "--"),
     };
     line.put(paint, mark).to(OPERATION).put(Paint::Plain, &row.name);
     line.to(FORM).put(Paint::Plain, &row.form).to(ARCH).put(Paint::Plain, &row.arch);
-    if row.verdict == RowVerdict::Untested {
+    if row.standing() == Standing::Untested {
         let reason = row.untested.as_deref().unwrap_or("no reason was recorded");
         line.to(AFTER_ARCH);
         let rest = style.columns().saturating_sub(line.width());
@@ -66,8 +67,10 @@ fn payloads(row: &Row) -> String {
 fn engines_and_notes(row: &Row, columns: usize) -> (String, String) {
     // Every payload that ran is known to be proved for all inputs.
     let proved = match &row.proof {
-        Some(proof) if proof.payloads > 0 && proof.payloads >= row.payloads => "  proved (cache)",
-        _ => "",
+        Some(proof) if proof.payloads == 0 || proof.payloads < row.payloads => "",
+        Some(proof) if proof.formulas == 0 => "  proved (cache)",
+        Some(_) => "  proved",
+        None => "",
     };
     let names = if row.engines.is_empty() { "no engine".to_owned() } else { row.engines.join(" ") } + proved;
     let count = plural(row.engines.len() as u64, "engine") + proved;

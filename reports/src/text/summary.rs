@@ -4,7 +4,7 @@
 use super::Style;
 use super::line::{Block, FIELD, INDENT, Line, Paint, number, plural, width, wrap, wrap_items};
 use super::row::kinds;
-use crate::record::{Engine, Record, Row, RowVerdict, Timings};
+use crate::record::{Engine, Record, Row, Standing, Timings};
 
 /// The engines, one per line: name, `available` or `absent`, and the reason. No colour, 110 columns.
 pub fn engines_table(engines: &[Engine]) -> String {
@@ -35,7 +35,7 @@ pub fn engines_table(engines: &[Engine]) -> String {
 /// The divergences themselves are [`divergence`](super::divergence())'s.
 pub fn summary(record: &Record, style: Style) -> String {
     let mut block = Block::new(style);
-    block.line(verdict_line(&record.ops));
+    block.line(verdict_line(record));
     let available: Vec<_> =
         record.engines.iter().filter(|engine| engine.available).map(|e| &e.name).collect();
     match available.as_slice() {
@@ -46,23 +46,23 @@ pub fn summary(record: &Record, style: Style) -> String {
         let reason = engine.reason.as_deref().unwrap_or("no reason was recorded");
         block.field("absent", Paint::Yellow, &format!("{}: {reason}", engine.name));
     }
-    let states = record.ops.iter().fold(0, |sum: u64, row| sum.saturating_add(row.states));
     let threads = plural(record.jobs as u64, "thread");
     block.field(
         "states",
         Paint::Plain,
-        &format!("{} in {}, {threads}", number(states), duration(record.elapsed_s)),
+        &format!("{} in {}, {threads}", number(record.states()), duration(record.elapsed_s)),
     );
     if let Some(timings) = &record.timings {
         block.field("time", Paint::Plain, &split(timings));
     }
     block.field("seed", Paint::Plain, &record.seed.to_string());
-    rows_by_text(&mut block, "divergent", &record.ops, |row| match row.verdict {
-        RowVerdict::Divergent => vec![kinds(row)],
+    rows_by_text(&mut block, "divergent", &record.ops, |row| match row.standing() {
+        Standing::Divergent => vec![kinds(row)],
         _ => Vec::new(),
     });
-    rows_by_text(&mut block, "untested", &record.ops, |row| match row.verdict {
-        RowVerdict::Untested => {
+    rows_by_text(&mut block, "known", &record.ops, known);
+    rows_by_text(&mut block, "untested", &record.ops, |row| match row.standing() {
+        Standing::Untested => {
             vec![row.untested.clone().unwrap_or_else(|| "no reason was recorded".to_owned())]
         }
         _ => Vec::new(),
@@ -81,17 +81,36 @@ fn split(timings: &Timings) -> String {
         .join(", ")
 }
 
-fn verdict_line(rows: &[Row]) -> Line {
-    let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count() as u64;
-    let (equivalent, divergent, untested) =
-        (count(RowVerdict::Equivalent), count(RowVerdict::Divergent), count(RowVerdict::Untested));
-    let paint = |n, paint| if n == 0 { Paint::Plain } else { paint };
+/// The known divergences of a row, each with its reason.
+fn known(row: &Row) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for known in row.divergences.iter().filter_map(|divergence| divergence.known.as_ref()) {
+        let text = format!("until {}: {}", known.expires, known.reason);
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+    texts
+}
+
+/// How many rows stand how; known ones are told where there are any.
+fn verdict_line(record: &Record) -> Line {
     let mut line = Line::default();
-    line.put(paint(equivalent, Paint::Green), &format!("{} equivalent", plural(equivalent, "row")));
-    line.put(Paint::Plain, ", ")
-        .put(paint(divergent, Paint::Red), &format!("{} divergent", number(divergent)));
-    line.put(Paint::Plain, ", ")
-        .put(paint(untested, Paint::Yellow), &format!("{} untested", number(untested)));
+    for (index, standing) in Standing::ALL.into_iter().enumerate() {
+        let count = record.count(standing);
+        if count == 0 && standing == Standing::Known {
+            continue;
+        }
+        let paint = match standing {
+            _ if count == 0 => Paint::Plain,
+            Standing::Equivalent => Paint::Green,
+            Standing::Divergent => Paint::Red,
+            Standing::Known | Standing::Untested => Paint::Yellow,
+        };
+        let counted = if index == 0 { plural(count, "row") } else { number(count) };
+        line.put(Paint::Plain, if index == 0 { "" } else { ", " });
+        line.put(paint, &format!("{counted} {}", standing.name()));
+    }
     line
 }
 

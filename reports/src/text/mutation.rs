@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What became of planted faults.
+
+use super::Style;
+use super::line::{Block, Line, Paint, number};
+use crate::mutation::{Mutant, Mutation};
+
+/// How many of the mutants that took longest are named.
+const SLOWEST: usize = 5;
+
+/// The score; the rows with mutants that survived, those by name, the median time to find one and the slowest.
+pub(super) fn summary(mutation: &Mutation, style: Style) -> String {
+    let mut block = Block::new(style);
+    let sum = |of: fn(&crate::mutation::MutationRow) -> u64| mutation.rows.iter().map(of).sum::<u64>();
+    let relevant = sum(|row| row.mutants - row.equivalent);
+    let mut line = Line::default();
+    let paint = if mutation.survivors.is_empty() { Paint::Green } else { Paint::Red };
+    let score = mutation.score().map_or_else(|| "no score".to_owned(), percent);
+    line.put(paint, &format!("{} of {} mutants killed", number(sum(|row| row.killed)), number(relevant)));
+    line.put(Paint::Plain, &format!(" ({score}), {} equivalent", number(sum(|row| row.equivalent))));
+    block.line(line);
+    if let Some(median) = mutation.median_detection_ms() {
+        block.field("median", Paint::Plain, &format!("{} to the divergence", milliseconds(median)));
+    }
+    if !mutation.survivors.is_empty() {
+        block.label("survived");
+        for mutant in &mutation.survivors {
+            mutant_lines(mutant, mutant.undecided.as_deref(), &mut block);
+        }
+    }
+    if !mutation.slowest.is_empty() {
+        block.label("slowest");
+        for mutant in mutation.slowest.iter().take(SLOWEST) {
+            let time = mutant.detection_ms.map(milliseconds);
+            let by = mutant.killed_by.as_ref().map(|by| format!("by {by}"));
+            let how: Vec<String> = time.into_iter().chain(by).collect();
+            mutant_lines(mutant, Some(&how.join(" ")), &mut block);
+        }
+    }
+    block.finish()
+}
+
+fn mutant_lines(mutant: &Mutant, note: Option<&str>, block: &mut Block) {
+    let Mutant { name, form, arch, side, operator, change, payload, .. } = mutant;
+    block.paragraph(4, &format!("{name} {form} {arch}, {}: {operator}, payload {payload}", side.name()));
+    block.paragraph(6, change);
+    if let Some(note) = note.filter(|note| !note.is_empty()) {
+        block.paragraph(6, note);
+    }
+}
+
+/// A part of one as `97.5%`; only all of it is `100.0%`.
+pub(crate) fn percent(part: f64) -> String {
+    let tenths = (part * 1000.0).floor();
+    format!("{:.1}%", tenths / 10.0)
+}
+
+/// Milliseconds as `850 us`, `12.5 ms` or `3.2 s`.
+pub(crate) fn milliseconds(ms: f64) -> String {
+    match ms {
+        ms if ms < 1.0 => format!("{:.0} us", ms * 1000.0),
+        ms if ms < 1000.0 => format!("{ms:.1} ms"),
+        ms => format!("{:.1} s", ms / 1000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{lines, mutation};
+
+    #[test]
+    fn a_summary_names_the_score_survivors_and_the_slowest() {
+        let expected = [
+            "11 of 12 mutants killed (91.6%), 2 equivalent",
+            "  median     2.0 ms to the divergence",
+            "  survived",
+            "    rotate imm64 x86_64, emit: immediate, payload 0x8d13",
+            "      1: rol rdx, 13 -> rol rdx, 77",
+            "      the solver's time was over",
+            "  slowest",
+            "    rotate imm64 x86_64, proof: drop, payload 0xd513",
+            "      4: r3 |= r5 -> nothing",
+            "      1.2 s by register on unicorn-x86_64",
+        ];
+        assert_eq!(summary(&mutation(), Style::default()), lines(&expected));
+    }
+
+    #[test]
+    fn only_all_is_all() {
+        assert_eq!([1.0, 0.99999, 0.5, 0.0].map(percent), ["100.0%", "99.9%", "50.0%", "0.0%"]);
+        assert_eq!([0.25, 1.0, 999.0, 1500.0].map(milliseconds), ["250 us", "1.0 ms", "999.0 ms", "1.5 s"]);
+    }
+}
