@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versioned result records and their renderings; depends on no other crate of the project.
 
+mod html;
 mod join;
 mod known;
 mod mutation;
@@ -9,7 +10,9 @@ mod record;
 mod samples;
 mod states;
 mod text;
+mod words;
 
+pub use html::html;
 pub use known::{Date, Known, KnownList};
 pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 pub use record::{

@@ -13,6 +13,8 @@ mod row;
 mod sides;
 mod summary;
 
+pub(crate) use line::{Block, Paint};
+
 pub use divergence::divergence;
 pub use proof::{proof_header, proof_line, proof_summary};
 pub use report::report;

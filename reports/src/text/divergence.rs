@@ -2,10 +2,11 @@
 //! A divergence as a block of lines: what differs, on which states, in which code, who is to blame and how to see it.
 
 use super::Style;
-use super::line::{Block, FIELD, INDENT, Line, Paint, number, width, wrap, wrap_command, wrap_items};
+use super::line::{Block, FIELD, INDENT, Line, Paint, width, wrap, wrap_command, wrap_items};
 use super::sides::sides;
 use crate::record::{Divergence, Row};
 use crate::states::shows_register;
+use crate::words::number;
 
 /// How many lines of a listing are shown whole; of a longer one, the first and the last.
 const LISTING_LINES: usize = 40;

@@ -11,7 +11,7 @@ pub(super) const FIELD: usize = 13;
 
 /// The painting of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(crate) enum Paint {
     Plain,
     Bold,
     Dim,
@@ -95,13 +95,13 @@ impl Line {
 }
 
 /// Lines under construction, the last one with its newline.
-pub(super) struct Block {
+pub(crate) struct Block {
     style: Style,
     text: String,
 }
 
 impl Block {
-    pub(super) fn new(style: Style) -> Self {
+    pub(crate) fn new(style: Style) -> Self {
         Self { style, text: String::new() }
     }
 
@@ -118,15 +118,22 @@ impl Block {
         self.text.push('\n');
     }
 
+    /// A line at the left edge.
+    pub(crate) fn heading(&mut self, paint: Paint, text: &str) {
+        let mut line = Line::default();
+        line.put(paint, text);
+        self.line(line);
+    }
+
     /// A label on a line of its own, above what it names.
-    pub(super) fn label(&mut self, label: &str) {
+    pub(crate) fn label(&mut self, label: &str) {
         let mut line = Line::at(INDENT);
         line.put(Paint::Bold, label);
         self.line(line);
     }
 
     /// A label, and text beside it that is broken where the line ends.
-    pub(super) fn field(&mut self, label: &str, paint: Paint, text: &str) {
+    pub(crate) fn field(&mut self, label: &str, paint: Paint, text: &str) {
         self.field_lines(label, paint, wrap(text, self.style.columns() - FIELD));
     }
 
@@ -148,7 +155,7 @@ impl Block {
         }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 }
@@ -261,43 +268,9 @@ pub(super) fn clip(text: &str, columns: usize) -> String {
     format!("{}...", kept.trim_end())
 }
 
-/// A number with commas between thousands.
-pub(super) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A number and a noun, in the plural but for one.
-pub(super) fn plural(n: u64, noun: &str) -> String {
-    format!("{} {noun}{}", number(n), if n == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_commas_between_thousands() {
-        for (n, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (123_456, "123,456"),
-            (7_929_856, "7,929,856"),
-            (u64::MAX, "18,446,744,073,709,551,615"),
-        ] {
-            assert_eq!(number(n), text);
-        }
-        assert_eq!(plural(1, "row"), "1 row");
-        assert_eq!(plural(0, "row"), "0 rows");
-    }
 
     #[test]
     fn wrapping_breaks_between_words_and_long_words_within() {

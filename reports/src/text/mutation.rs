@@ -2,8 +2,9 @@
 //! What became of planted faults.
 
 use super::Style;
-use super::line::{Block, Line, Paint, number};
+use super::line::{Block, Line, Paint};
 use crate::mutation::{Mutant, Mutation};
+use crate::words::{milliseconds, number, percent};
 
 /// How many of the mutants that took longest are named.
 const SLOWEST: usize = 5;
@@ -49,21 +50,6 @@ fn mutant_lines(mutant: &Mutant, note: Option<&str>, block: &mut Block) {
     }
 }
 
-/// A part of one as `97.5%`; only all of it is `100.0%`.
-pub(crate) fn percent(part: f64) -> String {
-    let tenths = (part * 1000.0).floor();
-    format!("{:.1}%", tenths / 10.0)
-}
-
-/// Milliseconds as `850 us`, `12.5 ms` or `3.2 s`.
-pub(crate) fn milliseconds(ms: f64) -> String {
-    match ms {
-        ms if ms < 1.0 => format!("{:.0} us", ms * 1000.0),
-        ms if ms < 1000.0 => format!("{ms:.1} ms"),
-        ms => format!("{:.1} s", ms / 1000.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,11 +70,5 @@ mod tests {
             "      1.2 s by register on unicorn-x86_64",
         ];
         assert_eq!(summary(&mutation(), Style::default()), lines(&expected));
-    }
-
-    #[test]
-    fn only_all_is_all() {
-        assert_eq!([1.0, 0.99999, 0.5, 0.0].map(percent), ["100.0%", "99.9%", "50.0%", "0.0%"]);
-        assert_eq!([0.25, 1.0, 999.0, 1500.0].map(milliseconds), ["250 us", "1.0 ms", "999.0 ms", "1.5 s"]);
     }
 }

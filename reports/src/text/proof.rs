@@ -2,9 +2,10 @@
 //! What the prover says: a row on one line, and what a run came to.
 
 use super::Style;
-use super::line::{Block, Line, Paint, clip, number, plural, width};
-use super::summary::{duration, rows_by_text};
+use super::line::{Block, Line, Paint, clip, width};
+use super::summary::rows_by_text;
 use crate::record::{Proof, ProofVerdict, Record, Row};
+use crate::words::{duration, number, plural};
 
 const OPERATION: usize = 13;
 const FORM: usize = 27;

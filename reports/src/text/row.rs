@@ -2,8 +2,9 @@
 //! A row on one line, and its classes in columns.
 
 use super::Style;
-use super::line::{Block, FIELD, INDENT, Line, Paint, clip, number, plural, width, wrap_items};
+use super::line::{Block, FIELD, INDENT, Line, Paint, clip, width, wrap_items};
 use crate::record::{Kind, Row, Standing};
+use crate::words::{number, plural};
 
 const OPERATION: usize = 6;
 const FORM: usize = 19;

@@ -2,9 +2,10 @@
 //! The engines of a run, and what the run came to.
 
 use super::Style;
-use super::line::{Block, FIELD, INDENT, Line, Paint, number, plural, width, wrap, wrap_items};
+use super::line::{Block, FIELD, INDENT, Line, Paint, width, wrap, wrap_items};
 use super::row::kinds;
 use crate::record::{Engine, Record, Row, Standing, Timings};
+use crate::words::{duration, number, plural};
 
 /// The engines, one per line: name, `available` or `absent`, and the reason. No colour, 110 columns.
 pub fn engines_table(engines: &[Engine]) -> String {
@@ -141,14 +142,6 @@ pub(super) fn rows_by_text(
             block.paragraph(3 * INDENT, &line);
         }
     }
-}
-
-pub(super) fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.1} s");
-    }
-    let seconds = seconds as u64;
-    format!("{} min {} s", number(seconds / 60), seconds % 60)
 }
 
 #[cfg(test)]
