@@ -4,6 +4,7 @@
 mod html;
 mod join;
 mod known;
+mod markdown;
 mod mutation;
 mod record;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod words;
 
 pub use html::html;
 pub use known::{Date, Known, KnownList};
+pub use markdown::markdown;
 pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 pub use record::{
     Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Rate, Record,
