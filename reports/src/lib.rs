@@ -3,6 +3,7 @@
 
 mod html;
 mod join;
+mod junit;
 mod known;
 mod markdown;
 mod mutation;
@@ -14,6 +15,7 @@ mod text;
 mod words;
 
 pub use html::html;
+pub use junit::junit;
 pub use known::{Date, Known, KnownList};
 pub use markdown::markdown;
 pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
