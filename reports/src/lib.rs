@@ -10,6 +10,7 @@ mod mutation;
 mod record;
 #[cfg(test)]
 mod samples;
+mod sarif;
 mod states;
 mod text;
 mod words;
@@ -23,6 +24,7 @@ pub use record::{
     Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Rate, Record,
     RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Standing, Timings, Variant, Verdict,
 };
+pub use sarif::sarif;
 pub use text::{
     Style, divergence, engines_table, proof_header, proof_line, proof_summary, report, row_header, row_line,
     summary, verbose_classes,
