@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versioned result records and their renderings; depends on no other crate of the project.
 
+mod compare;
 mod html;
 mod join;
 mod junit;
@@ -15,6 +16,7 @@ mod states;
 mod text;
 mod words;
 
+pub use compare::Comparison;
 pub use html::html;
 pub use junit::junit;
 pub use known::{Date, Known, KnownList};
