@@ -21,7 +21,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-stric
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps programs check test fmt clippy unit example fuzz fuzz-build fuzz-short bench check-arm64 clean distclean fuzz-deps
+.PHONY: help deps programs check test fmt clippy unit example fuzz fuzz-build fuzz-short bench check-arm64 clean distclean fuzz-deps test-deps
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +49,7 @@ clippy: deps ## Clippy, with warnings denied
 	cargo clippy --locked $(PROFILE) --workspace --all-targets -- -D warnings
 	cargo clippy --locked $(PROFILE) $(EXAMPLE) $(EXAMPLE_TARGET) --all-targets -- -D warnings
 
-unit: deps programs ## All tests, the licence check and the comparison with SLEIGH among them
+unit: test-deps programs ## All tests, the licence check and the comparison with SLEIGH among them
 	cargo test --locked $(PROFILE) --workspace
 
 example: deps ## The example of an operation outside the workspace
@@ -66,6 +66,9 @@ fuzz: fuzz-deps ## Fuzz until something is found: make fuzz TARGET=rotate (ARGS=
 
 fuzz-deps: deps
 	@scripts/deps --fuzz
+
+test-deps: deps
+	@scripts/deps --tests
 
 bench: deps programs ## States per second, per engine; the JIT against the kernel's and rbpf's (target/programs.json)
 	cargo bench --locked -p kop-harness --bench batching

@@ -22,6 +22,7 @@ use crate::record::{Divergence, Kind, Record, Row};
 
 /// Why a divergence is no failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Known {
     /// The reason.
     pub reason: String,

@@ -12,6 +12,8 @@ mod record;
 #[cfg(test)]
 mod samples;
 mod sarif;
+#[cfg(test)]
+mod schema;
 mod states;
 mod text;
 mod words;

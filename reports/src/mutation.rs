@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What became of every mutant of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mutation {
     /// One for each form, architecture and side, in the order of the catalog.
     pub rows: Vec<MutationRow>,
@@ -18,6 +19,7 @@ pub struct Mutation {
 
 /// The mutants of one side of one form on one architecture.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MutationRow {
     /// The operation.
     pub name: String,
@@ -39,6 +41,7 @@ pub struct MutationRow {
 
 /// What a mutant breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MutatedSide {
     /// The native emit.
@@ -59,6 +62,7 @@ impl MutatedSide {
 
 /// One mutant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mutant {
     /// The operation.
     pub name: String,

@@ -16,6 +16,7 @@ pub const SCHEMA: &str = "kop-report/1";
 
 /// The kind of a divergence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// An eBPF register differs.
@@ -80,6 +81,7 @@ impl fmt::Display for Kind {
 
 /// The side that a divergence speaks against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Blame {
     /// The native emit.
@@ -108,6 +110,7 @@ impl fmt::Display for Blame {
 
 /// The verdict of a whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// No row diverges.
@@ -118,6 +121,7 @@ pub enum Verdict {
 
 /// The verdict of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RowVerdict {
     /// No divergence was found.
@@ -141,6 +145,7 @@ impl RowVerdict {
 
 /// What the prover says of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ProofVerdict {
     /// Every payload is equal for every input.
@@ -170,6 +175,7 @@ impl ProofVerdict {
 
 /// What the prover says of a row, and what that rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
     /// The verdict.
     pub verdict: ProofVerdict,
@@ -196,6 +202,7 @@ pub struct Proof {
 
 /// The record of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: String,
@@ -224,6 +231,7 @@ pub struct Record {
 
 /// How far a run was at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Rate {
     /// Seconds from the start.
     pub at_s: f64,
@@ -233,6 +241,7 @@ pub struct Rate {
 
 /// Where the time of a run went, in seconds; what did not take place is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Timings {
     /// Compiling the sources of operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,6 +256,7 @@ pub struct Timings {
 
 /// An engine of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Engine {
     /// Its name.
     pub name: String,
@@ -258,6 +268,7 @@ pub struct Engine {
 
 /// A row: one form of an operation on one architecture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Row {
     /// The operation.
     pub name: String,
@@ -307,6 +318,7 @@ pub struct Row {
 
 /// A place in a source file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Source {
     /// The path: relative to the root of the repository for operations of the catalog, otherwise as the user gave it.
     pub file: String,
@@ -397,6 +409,7 @@ impl Standing {
 
 /// The native code for one set of CPU features.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Variant {
     /// The features, as `popcnt,bmi1` or `none`.
     pub features: String,
@@ -408,6 +421,7 @@ pub struct Variant {
 
 /// One divergence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Divergence {
     /// Its kind.
     pub kind: Kind,
@@ -456,6 +470,7 @@ impl Divergence {
 
 /// The first place in which two results differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Difference {
     /// `r3`, `window+0x10`, `fault`, or a native register.
     pub r#where: String,
@@ -467,6 +482,7 @@ pub struct Difference {
 
 /// What one engine made of a case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Side {
     /// The engine.
     pub engine: String,
@@ -482,6 +498,7 @@ pub struct Side {
 
 /// A register before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RegisterPair {
     /// Its name.
     pub name: String,
@@ -493,6 +510,7 @@ pub struct RegisterPair {
 
 /// One instruction of native code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ListingLine {
     /// Its offset in bytes.
     pub offset: usize,
