@@ -232,6 +232,9 @@ mod tests {
     use crate::inspect::inspect;
     use kop_ops::x86_64::{Assembler, Gpr, Size};
 
+    /// What writes an instruction.
+    type Write = fn(&mut Assembler);
+
     fn admitted(engine: &str, write: impl FnOnce(&mut Assembler)) -> Result<(), String> {
         let mut asm = Assembler::new();
         write(&mut asm);
@@ -252,7 +255,7 @@ mod tests {
     #[cfg(feature = "unicorn")]
     #[test]
     fn unicorn_refuses_what_it_gets_wrong() {
-        let wrong: [(&str, fn(&mut Assembler)); 5] = [
+        let wrong: [(&str, Write); 5] = [
             ("BZHI", |a| a.bzhi(Size::B8, Gpr::Rax, Gpr::Rdi, Gpr::Rsi)),
             ("BEXTR", |a| a.bextr(Size::B4, Gpr::Rax, Gpr::Rdi, Gpr::Rsi)),
             ("BEXTR", |a| a.bextr(Size::B8, Gpr::Rax, Gpr::Rdi, Gpr::Rsi)),
