@@ -136,7 +136,7 @@ impl Kop for Forgetful {
     }
 
     fn x86_64(&self, site: &Site, a: &mut x86_64::Assembler) -> Result<(), Reject> {
-        Rotate.x86_64(&Site { features: Features::NONE, ..site.clone() }, a)
+        Rotate.x86_64(&Site { features: Features::NONE, ..*site }, a)
     }
 
     fn features(&self, arch: Arch) -> Features {

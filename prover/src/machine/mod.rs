@@ -177,7 +177,8 @@ impl<'a> Common<'a> {
                 continue;
             }
             if (access.place.offset as i64) < offsets[0].min(offsets[1]) {
-                self.breach_if(always, || format!("`{}` accesses memory below the stack pointer", text()));
+                let below = || format!("`{}` accesses memory below the stack pointer", text());
+                self.breach_if(access.condition, below);
             }
         }
         Ok(())

@@ -34,7 +34,7 @@ impl Same {
         (deadline, keep): (Instant, bool),
         evidence: &mut Evidence,
     ) -> Option<(Term, Place)> {
-        let [proof, native] = claim.memories.each_ref().map(|memory| roots(memory));
+        let [proof, native] = claim.memories.each_ref().map(roots);
         let others = native.iter().filter(|root| !proof.contains(root) && Some(**root) != claim.stack);
         for &root in others {
             for &other in &proof {

@@ -153,6 +153,32 @@ fn addresses_that_are_equal_on_a_path_are_equal_there() {
     assert!((4..8).contains(&found.register(Reg::R2)), "{found:?}");
 }
 
+#[test]
+fn addresses_that_cannot_be_compared_in_time_are_not_refuted() {
+    // r2 * r3, as a product and by halves of r2.
+    let proof = [
+        Insn::mov64(Reg::R5, Reg::R2),
+        Insn::alu64(AluOp::Mul, Reg::R5, Reg::R3),
+        Insn::alu64(AluOp::Add, Reg::R5, Reg::R1),
+        Insn::load(Size::B1, Reg::R0, Reg::R5, 0),
+    ];
+    let (arch, code) = x86(|a| {
+        a.mov(S::B8, Gpr::R10, Gpr::Rsi);
+        a.shr(S::B8, Gpr::R10, 32);
+        a.imul(S::B8, Gpr::R10, Gpr::Rdx);
+        a.shl(S::B8, Gpr::R10, 32);
+        a.mov(S::B4, Gpr::R11, Gpr::Rsi);
+        a.imul(S::B8, Gpr::R11, Gpr::Rdx);
+        a.add(S::B8, Gpr::R10, Gpr::R11);
+        a.movzx(S::B4, Gpr::Rax, S::B1, Mem::at(Gpr::Rdi, 0).index(Gpr::R10, Scale::S1));
+    });
+    let (dead, vectors) = (RegSet::of(&[Reg::R5]), Vectors::default());
+    let statement = Statement { proof: &proof, code: &code, arch, dead, vectors, grants: Grants::default() };
+    let mut prover = Prover::new(Options { limit: std::time::Duration::from_secs(1), keep: false });
+    let verdict = prover.prove(&statement);
+    assert!(matches!(verdict, Verdict::Proved(_) | Verdict::Timeout), "{verdict:?}");
+}
+
 /// A sequence, and code for it.
 type Pair = (&'static str, Vec<Insn>, (Arch, Vec<u8>));
 
