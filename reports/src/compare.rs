@@ -6,7 +6,8 @@ mod render;
 use std::collections::BTreeMap;
 
 use crate::mutation::{Mutation, MutationRow};
-use crate::record::{Divergence, Proof, ProofVerdict, Record, Row, Standing};
+use crate::record::{Divergence, Proof, ProofVerdict, Record, Row};
+use crate::standing::Standing;
 use crate::words::{number, percent};
 
 /// What changed from an old record to a new one.
@@ -48,7 +49,8 @@ impl Comparison {
     ///
     /// For the worse are: a divergence that is new and not known, a row that is gone or is not tested any more, a proof whose
     /// verdict is weaker or that covers fewer payloads, a class that occurred and does not any more, a mutation score that
-    /// fell, and a mutant that survives and did not. A new row is neither.
+    /// fell, and a mutant that survives and did not. A new row is neither. What a check knows from a cache of proofs is passed
+    /// over: it says more of the cache than of the row.
     pub fn new(old: &Record, new: &Record) -> Self {
         let mut comparison = Self::default();
         for row in &new.ops {
@@ -124,12 +126,15 @@ impl Comparison {
     }
 
     fn proof(&mut self, old: &Row, new: &Row) {
-        let Some(was) = &old.proof else { return };
+        let Some(was) = old.proof.as_ref().filter(|was| !is_recalled(was)) else { return };
         let title = new.title();
         let Some(is) = &new.proof else {
             let text = format!("was {}, the prover was not asked", was.verdict.name());
             return self.note(Topic::Proof, Effect::Neither, title, text);
         };
+        if is_recalled(is) {
+            return;
+        }
         let rank = |proof: &Proof| (strength(proof.verdict), proof.payloads);
         if was.verdict == is.verdict && was.payloads == is.payloads {
             return;
@@ -174,6 +179,11 @@ impl Comparison {
             }
         }
     }
+}
+
+/// Whether nothing was proved in that run.
+const fn is_recalled(proof: &Proof) -> bool {
+    proof.formulas == 0 && proof.recalled > 0
 }
 
 fn told(found: &Divergence) -> String {
@@ -296,7 +306,11 @@ mod tests {
         let expected =
             [told(Effect::Worse, "a b none: was proved for 10 payloads, is partial for 7 payloads")];
         assert_eq!(changes(whole.clone(), part.clone()), expected);
-        assert_eq!(changes(part, whole)[0].0, Effect::Better);
+        assert_eq!(changes(part.clone(), whole.clone())[0].0, Effect::Better);
+        let mut cached = part;
+        let proof = cached[0].proof.as_mut().expect("a proof");
+        (proof.formulas, proof.recalled) = (0, 7);
+        assert_eq!((changes(whole.clone(), cached.clone()), changes(cached, whole)), (vec![], vec![]));
     }
 
     #[test]

@@ -16,7 +16,8 @@ mod verdicts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::record::{Record, Standing};
+use crate::record::Record;
+use crate::standing::Standing;
 use crate::words::{duration, headline, number, percent, plural};
 
 const STYLE: &str = include_str!("html/style.css");

@@ -7,7 +7,8 @@
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::mutation::{Mutation, MutationRow};
-use crate::record::{Record, Row, Standing};
+use crate::record::{Record, Row};
+use crate::standing::Standing;
 use crate::text::{Style, divergence, verbose_classes};
 use crate::words::{number, plural};
 

@@ -196,8 +196,9 @@ const fn days_of(year: u32, month: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Standing, Verdict};
+    use crate::record::Verdict;
     use crate::samples::{KNOWN, divergent, fault_divergence, record, register_divergence};
+    use crate::standing::Standing;
 
     fn date(text: &str) -> Date {
         Date::parse(text).expect(text)

@@ -14,6 +14,7 @@ mod samples;
 mod sarif;
 #[cfg(test)]
 mod schema;
+mod standing;
 mod states;
 mod text;
 mod words;
@@ -26,9 +27,10 @@ pub use markdown::markdown;
 pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 pub use record::{
     Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Rate, Record,
-    RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Standing, Timings, Variant, Verdict,
+    RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Timings, Variant, Verdict,
 };
 pub use sarif::sarif;
+pub use standing::Standing;
 pub use text::{
     Style, divergence, engines_table, proof_header, proof_line, proof_summary, report, row_header, row_line,
     summary, verbose_classes,

@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use crate::mutation::Mutation;
-use crate::record::{Divergence, Record, Row, Standing};
+use crate::record::{Divergence, Record, Row};
+use crate::standing::Standing;
 use crate::text::{Style, divergence};
 use crate::words::{duration, headline, milliseconds, number, percent, plural};
 

@@ -43,6 +43,14 @@ pub(crate) fn shows_register(divergence: &Divergence, name: &str) -> bool {
     register_pairs(&sides, name).is_some_and(|pairs| is_interesting(&pairs))
 }
 
+/// Whether `engine` left something else than the reference, or is the one that the divergence was seen on.
+pub(crate) fn differs(divergence: &Divergence, engine: &str) -> bool {
+    let sides = in_order(divergence);
+    let side = sides.iter().position(|side| side.engine == engine);
+    let in_cells = |side: usize| entries(divergence, &sides).iter().any(|entry| entry.cells[side].differs);
+    divergence.engine == engine || side.is_some_and(in_cells)
+}
+
 /// The sides, the diverging engine moved next to the reference.
 pub(crate) fn in_order(divergence: &Divergence) -> Vec<&Side> {
     let mut sides: Vec<_> = divergence.sides.iter().collect();
@@ -282,5 +290,13 @@ mod tests {
         for text in ["", "r3", "window+16", "0x", "windows", "fault"] {
             assert_eq!(parse_address(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn every_engine_that_leaves_something_else_differs() {
+        let found = crate::samples::register_divergence();
+        let engines = ["rbpf", "model", "unicorn-x86_64", "host", "spec"];
+        let differing: Vec<_> = engines.into_iter().filter(|engine| differs(&found, engine)).collect();
+        assert_eq!(differing, ["unicorn-x86_64", "host"]);
     }
 }

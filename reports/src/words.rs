@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Numbers in words, and what a record says in a few, as every rendering has them.
 
-use crate::record::{Record, Standing};
+use crate::record::Record;
+use crate::standing::Standing;
 
 /// A number with commas between thousands.
 pub(crate) fn number(n: u64) -> String {

@@ -3,7 +3,8 @@
 
 use maud::{Markup, html};
 
-use crate::record::{ProofVerdict, RowVerdict, Standing};
+use crate::record::ProofVerdict;
+use crate::standing::Standing;
 
 /// The signs, to be placed once before [`icon`] refers to them.
 pub(super) fn symbols() -> Markup {
@@ -60,9 +61,4 @@ pub(super) const fn of_proof(verdict: ProofVerdict) -> (&'static str, &'static s
 /// A word with its sign and colour.
 pub(super) fn chip((class, sign): (&str, &str), word: &str) -> Markup {
     html! { span.chip.(class) { (icon(sign)) (word) } }
-}
-
-/// Whether a row of this verdict has states to speak of.
-pub(super) const fn was_tested(verdict: RowVerdict) -> bool {
-    !matches!(verdict, RowVerdict::Untested)
 }

@@ -4,7 +4,9 @@
 use maud::{Markup, html};
 
 use super::{Section, icons, scroll_box};
-use crate::record::{Record, Row, Standing};
+use crate::record::{Record, Row};
+use crate::standing::Standing;
+use crate::states::differs;
 use crate::words::number;
 
 pub(super) fn section(record: &Record) -> Option<Section> {
@@ -109,7 +111,7 @@ fn cells(row: &Row, index: usize, engines: &[String], has_proofs: bool) -> Marku
                 }
             }
         }
-        @if icons::was_tested(row.verdict) && !row.is_proof_alone() {
+        @if standing != Standing::Untested && !row.is_proof_alone() {
             td.num {
                 (number(row.payloads))
                 @if row.payloads_total > 0 { span.mute { " of " (number(row.payloads_total)) } }
@@ -123,8 +125,9 @@ fn cells(row: &Row, index: usize, engines: &[String], has_proofs: bool) -> Marku
 }
 
 fn engine_cell(row: &Row, kind: &str) -> Markup {
-    let differs = row.divergences.iter().any(|divergence| kind_of(&divergence.engine) == kind);
-    let ran = row.engines.iter().any(|engine| kind_of(engine) == kind);
+    let mut of_kind = row.engines.iter().filter(|engine| kind_of(engine) == kind).peekable();
+    let ran = of_kind.peek().is_some();
+    let differs = of_kind.any(|engine| row.divergences.iter().any(|divergence| differs(divergence, engine)));
     let colour = if row.standing() == Standing::Known { "warn" } else { "bad" };
     html! {
         @if differs {

@@ -3,7 +3,8 @@
 
 use super::Style;
 use super::line::{Block, FIELD, INDENT, Line, Paint, clip, width, wrap_items};
-use crate::record::{Kind, Row, Standing};
+use crate::record::{Kind, Row};
+use crate::standing::Standing;
 use crate::words::{number, plural};
 
 const OPERATION: usize = 6;

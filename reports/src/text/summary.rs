@@ -4,7 +4,8 @@
 use super::Style;
 use super::line::{Block, FIELD, INDENT, Line, Paint, width, wrap, wrap_items};
 use super::row::kinds;
-use crate::record::{Engine, Record, Row, Standing, Timings};
+use crate::record::{Engine, Record, Row, Timings};
+use crate::standing::Standing;
 use crate::words::{duration, number, plural};
 
 /// The engines, one per line: name, `available` or `absent`, and the reason. No colour, 110 columns.
