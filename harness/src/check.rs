@@ -25,6 +25,8 @@ use crate::finding::Finding;
 use crate::generate::{
     Planned, Possible, StateClasses, StatePlan, alias_pattern, invalid_payload, many_operands, plan,
 };
+use crate::place;
+use crate::rates::Rates;
 use crate::rig::{Load, Rig};
 use crate::subject::{Scope, Subject, ignored_bits, prepare};
 use crate::turns;
@@ -221,6 +223,7 @@ pub fn check_with<'a>(
     let forms: Vec<_> = catalog.forms().collect();
     let mut totals: Vec<(Vec<(Finding, u64)>, Tally)> = forms.iter().map(|_| Default::default()).collect();
     let over = || settings.time.is_some_and(|time| start.elapsed() >= time);
+    let rates = Rates::from(start);
     for round in 0u64.. {
         let seed = if round == 0 { settings.seed } else { mix(settings.seed ^ mix(round)) };
         let targets: Vec<Target> = pool.install(|| {
@@ -250,6 +253,7 @@ pub fn check_with<'a>(
                 }
                 let target = &targets[unit.target];
                 let result = run_unit(&mut rig, target, unit, seed, settings);
+                rates.add(result.tally.states.values().sum());
                 for (finding, _) in &result.findings {
                     let new = known.lock().expect("no thread panics").insert((unit.target, finding.cause()));
                     if new {
@@ -280,7 +284,7 @@ pub fn check_with<'a>(
         .zip(totals)
         .map(|(&(kop, form), (findings, tally))| FormResult { kop, form, findings, tally })
         .collect();
-    Ok(Checked { forms: rows, elapsed: start.elapsed() })
+    Ok(Checked { forms: rows, elapsed: start.elapsed(), rates: rates.samples() })
 }
 
 /// Labels that keep the sequences of decisions apart.
@@ -582,6 +586,7 @@ fn known_proof(payloads: u64, payloads_total: u64) -> reports::Proof {
 pub struct Checked<'a> {
     forms: Vec<FormResult<'a>>,
     elapsed: Duration,
+    rates: Vec<reports::Rate>,
 }
 
 struct FormResult<'a> {
@@ -624,7 +629,7 @@ impl<'a> Checked<'a> {
             elapsed_s: (self.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
             jobs: settings.jobs,
             timings: None,
-            rates: Vec::new(),
+            rates: self.rates.clone(),
             mutation: None,
         })
     }
@@ -687,7 +692,7 @@ impl FormResult<'_> {
             divergences,
             classes: shared.classes.clone(),
             proof: count(&tally.proved).map(|proved| known_proof(proved, shared.payloads_total)),
-            source: None,
+            source: place::source(self.kop, arch),
         })
     }
 

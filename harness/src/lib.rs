@@ -17,6 +17,7 @@ pub mod fuzz;
 pub mod generate;
 pub mod minimise;
 pub mod packets;
+pub mod place;
 pub mod planted;
 pub mod plugin;
 pub mod pointers;
@@ -24,6 +25,7 @@ mod prepare;
 pub mod program;
 #[cfg(feature = "prover")]
 pub mod prove;
+pub mod rates;
 pub mod replay;
 pub mod rig;
 pub mod selection;

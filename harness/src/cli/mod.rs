@@ -15,6 +15,7 @@ mod program_file;
 mod progress;
 mod prove;
 mod replay;
+mod report;
 mod repro;
 mod run;
 mod show;
@@ -62,6 +63,7 @@ enum Command {
     Prove(prove::Args),
     Replay(replay::Args),
     Repro(repro::Args),
+    Report(report::Args),
     FuzzCase(fuzz_case::Args),
     New(new::Args),
     Export(export::Args),
@@ -107,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Prove(args) => prove::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Repro(args) => repro::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::FuzzCase(args) => fuzz_case::run(&args),
         Command::New(args) => new::run(&args),
         Command::Export(args) => export::run(&args),

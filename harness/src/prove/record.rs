@@ -8,8 +8,8 @@ use kop_prover::sweep::FailureKind;
 use kop_reports as reports;
 
 use super::{Proved, Settings};
-use crate::describe;
 use crate::rig::Rig;
+use crate::{describe, place};
 
 /// The record, with every counterexample minimised; `save` is the directory for cases.
 ///
@@ -72,6 +72,7 @@ fn one(
         contract: kop.declared_contract().to_vec(),
         divergences,
         proof: Some(proof),
+        source: place::source(kop, Some(arch)),
         ..reports::Row::of_case(kop.name(), &form.name, arch.name())
     })
 }

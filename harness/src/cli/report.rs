@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `kop report`
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use kop_reports::{Comparison, Date, KnownList, Record, html, junit, markdown, sarif};
+
+use super::output::Output;
+use super::{Failure, Outcome, print_all, style};
+
+/// Render the records of runs: as text, HTML, Markdown, JUnit XML, SARIF or JSON, or compare two
+///
+/// Records are what `kop check --report` and `kop prove --report` write. Several are joined: a row that more than one has keeps
+/// the worse verdict and the counts of all, and each divergence once.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  kop report report.json\n  kop report report.json --html report.html --junit junit.xml\n  \
+                  kop report check.json prove.json --known known.toml --markdown - >> \"$GITHUB_STEP_SUMMARY\"\n  \
+                  kop report --compare yesterday.json today.json\n\n\
+                  Exit codes:\n  \
+                  0  nothing diverges but what is known; with --compare, nothing got worse\n  \
+                  1  a divergence, a mutant that survived, an entry of --known that expired or matches nothing; with\n     \
+                  --compare, something got worse\n  \
+                  2  a file that is no record or no list, or cannot be read or written"
+)]
+pub struct Args {
+    /// The records; - is standard input
+    #[arg(value_name = "RECORD", required = true)]
+    records: Vec<PathBuf>,
+    /// Show what changed from the first record to the second, as text and Markdown
+    #[arg(long, conflicts_with_all = ["html", "junit", "sarif", "json"])]
+    compare: bool,
+    /// Known divergences, as TOML: each with a reason and the last day on which it is no failure
+    #[arg(long, value_name = "FILE.toml")]
+    known: Option<PathBuf>,
+    /// Write plain text to a file, or to standard output with -; this is what is printed without any option
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Write one self-contained HTML file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write Markdown, for the summary of a job on GitHub
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write JUnit XML: a row is a test case
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write SARIF 2.1.0: a result points at the operation's source
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
+    /// Write the joined record, with known divergences marked
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub fn run(args: &Args) -> Result<Outcome, Failure> {
+    let known = args.known.as_deref().map(list).transpose()?;
+    let records = args.records.iter().map(|path| read(path)).collect::<Result<Vec<Record>, Failure>>()?;
+    if args.compare {
+        return compare(args, records, known.as_ref());
+    }
+    let mut record = Record::join(records).ok_or_else(|| Failure::usage("no record was named"))?;
+    let complaints = apply(known.as_ref(), &mut record);
+    let text = |record: &Record| kop_reports::report(record, style());
+    let plain = |record: &Record| kop_reports::report(record, Default::default());
+    let wanted: [(&Option<PathBuf>, &dyn Fn(&Record) -> String); 6] = [
+        (&args.text, &plain),
+        (&args.html, &html),
+        (&args.markdown, &markdown),
+        (&args.junit, &junit),
+        (&args.sarif, &sarif),
+        (&args.json, &Record::to_json),
+    ];
+    check_outputs(wanted.iter().map(|(path, _)| path.as_deref()))?;
+    let mut silent = true;
+    for (path, render) in wanted.iter().filter_map(|(path, render)| Some((path.as_deref()?, render))) {
+        Output::open(path)?.write(render(&record).as_bytes())?;
+        silent = false;
+    }
+    if silent {
+        print_all(text(&record).as_bytes())?;
+    }
+    tell(&complaints);
+    Ok(outcome(record.holds() && complaints.is_empty()))
+}
+
+/// What changed from the first record to the second.
+fn compare(args: &Args, records: Vec<Record>, known: Option<&KnownList>) -> Result<Outcome, Failure> {
+    let count = records.len();
+    let [old, mut new] = <[Record; 2]>::try_from(records).map_err(|_| {
+        Failure::usage(format!("--compare takes two records, an old one and a new one, not {count}"))
+    })?;
+    let complaints = apply(known, &mut new);
+    let comparison = Comparison::new(&old, &new);
+    check_outputs([args.text.as_deref(), args.markdown.as_deref()])?;
+    if let Some(path) = &args.text {
+        Output::open(path)?.write(comparison.text(Default::default()).as_bytes())?;
+    }
+    if let Some(path) = &args.markdown {
+        Output::open(path)?.write(comparison.markdown().as_bytes())?;
+    }
+    if args.text.is_none() && args.markdown.is_none() {
+        print_all(comparison.text(style()).as_bytes())?;
+    }
+    tell(&complaints);
+    Ok(outcome(!comparison.is_worse() && complaints.is_empty()))
+}
+
+fn outcome(holds: bool) -> Outcome {
+    if holds { Outcome::Equivalent } else { Outcome::Divergent }
+}
+
+/// Two reports in one stream, or in one file, are none.
+fn check_outputs<'a>(paths: impl IntoIterator<Item = Option<&'a Path>>) -> Result<(), Failure> {
+    let mut seen: Vec<&Path> = Vec::new();
+    for path in paths.into_iter().flatten() {
+        if seen.contains(&path) {
+            return Err(Failure::usage(format!("{}: named for two reports", path.display())));
+        }
+        seen.push(path);
+    }
+    Ok(())
+}
+
+fn apply(known: Option<&KnownList>, record: &mut Record) -> Vec<String> {
+    known.map_or_else(Vec::new, |known| known.apply(record, Date::today()))
+}
+
+/// Complaints go to standard error, a line each, so that they do not get into a report.
+fn tell(complaints: &[String]) {
+    for complaint in complaints {
+        eprintln!("kop: {complaint}");
+    }
+}
+
+fn list(path: &Path) -> Result<KnownList, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::path(path, error))?;
+    KnownList::parse(&text).map_err(|error| Failure::path(path, error))
+}
+
+fn read(path: &Path) -> Result<Record, Failure> {
+    let mut json = String::new();
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().read_to_string(&mut json).map(drop),
+        false => std::fs::read_to_string(path).map(|text| json = text),
+    };
+    read.map_err(|error| Failure::path(path, error))?;
+    Record::from_json(&json).map_err(|error| Failure::path(path, error))
+}
