@@ -2,6 +2,8 @@
 //! The main job: every form of every operation, on both architectures, on every engine, over payloads and states from the
 //! generators; rows and verdicts come out.
 
+pub mod trial;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;

@@ -16,6 +16,8 @@ pub mod finding;
 pub mod fuzz;
 pub mod generate;
 pub mod minimise;
+#[cfg(feature = "prover")]
+pub mod mutate;
 pub mod packets;
 pub mod place;
 pub mod planted;

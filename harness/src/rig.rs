@@ -174,6 +174,11 @@ impl Rig {
         self.stuck.clear();
     }
 
+    /// Forgets what it learned of operations: the next one may have the name of an earlier one.
+    pub fn forget(&mut self) {
+        self.temporaries = Temporaries::default();
+    }
+
     /// Changes the engines, for tests that plant a fault in one.
     #[must_use]
     pub fn map_engines(self, change: impl FnMut(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {

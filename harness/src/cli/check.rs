@@ -61,7 +61,7 @@ pub struct Args {
     sources: Sources,
 }
 
-fn parse_states(text: &str) -> Result<usize, String> {
+pub(super) fn parse_states(text: &str) -> Result<usize, String> {
     match text.replace('_', "").parse::<usize>() {
         Ok(0) => Err("at least one state is needed".to_owned()),
         Ok(states) if states > 1 << 32 => Err("at most 4294967296 states; use --time for more".to_owned()),

@@ -9,6 +9,7 @@ mod fuzz_case;
 mod headers;
 mod jit;
 mod list;
+mod mutate;
 mod new;
 mod output;
 mod program_file;
@@ -33,6 +34,7 @@ Examples:
   kop check                          all operations, both architectures
   kop check rotate --save findings   one operation; a case is saved for each divergence
   kop prove rotate                   all payloads and all inputs at once
+  kop mutate rotate                  how much of what could be wrong a check finds
   kop repro FILE                     one case, from all sides
   kop check --module my_op_x86.c     an operation of your own, as a kernel module
   kop check --file my_op.kop.toml    an operation of your own, as text
@@ -61,6 +63,7 @@ enum Command {
     Show(show::Args),
     Check(check::Args),
     Prove(prove::Args),
+    Mutate(mutate::Args),
     Replay(replay::Args),
     Repro(repro::Args),
     Report(report::Args),
@@ -107,6 +110,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Show(args) => show::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Prove(args) => prove::run(&args),
+        Command::Mutate(args) => mutate::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Repro(args) => repro::run(&args),
         Command::Report(args) => report::run(&args),

@@ -64,6 +64,21 @@ impl Sources {
         self.load_with_payloads()
     }
 
+    /// What was given, as words of a command line.
+    pub fn words(&self) -> Vec<String> {
+        let paths = |option: &str, paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().flat_map(|path| [option.to_owned(), path.display().to_string()]).collect()
+        };
+        let mut words = paths("--module", &self.modules);
+        #[cfg(feature = "text")]
+        words.extend(paths("--file", &self.files));
+        words.extend(paths("--include", &self.includes));
+        words.extend(self.cflags.iter().map(|flag| format!("--cflag={flag}")));
+        words.extend(self.contracts.iter().flat_map(|condition| ["--contract".to_owned(), condition.clone()]));
+        words.extend(self.payloads.iter().map(|payload| format!("--payload={payload:#x}")));
+        words
+    }
+
     /// The payloads that were named.
     pub fn payloads(&self) -> &[u64] {
         &self.payloads

@@ -56,8 +56,8 @@ const MOST_ASKED: u64 = 1 << 20;
 const PLANNED_STATES: usize = DEFAULT_STATES;
 
 /// How many payloads are proved between two looks at what became of them; few at first, as what is wrong often is so everywhere.
-const FIRST_CHUNK: u64 = 64;
-const MOST_PER_CHUNK: u64 = 1 << 14;
+pub(crate) const FIRST_CHUNK: u64 = 64;
+pub(crate) const MOST_PER_CHUNK: u64 = 1 << 14;
 
 /// A row and what the prover says of it.
 pub struct Proved<'a> {
@@ -81,7 +81,7 @@ pub struct Proved<'a> {
 const INVALID_PAYLOADS: usize = 1000;
 
 /// Which payloads are proved.
-enum Space {
+pub(crate) enum Space {
     /// All combinations of operands, and behind them these payloads, which are none.
     All(u64, Vec<u64>),
     /// These payloads.
@@ -89,10 +89,9 @@ enum Space {
 }
 
 impl Space {
-    fn of(kop: &dyn Kop, form: &Form, arch: Arch, settings: &Settings) -> Self {
-        let wanted = &settings.payloads;
+    pub(crate) fn of(kop: &dyn Kop, form: &Form, (arch, scope): (Arch, &Scope), wanted: &[u64]) -> Self {
         if !wanted.is_empty() {
-            let features = settings.scope.feature_sets(kop, arch);
+            let features = scope.feature_sets(kop, arch);
             kop.expect(wanted, &features);
             let is_taken = |payload: &u64| is_accepted(kop, form, arch, &features, *payload);
             return Space::Some(wanted.iter().copied().filter(is_taken).collect());
@@ -117,7 +116,7 @@ impl Space {
         Space::Some(others)
     }
 
-    fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Space::All(combinations, others) => combinations + others.len() as u64,
             Space::Some(payloads) => payloads.len() as u64,
@@ -125,7 +124,7 @@ impl Space {
     }
 
     /// The payloads from number `from` to number `to`.
-    fn payloads(&self, form: &Form, from: u64, to: u64) -> Vec<u64> {
+    pub(crate) fn payloads(&self, form: &Form, from: u64, to: u64) -> Vec<u64> {
         match self {
             Space::All(combinations, others) => (from..to)
                 .into_par_iter()
@@ -201,7 +200,7 @@ pub fn prove<'a>(
         })
         .collect();
     let spaces: Vec<Space> = pool
-        .install(|| rows.par_iter().map(|&(kop, form, arch)| Space::of(kop, form, arch, settings)).collect());
+        .install(|| rows.par_iter().map(|&(kop, form, arch)| Space::of(kop, form, (arch, &settings.scope), &settings.payloads)).collect());
     progress.round(spaces.iter().map(|space| space.len() as usize).sum());
     let mut proved = Vec::new();
     let mut rig = None;
@@ -255,7 +254,7 @@ pub fn prove<'a>(
 const UNCONFIRMED_TRIED: usize = 8;
 
 /// The stack of a thread, in bytes.
-const STACK: usize = 64 << 20;
+pub(crate) const STACK: usize = 64 << 20;
 
 /// A row's payloads on their way.
 struct Sweep<'s> {

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `kop mutate`
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kop_harness::check::{DEFAULT_STATES, Progress};
+use kop_harness::mutate::{Run, Settings, mutate, record};
+use kop_harness::{Scope, check, selection};
+use kop_ops::Arch;
+use kop_reports::{Mutant, Mutation, MutationRow, Record};
+
+use super::check::{parse_duration, parse_states, select};
+use super::output::Output;
+use super::progress::Bar;
+use super::sources::Sources;
+use super::{Failure, Outcome, print_all};
+
+/// Measure how good a check is: break native code and proof sequences in every small way, and see what finds it
+///
+/// Each emit is broken instruction by instruction: every register replaced by those of the operands, a scratch register and others of the code,
+/// every number one more, one less and with each bit inverted, every condition inverted and replaced by those beside it, every
+/// width changed, operands exchanged, instructions left out, doubled and swapped. So is each proof sequence, which is checked in one
+/// architecture's row. A mutant changes the code of all payloads that look the same. It is checked as `kop check` checks an
+/// operation, until something is found; what the first payloads leave alive is for the prover, and what that does not show to be
+/// equivalent goes through the rest of the check.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  kop mutate\n  kop mutate rotate --arch aarch64\n  \
+                        kop mutate --file my_op.kop.toml --report mutation.json\n  \
+                        kop mutate rotate --only 'imm64 x86_64 emit 0: `rorx'\n\n\
+                        What becomes of a mutant:\n  killed      a check finds it, with its default states and engines\n  \
+                        equivalent  it is right: the prover shows it for every payload and every input\n  \
+                        survived    neither, which is a weakness of one of them\n\n\
+                        The exit code is 1 if a mutant survives, or if an operation diverges as it is.")]
+pub struct Args {
+    /// The operations (see `kop list`); all by default
+    #[arg(value_name = "OP")]
+    ops: Vec<String>,
+    /// One architecture only: x86_64 or aarch64
+    #[arg(long, value_name = "A")]
+    arch: Option<Arch>,
+    /// How many states each mutant is checked on, as in `kop check`
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_STATES, value_parser = parse_states)]
+    states: usize,
+    /// Only mutants whose line in the list of survivors holds this text; all of them are listed
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// How long the prover may take for one formula: 500ms, 10s
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = parse_duration)]
+    limit: Duration,
+    /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    engines: Vec<String>,
+    /// Leave out emits that use SIMD registers
+    #[arg(long)]
+    no_simd: bool,
+    /// Determines payloads and states, as in `kop check`
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Threads; one per core by default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Write the record as JSON to a file, or to standard output with -
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    sources: Sources,
+}
+
+pub fn run(args: &Args) -> Result<Outcome, Failure> {
+    let settings = settings(args)?;
+    let loaded = args.sources.load()?;
+    let catalog = select(&loaded.catalog(), &args.ops)?;
+    let mut report = args.report.as_deref().map(Output::open).transpose()?;
+    let told = Told::new();
+    let run = mutate(&catalog, &settings, &told);
+    told.bar.clear();
+    let run = run.map_err(Failure::environment)?;
+    let record = record(&run, &settings);
+    if let Some(output) = &mut report {
+        output.write(record.to_json().as_bytes())?;
+    }
+    let learned = loaded.learned();
+    let text = if learned.is_empty() { text(args, &run, &record) } else { format!("{learned}\n{}", text(args, &run, &record)) };
+    if args.report.as_deref() == Some(Path::new("-")) {
+        // What cannot be said is no reason to fail: the report is written.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    } else {
+        print_all(text.as_bytes())?;
+    }
+    Ok(if run.holds() { Outcome::Equivalent } else { Outcome::Divergent })
+}
+
+fn settings(args: &Args) -> Result<Settings, Failure> {
+    let engines = if args.engines.is_empty() {
+        selection::available().0
+    } else {
+        selection::by_names(args.engines.iter().map(String::as_str))?
+    };
+    let archs = args.arch.map_or_else(|| Arch::ALL.to_vec(), |arch| vec![arch]);
+    let defaults = std::thread::available_parallelism().map_or(1, usize::from);
+    let check = check::Settings {
+        scope: Scope { archs, simd: !args.no_simd },
+        states: args.states,
+        time: None,
+        engines,
+        seed: args.seed,
+        jobs: args.jobs.map_or(defaults, usize::from),
+        proofs: None,
+    };
+    Ok(Settings { check, limit: args.limit, only: args.only.clone() })
+}
+
+/// A bar on a terminal, and else a line from time to time.
+struct Told {
+    bar: Bar,
+    total: AtomicUsize,
+    done: AtomicUsize,
+    last: Mutex<Instant>,
+}
+
+/// How long nothing is said in a log.
+const SILENCE: Duration = Duration::from_secs(30);
+
+impl Told {
+    fn new() -> Self {
+        let (total, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Told { bar: Bar::new(), total, done, last: Mutex::new(Instant::now()) }
+    }
+}
+
+impl Progress for Told {
+    fn round(&self, units: usize) {
+        self.bar.round(units);
+        self.total.fetch_add(units, Ordering::Relaxed);
+    }
+
+    fn unit(&self, label: &str) {
+        self.bar.unit(label);
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if std::io::stderr().is_terminal() {
+            return;
+        }
+        let mut last = self.last.lock().expect("no thread panics");
+        if last.elapsed() >= SILENCE {
+            *last = Instant::now();
+            eprintln!("{done} of {} mutants and rows, {label}", self.total.load(Ordering::Relaxed));
+        }
+    }
+}
+
+fn text(args: &Args, run: &Run, record: &Record) -> String {
+    let mut text = String::new();
+    let Some(mutation) = &record.mutation else { return text };
+    for row in &run.divergent {
+        let (name, form, arch) = (&row.name, &row.form, row.arch);
+        let _ = writeln!(text, "{name} {form} {arch} diverges as it is: {}", row.message);
+        let _ = writeln!(text, "  look at it: kop check {}\n", source(args, name, arch.name()));
+    }
+    if args.only.is_some() {
+        for mutated in run.mutated() {
+            let _ = writeln!(text, "{}: {}", mutated.line(), mutated.outcome());
+        }
+        text.push('\n');
+    }
+    table(&mut text, run, mutation);
+    for mutant in &mutation.survivors {
+        survivor(&mut text, args, mutant);
+    }
+    slowest(&mut text, mutation);
+    summary(&mut text, record, mutation);
+    text
+}
+
+fn table(text: &mut String, run: &Run, mutation: &Mutation) {
+    let _ = writeln!(
+        text,
+        "{:<14} {:<12} {:<8} {:<6} {:>8} {:>8} {:>11} {:>9} {:>7} {:>8}",
+        "operation", "form", "arch", "side", "mutants", "killed", "equivalent", "survived", "score", "slowest"
+    );
+    for row in &mutation.rows {
+        let slowest = run.slowest_ms(row).map_or_else(|| "-".to_owned(), milliseconds);
+        let _ = writeln!(
+            text,
+            "{:<14} {:<12} {:<8} {:<6} {:>8} {:>8} {:>11} {:>9} {:>7} {:>8}",
+            row.name,
+            row.form,
+            row.arch,
+            row.side.name(),
+            row.mutants,
+            row.killed,
+            row.equivalent,
+            row.survived,
+            percent(score(row)),
+            slowest
+        );
+    }
+}
+
+/// Of the mutants that are not equivalent, the part that is killed.
+fn score(row: &MutationRow) -> Option<f64> {
+    Mutation { rows: vec![row.clone()], ..Mutation::default() }.score()
+}
+
+/// A part in percent, rounded down: all is all.
+fn percent(part: Option<f64>) -> String {
+    part.map_or_else(|| "-".to_owned(), |part| format!("{:.1} %", (part * 1000.0).floor() / 10.0))
+}
+
+fn milliseconds(ms: f64) -> String {
+    if ms < 1000.0 { format!("{ms:.0} ms") } else { format!("{:.1} s", ms / 1000.0) }
+}
+
+/// What leads the command line to an operation, on one architecture.
+fn source(args: &Args, name: &str, arch: &str) -> String {
+    let words = args.sources.words();
+    let words = if words.is_empty() { String::new() } else { format!("{} ", words.join(" ")) };
+    format!("{words}{name} --arch {arch}")
+}
+
+fn survivor(text: &mut String, args: &Args, mutant: &Mutant) {
+    let Mutant { name, form, arch, change, payload, .. } = mutant;
+    let side = mutant.side.name();
+    let undecided = mutant.undecided.as_deref().unwrap_or("not proved");
+    let _ = writeln!(text, "\nsurvived: {name} {form} {arch} {side}, {} ", mutant.operator);
+    let _ = writeln!(text, "  {change}");
+    let _ = writeln!(text, "  with {payload}; {undecided}");
+    let line = format!("{form} {arch} {side} {change}").replace('\'', "'\\''");
+    let _ = writeln!(text, "  look at it: kop mutate {} --only '{line}'", source(args, name, arch));
+}
+
+fn slowest(text: &mut String, mutation: &Mutation) {
+    const SHOWN: usize = 5;
+    if mutation.slowest.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\nslowest kills:");
+    for mutant in mutation.slowest.iter().take(SHOWN) {
+        let Mutant { name, form, arch, change, .. } = mutant;
+        let (took, by) = (mutant.detection_ms.unwrap_or_default(), mutant.killed_by.as_deref().unwrap_or("-"));
+        let _ = writeln!(text, "  {:>8} {by}: {name} {form} {arch} {} {change}", milliseconds(took), mutant.side.name());
+    }
+}
+
+fn summary(text: &mut String, record: &Record, mutation: &Mutation) {
+    let sum = |of: fn(&MutationRow) -> u64| mutation.rows.iter().map(of).sum::<u64>();
+    let _ = writeln!(
+        text,
+        "\n{} mutants: {} killed, {} equivalent, {} survived; score {}",
+        sum(|row| row.mutants),
+        sum(|row| row.killed),
+        sum(|row| row.equivalent),
+        sum(|row| row.survived),
+        percent(mutation.score())
+    );
+    if let (Some(median), Some(slowest)) = (mutation.median_detection_ms(), mutation.detection_ms.last()) {
+        let median = format!("{median:.1} ms");
+        let _ = writeln!(text, "time to detect: median {median}, slowest {}", milliseconds(*slowest));
+    }
+    let jobs = if record.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", record.jobs) };
+    let _ = writeln!(text, "{:.1} s, {jobs}, seed {}", record.elapsed_s, record.seed);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What becomes of a mutant.
+
+use std::time::{Duration, Instant};
+
+use kop_ops::Features;
+use kop_prover::sweep::{Claims, Failure, FailureKind, Row as Claimed};
+use kop_reports::MutatedSide;
+use rayon::prelude::*;
+
+use super::broken::{Broken, Place};
+use super::mutants::Mutant;
+use crate::check::Settings;
+use crate::check::trial::{Plan, Trial};
+use crate::finding::Finding;
+use crate::prove::{FIRST_CHUNK, MOST_PER_CHUNK, Space};
+use crate::rig::Rig;
+
+/// How many units of a check come before the prover: they kill most of what can be killed, in less time than a proof takes.
+const FIRST_UNITS: usize = 4;
+
+/// What became of a mutant.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// A check finds it.
+    Killed {
+        /// The kind of the divergence and the engine.
+        by: String,
+        /// From the start of its check.
+        after: Duration,
+    },
+    /// It does what the operation does, for every payload and every input.
+    Equivalent,
+    /// Neither.
+    Survived {
+        /// Why it is not proved.
+        undecided: String,
+    },
+}
+
+/// Decides the mutants of an emit or a proof.
+pub(super) struct Decider<'a> {
+    pub place: Place<'a>,
+    pub plan: &'a Plan,
+    pub settings: &'a Settings,
+    pub claims: &'a Claims,
+}
+
+impl Decider<'_> {
+    /// Decides a mutant: the first units of its check, the prover, the rest of its check.
+    pub(super) fn decide(&self, rig: &mut Rig, mutant: &Mutant) -> Verdict {
+        let broken = Broken::new(self.place, &mutant.change);
+        rig.forget();
+        let start = Instant::now();
+        let has_other_proof = self.place.side == MutatedSide::Proof;
+        let trial = Trial::new(&broken, self.place.form, self.plan, has_other_proof, self.settings);
+        let first = FIRST_UNITS.min(trial.units());
+        let finding = (0..first).find_map(|unit| trial.run(rig, unit));
+        let checked = start.elapsed();
+        if let Some(finding) = finding {
+            return self.killed(&finding, checked);
+        }
+        let failure = match self.prove(&broken, mutant) {
+            None => return Verdict::Equivalent,
+            Some(failure) => failure,
+        };
+        let start = Instant::now();
+        let finding = (first..trial.units()).find_map(|unit| trial.run(rig, unit));
+        match finding {
+            Some(finding) => self.killed(&finding, checked + start.elapsed()),
+            None => Verdict::Survived { undecided: self.why_undecided(&broken, &failure) },
+        }
+    }
+
+    fn killed(&self, finding: &Finding, checked: Duration) -> Verdict {
+        let by = match finding.engine.as_str() {
+            "-" => finding.kind.name().to_owned(),
+            engine => format!("{} {engine}", finding.kind.name()),
+        };
+        // A check makes a plan first; that of another emit is the same.
+        let planned =
+            if self.place.side == MutatedSide::Emit { self.plan.took() } else { Duration::ZERO };
+        Verdict::Killed { by, after: planned + checked }
+    }
+
+    /// A payload for which the mutant is not proved; `None` when all are proved that the change does something to. For the others
+    /// the mutant is the operation itself.
+    fn prove(&self, broken: &Broken, mutant: &Mutant) -> Option<Failure> {
+        let features = self.features();
+        let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
+        let prove = |payloads: Vec<u64>| {
+            let mut tally = self.claims.prove_payloads(row, &features, payloads.into_par_iter());
+            (!tally.failures.is_empty()).then(|| tally.failures.swap_remove(0))
+        };
+        if let Some(failure) = prove(mutant.payloads.clone()) {
+            return Some(failure);
+        }
+        let space = Space::of(self.place.kop, self.place.form, &[]);
+        let (mut from, mut chunk) = (0, FIRST_CHUNK);
+        while from < space.len() {
+            let to = space.len().min(from + chunk);
+            let payloads = space.payloads(self.place.form, from, to);
+            self.place.kop.expect(&payloads, &features);
+            let differing = payloads.into_par_iter().filter(|&payload| broken.differs(payload, &features));
+            if let Some(failure) = prove(differing.collect()) {
+                return Some(failure);
+            }
+            (from, chunk) = (to, (chunk * 4).min(MOST_PER_CHUNK));
+        }
+        None
+    }
+
+    fn features(&self) -> Vec<Features> {
+        self.settings.scope.feature_sets(self.place.kop, self.place.arch)
+    }
+
+    fn why_undecided(&self, broken: &Broken, failure: &Failure) -> String {
+        let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
+        match self.claims.explain(row, failure).kind {
+            FailureKind::Refuted(_) => "the prover has a counterexample that no engine ran".to_owned(),
+            FailureKind::Unsupported(reason) => reason.to_string(),
+            FailureKind::Timeout => "not decided in time".to_owned(),
+            FailureKind::Validity(reason) => reason,
+        }
+    }
+}
