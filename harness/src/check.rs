@@ -393,6 +393,9 @@ fn run_payloads(
         if let Some(subject) = prepared.subject {
             subjects.push((subject, *planned));
         }
+        if rig.is_enough(&result.findings) {
+            return result;
+        }
     }
     // Evenly over the plan, wherever in it this unit is.
     let every = target.planned.len().div_ceil(SAMPLED_PAYLOADS).max(1);
@@ -405,6 +408,9 @@ fn run_payloads(
         })
         .collect();
     for run in runs(&loads) {
+        if rig.is_enough(&result.findings) {
+            break;
+        }
         let outcome = rig.run(&memory, run);
         for (load, ran) in run.iter().zip(&outcome.ran) {
             for &arch in ran {

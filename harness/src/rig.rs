@@ -30,6 +30,8 @@ pub struct Rig {
     temporaries: Temporaries,
     /// How often what an engine did says nothing, since that was asked.
     unjudged: BTreeMap<(Arch, &'static str), u64>,
+    /// Whether the first finding of a run is enough.
+    hasty: bool,
 }
 
 /// The states for one subject.
@@ -164,7 +166,19 @@ impl Rig {
             stuck: Vec::new(),
             temporaries: Temporaries::default(),
             unjudged: BTreeMap::new(),
+            hasty: false,
         }
+    }
+
+    /// A rig that ends each run with its first finding: for those who only want to know whether there is one.
+    #[must_use]
+    pub fn hasty(self) -> Self {
+        Self { hasty: true, ..self }
+    }
+
+    /// Whether what was found is all that is wanted.
+    pub(crate) fn is_enough<T>(&self, findings: &[T]) -> bool {
+        self.hasty && !findings.is_empty()
     }
 
     /// Gives the rig new patience: how many states it looks at one by one, and how many run-aways it waits for, until the
@@ -182,7 +196,7 @@ impl Rig {
     /// Changes the engines, for tests that plant a fault in one.
     #[must_use]
     pub fn map_engines(self, change: impl FnMut(Box<dyn Engine>) -> Box<dyn Engine>) -> Self {
-        Self::with_engines(self.engines.into_iter().map(change).collect())
+        Self { engines: self.engines.into_iter().map(change).collect(), ..self }
     }
 
     /// Runs loads that share a memory. The subjects of a run must not store to memory unless there is one only.
@@ -195,11 +209,17 @@ impl Rig {
         for index in 0..self.engines.len() {
             let Executes::Native(arch) = self.engines[index].executes() else { continue };
             for variant in 0..variants {
+                if self.is_enough(&outcome.findings) {
+                    return outcome;
+                }
                 self.run_natives(index, arch, variant, memory, loads, &references, &endless, &mut outcome);
             }
         }
         for (number, load) in loads.iter().enumerate() {
             load.subject.variants.iter().for_each(|variant| self.note_refusals(variant, &mut outcome));
+            if self.is_enough(&outcome.findings) {
+                break;
+            }
             self.sample(memory, load, &references[number], &mut outcome);
         }
         outcome.unjudged = std::mem::take(&mut self.unjudged);
@@ -438,6 +458,9 @@ impl Rig {
             return;
         }
         for (result, &(number, variant)) in result.batches.iter().zip(taken) {
+            if self.is_enough(&outcome.findings) {
+                return;
+            }
             let (load, reference) = (&loads[number], &references[number]);
             let suspects: Vec<usize> = match result {
                 BatchResult::Ran { outputs, .. } => {
@@ -518,7 +541,7 @@ impl Rig {
         let mut current = memory.clone();
         let mut reached = 0;
         for (done, &number) in suspects.iter().take(INVESTIGATED_PER_LOAD).enumerate() {
-            if !self.spend(arch) {
+            if self.is_enough(&outcome.findings) || !self.spend(arch) {
                 return outcome.count_more(arch, (suspects.len() - done) as u64);
             }
             if load.subject.stores() {
@@ -601,7 +624,7 @@ impl Rig {
             let archs: BTreeSet<Option<Arch>> = findings.iter().map(|finding| finding.arch).collect();
             let is_enough = !archs.is_empty() && !archs.into_iter().any(|arch| self.spend(arch));
             outcome.add(findings);
-            if is_enough {
+            if is_enough || self.is_enough(&outcome.findings) {
                 return;
             }
         }

@@ -34,7 +34,7 @@ Examples:
   kop check                          all operations, both architectures
   kop check rotate --save findings   one operation; a case is saved for each divergence
   kop prove rotate                   all payloads and all inputs at once
-  kop mutate rotate                  how much of what could be wrong a check finds
+  kop mutate rotate                  what a check finds of everything that could be wrong
   kop repro FILE                     one case, from all sides
   kop check --module my_op_x86.c     an operation of your own, as a kernel module
   kop check --file my_op.kop.toml    an operation of your own, as text

@@ -85,7 +85,10 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         output.write(record.to_json().as_bytes())?;
     }
     let learned = loaded.learned();
-    let text = if learned.is_empty() { text(args, &run, &record) } else { format!("{learned}\n{}", text(args, &run, &record)) };
+    let mut text = text(args, &run, &record);
+    if !learned.is_empty() {
+        text = format!("{learned}\n{text}");
+    }
     if args.report.as_deref() == Some(Path::new("-")) {
         // What cannot be said is no reason to fail: the report is written.
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -180,7 +183,16 @@ fn table(text: &mut String, run: &Run, mutation: &Mutation) {
     let _ = writeln!(
         text,
         "{:<14} {:<12} {:<8} {:<6} {:>8} {:>8} {:>11} {:>9} {:>7} {:>8}",
-        "operation", "form", "arch", "side", "mutants", "killed", "equivalent", "survived", "score", "slowest"
+        "operation",
+        "form",
+        "arch",
+        "side",
+        "mutants",
+        "killed",
+        "equivalent",
+        "survived",
+        "score",
+        "slowest"
     );
     for row in &mutation.rows {
         let slowest = run.slowest_ms(row).map_or_else(|| "-".to_owned(), milliseconds);
@@ -226,7 +238,7 @@ fn survivor(text: &mut String, args: &Args, mutant: &Mutant) {
     let Mutant { name, form, arch, change, payload, .. } = mutant;
     let side = mutant.side.name();
     let undecided = mutant.undecided.as_deref().unwrap_or("not proved");
-    let _ = writeln!(text, "\nsurvived: {name} {form} {arch} {side}, {} ", mutant.operator);
+    let _ = writeln!(text, "\nsurvived: {name} {form} {arch} {side}, {}", mutant.operator);
     let _ = writeln!(text, "  {change}");
     let _ = writeln!(text, "  with {payload}; {undecided}");
     let line = format!("{form} {arch} {side} {change}").replace('\'', "'\\''");
@@ -241,17 +253,24 @@ fn slowest(text: &mut String, mutation: &Mutation) {
     let _ = writeln!(text, "\nslowest kills:");
     for mutant in mutation.slowest.iter().take(SHOWN) {
         let Mutant { name, form, arch, change, .. } = mutant;
-        let (took, by) = (mutant.detection_ms.unwrap_or_default(), mutant.killed_by.as_deref().unwrap_or("-"));
-        let _ = writeln!(text, "  {:>8} {by}: {name} {form} {arch} {} {change}", milliseconds(took), mutant.side.name());
+        let (took, by) =
+            (mutant.detection_ms.unwrap_or_default(), mutant.killed_by.as_deref().unwrap_or("-"));
+        let _ = writeln!(
+            text,
+            "  {:>8} {by}: {name} {form} {arch} {} {change}",
+            milliseconds(took),
+            mutant.side.name()
+        );
     }
 }
 
 fn summary(text: &mut String, record: &Record, mutation: &Mutation) {
     let sum = |of: fn(&MutationRow) -> u64| mutation.rows.iter().map(of).sum::<u64>();
+    let mutants = sum(|row| row.mutants);
+    let noun = if mutants == 1 { "mutant" } else { "mutants" };
     let _ = writeln!(
         text,
-        "\n{} mutants: {} killed, {} equivalent, {} survived; score {}",
-        sum(|row| row.mutants),
+        "\n{mutants} {noun}: {} killed, {} equivalent, {} survived; score {}",
         sum(|row| row.killed),
         sum(|row| row.equivalent),
         sum(|row| row.survived),

@@ -74,7 +74,8 @@ impl Sources {
         words.extend(paths("--file", &self.files));
         words.extend(paths("--include", &self.includes));
         words.extend(self.cflags.iter().map(|flag| format!("--cflag={flag}")));
-        words.extend(self.contracts.iter().flat_map(|condition| ["--contract".to_owned(), condition.clone()]));
+        words
+            .extend(self.contracts.iter().flat_map(|condition| ["--contract".to_owned(), condition.clone()]));
         words.extend(self.payloads.iter().map(|payload| format!("--payload={payload:#x}")));
         words
     }

@@ -47,11 +47,21 @@ pub(super) fn shape<I: Instruction>(code: &[I]) -> Arc<[u64]> {
 }
 
 /// The code with a change; `None` where it has another shape, where the change cannot be made, and where it does nothing.
-pub(super) fn changed<I: Instruction>(code: &I::Code, change: &Change, roles: &Roles) -> Option<I::Code> {
+fn changed<I: Instruction>(code: &I::Code, change: &Change, roles: &Roles) -> Option<I::Code> {
     let insns = I::decode(code)?;
     let has_shape = insns.len() == change.shape.len()
         && insns.iter().zip(&*change.shape).all(|(insn, shape)| insn.shape() == *shape);
-    let changed = if has_shape { I::encode(&apply(&insns, change.edit, roles)?)? } else { return None };
+    if has_shape { edited(code, &insns, change.edit, roles) } else { None }
+}
+
+/// The code, which consists of these instructions, with a change; `None` where it cannot be made or does nothing.
+pub(super) fn edited<I: Instruction>(
+    code: &I::Code,
+    insns: &[I],
+    edit: Edit,
+    roles: &Roles,
+) -> Option<I::Code> {
+    let changed = I::encode(&apply(insns, edit, roles)?)?;
     (changed != *code).then_some(changed)
 }
 

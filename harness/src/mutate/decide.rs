@@ -13,7 +13,7 @@ use super::mutants::Mutant;
 use crate::check::Settings;
 use crate::check::trial::{Plan, Trial};
 use crate::finding::Finding;
-use crate::prove::{FIRST_CHUNK, MOST_PER_CHUNK, Space};
+use crate::prove::{AsChecked, FIRST_CHUNK, MOST_PER_CHUNK, Space};
 use crate::rig::Rig;
 
 /// How many units of a check come before the prover: they kill most of what can be killed, in less time than a proof takes.
@@ -78,8 +78,7 @@ impl Decider<'_> {
             engine => format!("{} {engine}", finding.kind.name()),
         };
         // A check makes a plan first; that of another emit is the same.
-        let planned =
-            if self.place.side == MutatedSide::Emit { self.plan.took() } else { Duration::ZERO };
+        let planned = if self.place.side == MutatedSide::Emit { self.plan.took() } else { Duration::ZERO };
         Verdict::Killed { by, after: planned + checked }
     }
 
@@ -89,13 +88,15 @@ impl Decider<'_> {
         let features = self.features();
         let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
         let prove = |payloads: Vec<u64>| {
-            let mut tally = self.claims.prove_payloads(row, &features, payloads.into_par_iter());
+            let mut tally = self.claims.prove_payloads(row, &features, &AsChecked, payloads.into_par_iter());
             (!tally.failures.is_empty()).then(|| tally.failures.swap_remove(0))
         };
-        if let Some(failure) = prove(mutant.payloads.clone()) {
+        // Most that are not equivalent are not for the first payload.
+        let (first, others) = mutant.payloads.split_at(1);
+        if let Some(failure) = prove(first.to_vec()).or_else(|| prove(others.to_vec())) {
             return Some(failure);
         }
-        let space = Space::of(self.place.kop, self.place.form, &[]);
+        let space = Space::of(self.place.kop, self.place.form, (self.place.arch, &self.settings.scope), &[]);
         let (mut from, mut chunk) = (0, FIRST_CHUNK);
         while from < space.len() {
             let to = space.len().min(from + chunk);
@@ -120,7 +121,7 @@ impl Decider<'_> {
             FailureKind::Refuted(_) => "the prover has a counterexample that no engine ran".to_owned(),
             FailureKind::Unsupported(reason) => reason.to_string(),
             FailureKind::Timeout => "not decided in time".to_owned(),
-            FailureKind::Validity(reason) => reason,
+            FailureKind::Callbacks(reason) => reason,
         }
     }
 }

@@ -2,8 +2,6 @@
 //! eBPF instructions of proof sequences (RFC 9669). What the verifier refuses whatever the sequence says is no instruction here: a
 //! write to r10, and a shift by the width or more.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use kop_ops::ebpf::{self, AluOp, Cond, Reg, Size, Width};
 
 use super::edit::{Class, Instruction, Kind, Operand};
@@ -133,7 +131,7 @@ impl Instruction for Insn {
         let starts = starts(code.iter());
         let target = |index: usize, distance: i32| {
             let slot = starts[index + 1] + i64::from(distance);
-            starts.iter().position(|start| *start == slot)
+            starts.binary_search(&slot).ok()
         };
         code.iter()
             .enumerate()
@@ -159,15 +157,24 @@ impl Instruction for Insn {
     }
 
     fn shape(&self) -> u64 {
-        let mut blank = self.insn;
-        Self::registers(&mut blank).into_iter().for_each(|(_, reg)| *reg = Reg::R0);
-        let blank = Insn { insn: blank, target: None };
-        let slots: Vec<usize> = blank.numbers().into_iter().map(|place| place.slot).collect();
-        let blank = slots.into_iter().fold(blank, |blank, slot| blank.set_number(slot, 0));
-        let insn = blank.insn.with_branch_offset(0).unwrap_or(blank.insn);
-        let mut hasher = DefaultHasher::new();
-        insn.hash(&mut hasher);
-        hasher.finish()
+        use ebpf::Insn as I;
+        let source = |src: ebpf::Operand| u64::from(src.reg().is_some());
+        // What kind of instruction, and up to four things that are no operands.
+        let [kind, a, b, c, d] = match self.insn {
+            I::Alu { op, width, src, .. } => [1, op as u64, width as u64, source(src), 0],
+            I::Neg { width, .. } => [2, width as u64, 0, 0, 0],
+            I::End { kind, bits, .. } => [3, kind as u64, u64::from(bits), 0, 0],
+            I::LoadImm64 { kind, .. } => [4, u64::from(kind), 0, 0, 0],
+            I::Load { size, signed, .. } => [5, size as u64, u64::from(signed), 0, 0],
+            I::Store { size, src, .. } => [6, size as u64, source(src), 0, 0],
+            I::Atomic { op, size, .. } => [7, op as u64, size as u64, 0, 0],
+            I::Jump { cond, width, src, .. } => [8, cond as u64, width as u64, source(src), 0],
+            I::Ja { .. } => [9, 0, 0, 0, 0],
+            I::Gotol { .. } => [10, 0, 0, 0, 0],
+            // No proof sequence holds the others.
+            _ => [11, 0, 0, 0, 0],
+        };
+        [a, b, c, d].into_iter().fold(kind, |shape, part| shape << 8 | part)
     }
 
     fn operands(&self) -> Vec<Operand> {
@@ -194,9 +201,10 @@ impl Instruction for Insn {
         use ebpf::Operand::Imm;
         match (slot, self.insn) {
             (IMM, I::LoadImm64 { imm, .. }) => Some(imm),
-            (IMM, I::Alu { src: Imm(imm), .. } | I::Jump { src: Imm(imm), .. } | I::Store { src: Imm(imm), .. }) => {
-                Some(u64::from(imm as u32))
-            }
+            (
+                IMM,
+                I::Alu { src: Imm(imm), .. } | I::Jump { src: Imm(imm), .. } | I::Store { src: Imm(imm), .. },
+            ) => Some(u64::from(imm as u32)),
             (OFF, I::Load { off, .. } | I::Store { off, .. } | I::Atomic { off, .. }) => {
                 Some(u64::from(off as u16))
             }
@@ -205,7 +213,8 @@ impl Instruction for Insn {
     }
 
     fn with_immediate(&self, slot: usize, value: u64) -> Option<Self> {
-        let Kind::Immediate { bits } = self.numbers().into_iter().find(|place| place.slot == slot)?.kind else {
+        let Kind::Immediate { bits } = self.numbers().into_iter().find(|place| place.slot == slot)?.kind
+        else {
             return None;
         };
         let value = if bits < 32 { value & ((1 << bits) - 1) } else { value };
@@ -249,7 +258,10 @@ impl Insn {
         use ebpf::Operand::Imm;
         match (slot, &mut self.insn) {
             (IMM, I::LoadImm64 { imm, .. }) => *imm = value,
-            (IMM, I::Alu { src: Imm(imm), .. } | I::Jump { src: Imm(imm), .. } | I::Store { src: Imm(imm), .. }) => {
+            (
+                IMM,
+                I::Alu { src: Imm(imm), .. } | I::Jump { src: Imm(imm), .. } | I::Store { src: Imm(imm), .. },
+            ) => {
                 *imm = value as u32 as i32;
             }
             (OFF, I::Load { off, .. } | I::Store { off, .. } | I::Atomic { off, .. }) => {

@@ -215,7 +215,7 @@ fn on_rigs<T: Send>(
         if next.load(Ordering::Relaxed) >= count {
             return Ok(());
         }
-        let mut rig = Rig::new(&settings.check.engines)?;
+        let mut rig = Rig::new(&settings.check.engines)?.hasty();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= count {

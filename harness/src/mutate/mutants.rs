@@ -10,7 +10,7 @@ use kop_emulators::inspect::listing;
 use kop_ops::{Arch, Features};
 use kop_reports::MutatedSide;
 
-use super::broken::{Change, Place, changed, shape};
+use super::broken::{Change, Place, edited, shape};
 use super::edit::{Edit, Instruction, Kind, edits};
 use super::{aarch64, ebpf, x86_64};
 use crate::subject::Scope;
@@ -96,11 +96,10 @@ fn of_shape<I: Instruction + Listed>(place: Place, shape: &Arc<[u64]>, all: &[Sa
     let mut effects = HashSet::new();
     let mut mutants = Vec::new();
     for edit in edits(&richest.insns, &place.roles(richest.payload)) {
-        let change = Change { shape: Arc::clone(shape), edit };
         let mut hasher = DefaultHasher::new();
         let mut differing: Vec<(&Sample<I>, I::Code)> = Vec::new();
         for (sample, roles) in samples.iter().zip(&roles) {
-            let changed = changed::<I>(&sample.code, &change, roles);
+            let changed = edited(&sample.code, &sample.insns, edit, roles);
             changed.hash(&mut hasher);
             differing.extend(changed.map(|changed| (*sample, changed)));
         }
@@ -109,6 +108,7 @@ fn of_shape<I: Instruction + Listed>(place: Place, shape: &Arc<[u64]>, all: &[Sa
             let text = text::<I>(place, edit, &first.code, code);
             let payloads = differing.iter().step_by(differing.len().div_ceil(SHOWN));
             let payloads = payloads.map(|(sample, _)| sample.payload).collect();
+            let change = Change { shape: Arc::clone(shape), edit };
             mutants.push(Mutant { change, payloads, text });
         }
     }

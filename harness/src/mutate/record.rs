@@ -66,15 +66,17 @@ impl Mutated<'_> {
 }
 
 fn mutation(run: &Run) -> Mutation {
-    let mut killed: Vec<(&Mutated, Duration)> = run
-        .mutated
-        .iter()
-        .filter_map(|mutated| Some((mutated, mutated.killed_after()?)))
-        .collect();
+    let mut killed: Vec<(&Mutated, Duration)> =
+        run.mutated.iter().filter_map(|mutated| Some((mutated, mutated.killed_after()?))).collect();
     killed.sort_by_key(|(_, after)| *after);
     let is_survivor = |mutated: &&Mutated| matches!(mutated.verdict, Verdict::Survived { .. });
     Mutation {
-        rows: run.rows.iter().map(|row| counted(row.place, &run.mutated)).filter(|row| row.mutants > 0).collect(),
+        rows: run
+            .rows
+            .iter()
+            .map(|row| counted(row.place, &run.mutated))
+            .filter(|row| row.mutants > 0)
+            .collect(),
         survivors: run.mutated.iter().filter(is_survivor).map(told).collect(),
         slowest: killed.iter().rev().take(SLOWEST).map(|(mutated, _)| told(mutated)).collect(),
         detection_ms: killed.iter().map(|(_, after)| milliseconds(*after)).collect(),

@@ -396,10 +396,7 @@ mod tests {
     fn conditions_are_inverted_or_beside() {
         let cmov = &code(|a| a.cmov(Cond::E, Size::B8, Gpr::Rax, Gpr::Rdi))[0];
         let others: Vec<String> = (0..cmov.conditions()).map(|n| text(cmov.with_condition(n))).collect();
-        assert_eq!(
-            others,
-            ["cmovne rax, rdi", "cmovb rax, rdi", "cmovae rax, rdi", "cmovbe rax, rdi"]
-        );
+        assert_eq!(others, ["cmovne rax, rdi", "cmovb rax, rdi", "cmovae rax, rdi", "cmovbe rax, rdi"]);
         let setcc = &code(|a| a.setcc(Cond::L, Gpr::Rdi))[0];
         assert_eq!(text(setcc.with_condition(0)), "setge dil");
     }
@@ -410,7 +407,10 @@ mod tests {
             (0..insn.widths()).map(|n| text(insn.with_width(n))).filter(|text| text != "none").collect()
         };
         assert_eq!(widths(&code(|a| a.rol(Size::B8, Gpr::Rdi, 5))[0]), ["rol edi, 5", "rol dil, 5"]);
-        assert_eq!(widths(&code(|a| a.rol(Size::B2, Gpr::Rax, 8))[0]), ["rol rax, 8", "rol eax, 8", "rol al, 8"]);
+        assert_eq!(
+            widths(&code(|a| a.rol(Size::B2, Gpr::Rax, 8))[0]),
+            ["rol rax, 8", "rol eax, 8", "rol al, 8"]
+        );
         assert_eq!(widths(&code(|a| a.bswap(Size::B4, Gpr::R8))[0])[0], "bswap r8");
         assert_eq!(widths(&code(|a| a.rorx(Size::B8, Gpr::Rax, Gpr::Rdi, 9))[0]), ["rorx eax, edi, 9"]);
     }

@@ -154,7 +154,7 @@ fn is_accepted(kop: &dyn Kop, form: &Form, arch: Arch, features: &[Features], pa
 }
 
 /// Looks at callbacks and code as a check does.
-struct AsChecked;
+pub(crate) struct AsChecked;
 
 impl Inspection for AsChecked {
     fn fault(
@@ -199,8 +199,11 @@ pub fn prove<'a>(
             settings.scope.archs_of(kop, form).into_iter().map(move |arch| (kop, form, arch))
         })
         .collect();
-    let spaces: Vec<Space> = pool
-        .install(|| rows.par_iter().map(|&(kop, form, arch)| Space::of(kop, form, (arch, &settings.scope), &settings.payloads)).collect());
+    let spaces: Vec<Space> = pool.install(|| {
+        rows.par_iter()
+            .map(|&(kop, form, arch)| Space::of(kop, form, (arch, &settings.scope), &settings.payloads))
+            .collect()
+    });
     progress.round(spaces.iter().map(|space| space.len() as usize).sum());
     let mut proved = Vec::new();
     let mut rig = None;
