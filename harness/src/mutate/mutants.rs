@@ -58,6 +58,9 @@ pub(super) fn mutants(place: Place, payloads: &[u64], scope: &Scope) -> Vec<Muta
     }
 }
 
+/// The kinds of instructions of a code, one by one, and the codes that are of these kinds.
+type Shape<I> = (Arc<[u64]>, Vec<Sample<I>>);
+
 fn of_code<I: Instruction + Listed>(
     place: Place,
     payloads: &[u64],
@@ -65,7 +68,7 @@ fn of_code<I: Instruction + Listed>(
     code: impl Fn(u64, Features) -> Option<I::Code>,
 ) -> Vec<Mutant> {
     let mut numbers: HashMap<Arc<[u64]>, usize> = HashMap::new();
-    let mut shapes: Vec<(Arc<[u64]>, Vec<Sample<I>>)> = Vec::new();
+    let mut shapes: Vec<Shape<I>> = Vec::new();
     for payloads in payloads.chunks(ASKED_AT_ONCE) {
         place.kop.expect(payloads, features);
         for (&payload, &own) in payloads.iter().flat_map(|p| features.iter().map(move |f| (p, f))) {
