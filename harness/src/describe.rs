@@ -109,6 +109,7 @@ pub fn divergence(
         message: shown.message.clone(),
         blame: shown.blame.clone(),
         blame_reason: shown.reason.clone(),
+        cause: Some(finding.cause()),
         features: finding.features.to_string(),
         occurrences,
         reproduce,

@@ -19,7 +19,7 @@ pub mod minimise;
 #[cfg(feature = "prover")]
 pub mod mutate;
 pub mod packets;
-pub mod place;
+mod place;
 pub mod planted;
 pub mod plugin;
 pub mod pointers;
@@ -27,7 +27,7 @@ mod prepare;
 pub mod program;
 #[cfg(feature = "prover")]
 pub mod prove;
-pub mod rates;
+mod rates;
 pub mod replay;
 pub mod rig;
 pub mod selection;

@@ -51,6 +51,7 @@ fn with_divergence(mut record: Record) -> Record {
         message: "r3 differs".to_owned(),
         blame: Blame::Emit,
         blame_reason: String::new(),
+        cause: None,
         features: "none".to_owned(),
         occurrences: 3,
         reproduce: None,

@@ -106,8 +106,9 @@ impl Comparison {
     }
 
     fn divergences(&mut self, old: &[Divergence], new: &Row) {
-        let is_in =
-            |all: &[Divergence], one: &Divergence| all.iter().any(|other| other.cause() == one.cause());
+        let is_in = |all: &[Divergence], one: &Divergence| {
+            all.iter().any(|other| other.cause_key() == one.cause_key())
+        };
         for found in new.divergences.iter().filter(|found| !is_in(old, found)) {
             let (effect, word) = match found.known {
                 Some(_) => (Effect::Neither, "new and known"),

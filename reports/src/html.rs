@@ -115,7 +115,10 @@ fn facts(record: &Record) -> Markup {
         !record.ops.is_empty()
             && (count > 0 || matches!(standing, Standing::Equivalent | Standing::Divergent))
     };
-    let per_second = record.states() as f64 / record.elapsed_s;
+    // A record may hold proofs as well, whose time has no states.
+    let measured = record.rates.last().map(|rate| (rate.states, rate.at_s));
+    let (states, seconds) = measured.unwrap_or((record.states(), record.elapsed_s));
+    let per_second = states as f64 / seconds;
     html! {
         dl.facts {
             @for (standing, count) in counts.iter().filter(|count| shown(count)) {
@@ -123,7 +126,7 @@ fn facts(record: &Record) -> Markup {
             }
             @if record.states() > 0 {
                 div { dt { "states" } dd { (number(record.states())) } }
-                @if record.elapsed_s > 0.0 {
+                @if seconds > 0.0 {
                     div { dt { "states per second" } dd { (number(per_second.round() as u64)) } }
                 }
             }

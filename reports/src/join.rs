@@ -129,7 +129,7 @@ fn add_variants(mine: &mut Vec<Variant>, theirs: Vec<Variant>) {
 /// Adds what has another cause; what has the same makes the known one's count larger.
 fn add_divergences(mine: &mut Vec<Divergence>, theirs: Vec<Divergence>) {
     for divergence in theirs {
-        match mine.iter_mut().find(|known| known.cause() == divergence.cause()) {
+        match mine.iter_mut().find(|known| known.cause_key() == divergence.cause_key()) {
             Some(known) => known.occurrences = known.occurrences.saturating_add(divergence.occurrences),
             None => mine.push(divergence),
         }

@@ -398,6 +398,9 @@ pub struct Divergence {
     pub blame: Blame,
     /// Why that side, in one line.
     pub blame_reason: String,
+    /// What divergences of one row with the same cause have in common, in words that do not depend on payload and state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// The CPU features that the code was emitted for.
     pub features: String,
     /// How many states or payloads showed the same cause.
@@ -418,11 +421,25 @@ pub struct Divergence {
 }
 
 impl Divergence {
-    /// What divergences of one row with the same cause have in common: the kind, the engine, the place and the message.
-    pub fn cause(&self) -> (Kind, &str, Option<&str>, &str) {
-        let place = self.first_difference.as_ref().map(|difference| difference.r#where.as_str());
-        (self.kind, &self.engine, place, &self.message)
+    /// What divergences of one row with the same cause have in common. Where it was not recorded, it is made of the kind, the
+    /// place and the message without the numbers in them, which change from run to run.
+    pub fn cause_key(&self) -> String {
+        self.cause.clone().unwrap_or_else(|| {
+            let place = self.first_difference.as_ref().map_or("", |difference| difference.r#where.as_str());
+            format!("{}/{}/{}", self.kind, without_numbers(place), without_numbers(&self.message))
+        })
     }
+}
+
+/// `text` without its hexadecimal numbers and the signs before them: `stack` for `stack-0x88`.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split("0x");
+    let mut rest = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        rest.truncate(rest.trim_end_matches(['+', '-']).len());
+        rest.push_str(part.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+    }
+    rest
 }
 
 /// The first place in which two results differ.
@@ -561,6 +578,24 @@ mod tests {
         assert!(row.remove("contract").is_some() && row.remove("clobbers").is_some());
         assert!(json.get("timings").is_none());
         assert_eq!(Record::from_json(&json.to_string()), Ok(record));
+    }
+
+    #[test]
+    fn a_cause_does_not_depend_on_addresses() {
+        let at = |place: &str, cause: Option<&str>| Divergence {
+            message: format!("the byte at {place} differs"),
+            first_difference: Some(Difference {
+                r#where: place.to_owned(),
+                expected: "0x1".to_owned(),
+                actual: "0x2".to_owned(),
+            }),
+            cause: cause.map(str::to_owned),
+            ..crate::samples::register_divergence()
+        };
+        assert_eq!(at("stack-0x88", None).cause_key(), "register/stack/the byte at stack differs");
+        assert_eq!(at("stack-0x88", None).cause_key(), at("stack+0xfFc", None).cause_key());
+        assert_ne!(at("stack-0x88", None).cause_key(), at("window", None).cause_key());
+        assert_eq!(at("stack-0x88", Some("a")).cause_key(), at("window", Some("a")).cause_key());
     }
 
     #[test]

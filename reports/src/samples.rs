@@ -120,6 +120,7 @@ pub(crate) fn register_divergence() -> Divergence {
         message: "r3 differs after the site".to_owned(),
         blame: Blame::Emit,
         blame_reason: "rbpf and model agree; unicorn-x86_64 and host agree against them".to_owned(),
+        cause: None,
         features: "none".to_owned(),
         occurrences: 1312,
         reproduce: Some("kop repro findings/rotate/register-1f3a.kop".to_owned()),

@@ -161,8 +161,7 @@ fn uri(path: &str) -> String {
 
 /// What makes two results one: the row and the cause, without values that change from run to run.
 fn fingerprint(row: &Row, found: &Divergence) -> String {
-    let (kind, engine, place, _) = found.cause();
-    format!("{} {kind} {engine} {}", row.title(), place.unwrap_or("-"))
+    format!("{} {}", row.title(), found.cause_key())
 }
 
 fn properties(found: &Divergence) -> BTreeMap<&'static str, String> {

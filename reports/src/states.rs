@@ -43,12 +43,15 @@ pub(crate) fn shows_register(divergence: &Divergence, name: &str) -> bool {
     register_pairs(&sides, name).is_some_and(|pairs| is_interesting(&pairs))
 }
 
-/// Whether `engine` left something else than the reference, or is the one that the divergence was seen on.
+/// Whether `engine` left something else than the reference at the first difference, or is the one that the divergence was seen
+/// on. Elsewhere engines may differ and be right: a model leaves temporaries alone.
 pub(crate) fn differs(divergence: &Divergence, engine: &str) -> bool {
     let sides = in_order(divergence);
     let side = sides.iter().position(|side| side.engine == engine);
-    let in_cells = |side: usize| entries(divergence, &sides).iter().any(|entry| entry.cells[side].differs);
-    divergence.engine == engine || side.is_some_and(in_cells)
+    let entries = entries(divergence, &sides);
+    let first = entries.iter().find(|entry| entry.first_difference);
+    let is_other = |side: usize| first.is_some_and(|entry| entry.cells[side].differs);
+    divergence.engine == engine || side.is_some_and(is_other)
 }
 
 /// The sides, the diverging engine moved next to the reference.

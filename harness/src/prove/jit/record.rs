@@ -111,6 +111,7 @@ fn divergence(row: &Proved, failure: &Failure) -> Option<reports::Divergence> {
         message: format!("the compiler's code is wrong: {}", found.what),
         blame: reports::Blame::Engine("the JIT".to_owned()),
         blame_reason: "its code does something else in the state of the prover's counterexample".to_owned(),
+        cause: None,
         features: failure.features.to_string(),
         occurrences: 1,
         reproduce: Some(format!("kop prove --jit --arch {}", row.arch)),
