@@ -54,6 +54,9 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
+/// Makes a report of a record.
+type Render<'a> = &'a dyn Fn(&Record) -> String;
+
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let known = args.known.as_deref().map(list).transpose()?;
     let records = args.records.iter().map(|path| read(path)).collect::<Result<Vec<Record>, Failure>>()?;
@@ -64,7 +67,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let complaints = apply(known.as_ref(), &mut record);
     let text = |record: &Record| kop_reports::report(record, style());
     let plain = |record: &Record| kop_reports::report(record, Default::default());
-    let wanted: [(&Option<PathBuf>, &dyn Fn(&Record) -> String); 6] = [
+    let wanted: [(&Option<PathBuf>, Render); 6] = [
         (&args.text, &plain),
         (&args.html, &html),
         (&args.markdown, &markdown),
