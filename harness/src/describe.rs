@@ -88,6 +88,21 @@ pub fn divergence(
                 .map_err(|error| format!("{}: {error}", dir.display()))?,
         ),
     };
+    // What is told of the features is what the code was emitted for when it was found.
+    shown.features = finding.features;
+    Ok(of_case(kop, form, &shown, &case, path.as_deref(), occurrences, arch))
+}
+
+/// The divergence that a case shows in the row of `arch`, when it is in the file `path`.
+pub fn of_case(
+    kop: &dyn Kop,
+    form: &Form,
+    finding: &Finding,
+    case: &Case,
+    path: Option<&Path>,
+    occurrences: u64,
+    arch: Arch,
+) -> Divergence {
     let operands = case.operands().map_or_else(
         |_| BTreeMap::new(),
         |operands| {
@@ -95,30 +110,30 @@ pub fn divergence(
             fields.map(|(field, &value)| (field.name.to_string(), field.show(value))).collect()
         },
     );
-    let reproduce = path.as_ref().map(|path| {
+    let reproduce = path.map(|path| {
         let path = shell_word(&path.display().to_string());
         format!("kop repro {path}{}", arguments(kop))
     });
-    Ok(Divergence {
-        kind: shown.kind,
-        engine: shown.engine.clone(),
+    Divergence {
+        kind: finding.kind,
+        engine: finding.engine.clone(),
         payload: format!("{:#x}", case.payload),
         operands,
-        first_difference: shown.difference.clone(),
+        first_difference: finding.difference.clone(),
         case: path.map(|path| path.display().to_string()),
-        message: shown.message.clone(),
-        blame: shown.blame.clone(),
-        blame_reason: shown.reason.clone(),
+        message: finding.message.clone(),
+        blame: finding.blame.clone(),
+        blame_reason: finding.reason.clone(),
         cause: Some(finding.cause()),
         features: finding.features.to_string(),
         occurrences,
         reproduce,
         minimised: finding.run.as_ref().map(|_| case.to_string()),
-        sides: shown.sides.clone(),
+        sides: finding.sides.clone(),
         proof: proof_listing(kop, form, case.payload),
         native: native_listing(kop, form, case.payload, arch, finding.features),
         known: None,
-    })
+    }
 }
 
 /// What a command needs to find the operation again, each word after a space and quoted for a shell where that is needed:
