@@ -113,7 +113,16 @@ pub fn samples() -> Vec<Insn> {
 
 /// A random well-formed instruction: every form is equally likely, and half of the numbers are boundary values.
 pub fn random(choices: &mut impl Choices) -> Insn {
-    let form = *choices.pick(&FORMS);
+    random_of(*choices.pick(&FORMS), choices)
+}
+
+/// The form of every instruction, each once.
+pub fn all() -> &'static [Insn] {
+    &FORMS
+}
+
+/// A random well-formed instruction of `form`; half of the numbers are boundary values.
+pub fn random_of(form: Insn, choices: &mut impl Choices) -> Insn {
     let (first, second) = (*choices.pick(&Reg::ALL), *choices.pick(&Reg::ALL));
     let off = if choices.one_in(2) { *choices.pick(&OFFSETS) } else { choices.bits() as i16 };
     let imm = if choices.one_in(2) { *choices.pick(&IMMEDIATES) } else { choices.bits() as i32 };
