@@ -58,6 +58,9 @@ const TAIL_CALL: i32 = 12;
 /// Codes start at multiples of this.
 const ALIGNMENT: u64 = 64;
 
+/// After how many bytes of code a machine forgets what it made of them, which may take it forty times as much memory.
+const REMEMBERED: u64 = 2 << 20;
+
 impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
     /// An engine called `name`.
     pub fn new(name: &'static str, mut machine: M, capabilities: Capabilities) -> Self {
@@ -77,7 +80,8 @@ impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
             return;
         }
         let region = Region::Programs;
-        if self.next_code + room(codes) > region.address() + region.size() as u64 {
+        let is_full = self.next_code + room(codes) > region.address() + region.size() as u64;
+        if is_full || self.next_code > region.address() + REMEMBERED {
             self.next_code = region.address();
             self.machine.forget_code();
         }
