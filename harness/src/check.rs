@@ -27,8 +27,11 @@ use crate::finding::Finding;
 use crate::rates::Rates;
 use crate::rig::Rig;
 use crate::subject::Scope;
-use round::{Target, UnitResult, run_unit, units};
+pub(crate) use classes::possible_classes;
+pub(crate) use round::run_form;
+use round::{INSPECTIONS, Target, UnitResult, run_unit, units};
 use row::FormResult;
+pub(crate) use row::missing_classes;
 use tally::Tally;
 
 /// How a check is run.
@@ -75,6 +78,8 @@ pub trait Proofs: fmt::Debug + Send + Sync {
 
 /// Hears how far a check is.
 pub trait Progress: Sync {
+    /// So many of the units of the next round are an operation's.
+    fn share(&self, _label: &str, _units: usize) {}
     /// There are so many units of work in this round.
     fn round(&self, units: usize);
     /// One more is done.
@@ -136,7 +141,10 @@ pub fn check_with<'a>(
                 .map(|(number, &(kop, form))| Target::new(kop, form, settings.states, seed, number))
                 .collect()
         });
-        let units = units(&targets);
+        let units = units(&targets, &INSPECTIONS);
+        for of_kop in units.chunk_by(|a, b| targets[a.target].kop.name() == targets[b.target].kop.name()) {
+            progress.share(targets[of_kop[0].target].kop.name(), of_kop.len());
+        }
         progress.round(units.len());
         let next = AtomicUsize::new(0);
         let results: Mutex<BTreeMap<usize, UnitResult>> = Mutex::new(BTreeMap::new());
@@ -150,7 +158,7 @@ pub fn check_with<'a>(
                     return Ok(());
                 }
                 let target = &targets[unit.target];
-                let result = run_unit(&mut rig, target, unit, seed, settings);
+                let result = run_unit(&mut rig, target, unit, seed, settings, None);
                 rates.add(result.tally.states.values().sum());
                 for (finding, _) in &result.findings {
                     let new = known.lock().expect("no thread panics").insert((unit.target, finding.cause()));
@@ -209,11 +217,9 @@ impl<'a> Checked<'a> {
         let mut rows = Vec::new();
         for result in &self.forms {
             let shared = result.shared();
-            let archs = settings.scope.archs_of(result.kop, result.form);
-            // What has no emit at all is named once: its proof alone may be wrong.
-            let bare = result.kop.archs(result.form).is_empty();
-            for arch in archs.into_iter().map(Some).chain(bare.then_some(None)) {
-                rows.push(result.row(arch, &shared, settings, save, &mut rig)?);
+            for arch in result.archs(settings) {
+                let divergences = result.divergences(arch, settings, save, &mut rig)?;
+                rows.push(result.row(arch, &shared, settings, divergences));
             }
         }
         Ok(reports::Record {

@@ -143,7 +143,7 @@ pub fn arguments(kop: &dyn Kop) -> String {
 }
 
 /// A word as a shell reads it.
-pub(crate) fn shell_word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

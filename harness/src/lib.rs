@@ -4,7 +4,9 @@
 //! Three layers: [`generate`] makes payloads and states, [`rig`] is the oracle that runs and compares them, and what asks
 //! ([`check`], [`replay`](mod@replay), fuzz targets) is glue. An operation of one's own is checked by [`assert_equivalent`].
 
+pub mod behaviour;
 pub mod bounded;
+pub mod campaign;
 pub mod case;
 pub mod check;
 pub mod conformance;

@@ -17,10 +17,12 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EMULATED: &str = "rbpf,model,unicorn-x86_64,unicorn-aarch64";
 
 /// Every subcommand.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "list",
     "show",
     "check",
+    "campaign",
+    "merge",
     "replay",
     "repro",
     "report",

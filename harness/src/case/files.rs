@@ -56,6 +56,11 @@ fn safe_name(name: &str) -> String {
     if safe.is_empty() { "_".to_owned() } else { safe }
 }
 
+/// Where [`save`] writes a case, from its directory on.
+pub fn path(case: &Case, cause: &str) -> PathBuf {
+    Path::new(&safe_name(&case.kop)).join(case.file_name(cause))
+}
+
 /// Writes a case to `dir`, in a folder by the operation's name, and returns the file's path.
 ///
 /// The file is there whole or not at all, even when the machine stops in between. One of the same name, which has the same
@@ -64,10 +69,10 @@ fn safe_name(name: &str) -> String {
 /// # Errors
 /// What creating, writing and synchronising report, with the path in the message.
 pub fn save(dir: &Path, case: &Case, cause: &str) -> io::Result<PathBuf> {
-    let folder = dir.join(safe_name(&case.kop));
-    let path = folder.join(case.file_name(cause));
+    let path = dir.join(self::path(case, cause));
+    let folder = path.parent().expect("a case is in a folder");
     let name_it = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    write_new(&folder, &path, &case.to_string()).map_err(name_it)?;
+    write_new(folder, &path, &case.to_string()).map_err(name_it)?;
     Ok(path)
 }
 

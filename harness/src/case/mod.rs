@@ -40,7 +40,7 @@ mod print;
 
 use kop_ops::{Arch, Catalog, Features, Form, Kop, Operands, PayloadError, Reject, Site, Slot, State};
 
-pub use files::{AS_FOUND, MAX_FILE_BYTES, load, load_tree, save, save_minimised};
+pub use files::{AS_FOUND, MAX_FILE_BYTES, load, load_tree, path, save, save_minimised};
 pub(crate) use print::rows;
 
 /// The version of the text format.

@@ -17,7 +17,7 @@ pub(super) fn note_operands(form: &Form, operands: &Operands, classes: &mut BTre
 }
 
 /// The classes that a payload belongs to.
-fn operand_classes(form: &Form, operands: &Operands) -> Vec<String> {
+pub(super) fn operand_classes(form: &Form, operands: &Operands) -> Vec<String> {
     let mut classes = vec![format!("alias {}", alias_pattern(form, operands))];
     for (field, &value) in form.layout.fields().iter().zip(operands.values()) {
         let (min, max) = field.range();
@@ -33,7 +33,7 @@ fn operand_classes(form: &Form, operands: &Operands) -> Vec<String> {
 }
 
 /// The classes that the form's payloads can belong to, from many random ones.
-pub(super) fn possible_classes(kop: &dyn Kop, form: &Form) -> BTreeSet<String> {
+pub(crate) fn possible_classes(kop: &dyn Kop, form: &Form) -> BTreeSet<String> {
     let mut choices = Seeded::derived(0, &[PLANNING]);
     many_operands(kop, form, 4000, &mut choices)
         .into_iter()

@@ -9,11 +9,13 @@ use kop_ops::choices::{Choices, Seeded};
 use kop_ops::state::Slot;
 use kop_ops::{Form, Kop, Memory};
 
-use super::classes::note_operands;
+use super::classes::{note_operands, operand_classes};
+use super::row::FormResult;
 use super::tally::Tally;
 use super::{DEFAULT_STATES, Proofs, Settings};
+use crate::behaviour::Behaviour;
 use crate::finding::Finding;
-use crate::generate::{Planned, StatePlan, invalid_payload, many_operands, plan};
+use crate::generate::{Planned, StatePlan, alias_pattern, invalid_payload, kind_of, many_operands, plan};
 use crate::rig::{Load, Rig};
 use crate::subject::{Scope, Subject, ignored_bits, prepare};
 use crate::turns;
@@ -29,7 +31,7 @@ const SAMPLED_PAYLOADS: usize = DEFAULT_STATES / 8;
 const INSPECTED_PER_UNIT: usize = 1000;
 
 /// Such units per form and round.
-const INSPECTION_UNITS: usize = 4;
+pub(super) const INSPECTIONS: [usize; 4] = [INSPECTED_PER_UNIT; 4];
 
 /// One operation's form with its plan.
 pub(super) struct Target<'a> {
@@ -57,7 +59,8 @@ pub(super) struct Unit {
 
 enum Work {
     Run(Range<usize>),
-    Inspect,
+    /// The callbacks alone, on so many payloads.
+    Inspect(usize),
     Noted,
 }
 
@@ -73,8 +76,8 @@ pub(super) const PLANNING: u64 = 1;
 const RUNNING: u64 = 2;
 const INSPECTING: u64 = 3;
 
-/// The units of work for these targets.
-pub(super) fn units(targets: &[Target]) -> Vec<Unit> {
+/// The units of work for these targets; in one for each of `inspections` callbacks alone are compared, on so many payloads.
+pub(super) fn units(targets: &[Target], inspections: &[usize]) -> Vec<Unit> {
     let mut units = Vec::new();
     for (target, planned) in targets.iter().enumerate() {
         let length = planned.planned.len();
@@ -83,10 +86,39 @@ pub(super) fn units(targets: &[Target]) -> Vec<Unit> {
         let noted = (!planned.kop.noted_payloads(planned.form).is_empty()).then_some(Work::Noted);
         // What is noted comes first: of equal causes the first is told.
         let work = noted.into_iter().chain(runs.map(Work::Run));
-        let work = work.chain((0..INSPECTION_UNITS).map(|_| Work::Inspect));
+        let work = work.chain(inspections.iter().map(|&payloads| Work::Inspect(payloads)));
         units.extend(work.enumerate().map(|(number, work)| Unit { target, number: number as u64, work }));
     }
     units
+}
+
+/// Does a whole round of a form, on the calling thread, and notes what it did. The seed is all that it depends on.
+pub(crate) fn run_form<'a>(
+    rig: &mut Rig,
+    (kop, form): (&'a dyn Kop, &'a Form),
+    seed: u64,
+    settings: &Settings,
+    behaviour: &mut Behaviour,
+) -> FormResult<'a> {
+    let target = Target::new(kop, form, settings.states, seed, 0);
+    let mut whole = FormResult { kop, form, findings: Vec::new(), tally: Tally::default() };
+    for unit in units(std::slice::from_ref(&target), &[settings.states.min(INSPECTED_PER_UNIT)]) {
+        let result = run_unit(rig, &target, &unit, seed, settings, Some(behaviour));
+        for (finding, count) in result.findings {
+            match whole.findings.iter_mut().find(|(known, _)| known.cause() == finding.cause()) {
+                Some((_, known)) => *known += count,
+                None => whole.findings.push((finding, count)),
+            }
+        }
+        whole.tally.merge(result.tally);
+    }
+    let tally = &whole.tally;
+    let classes = tally.state_classes.by_name(tally.possible).into_iter();
+    classes.filter(|(_, count)| *count > 0).for_each(|(class, _)| behaviour.note(&["state", &class]));
+    tally.engines.iter().for_each(|(arch, engine)| behaviour.note(&["engine", arch.name(), engine]));
+    tally.unable.values().for_each(|reason| behaviour.note(&["unable", reason]));
+    whole.findings.iter().for_each(|(finding, _)| behaviour.note(&["finding", &finding.cause()]));
+    whole
 }
 
 /// Does one unit of work.
@@ -96,12 +128,13 @@ pub(super) fn run_unit(
     unit: &Unit,
     seed: u64,
     settings: &Settings,
+    behaviour: Option<&mut Behaviour>,
 ) -> UnitResult {
     rig.take_breath();
     let label = |kind| Seeded::derived(seed, &[kind, unit.target as u64, unit.number]);
     match &unit.work {
         Work::Noted => inspect_noted(target, &settings.scope),
-        Work::Inspect => inspect_payloads(target, &mut label(INSPECTING), &settings.scope),
+        Work::Inspect(count) => inspect_payloads(target, *count, &mut label(INSPECTING), &settings.scope),
         Work::Run(range) => run_payloads(
             rig,
             target,
@@ -109,15 +142,16 @@ pub(super) fn run_unit(
             unit.number,
             &mut label(RUNNING),
             settings,
+            behaviour,
         ),
     }
 }
 
 /// Compares the callbacks on payloads, valid and not, without running anything.
-fn inspect_payloads(target: &Target, choices: &mut Seeded, scope: &Scope) -> UnitResult {
+fn inspect_payloads(target: &Target, count: usize, choices: &mut Seeded, scope: &Scope) -> UnitResult {
     let (kop, form) = (target.kop, target.form);
     let mut result = UnitResult::default();
-    let payloads: Vec<u64> = many_operands(kop, form, INSPECTED_PER_UNIT, choices)
+    let payloads: Vec<u64> = many_operands(kop, form, count, choices)
         .into_iter()
         .enumerate()
         .filter_map(|(number, operands)| {
@@ -165,6 +199,7 @@ fn run_payloads(
     number: u64,
     choices: &mut Seeded,
     settings: &Settings,
+    behaviour: Option<&mut Behaviour>,
 ) -> UnitResult {
     let (kop, form) = (target.kop, target.form);
     let mut result = UnitResult::default();
@@ -183,6 +218,9 @@ fn run_payloads(
         if rig.is_enough(&result.findings) {
             return result;
         }
+    }
+    if let Some(behaviour) = behaviour {
+        subjects.iter().for_each(|(subject, _)| note(subject, behaviour));
     }
     // Evenly over the plan, wherever in it this unit is.
     let every = target.planned.len().div_ceil(SAMPLED_PAYLOADS).max(1);
@@ -257,6 +295,20 @@ fn run_payloads(
         }
     }
     result
+}
+
+/// Notes what a payload is and what it becomes.
+fn note(subject: &Subject, behaviour: &mut Behaviour) {
+    let alias = alias_pattern(subject.form, &subject.operands);
+    for class in operand_classes(subject.form, &subject.operands) {
+        behaviour.note(&["operands", &class]);
+    }
+    let proof: Vec<String> = subject.proof.iter().map(kind_of).collect();
+    behaviour.note(&["proof", &proof.join(";")]);
+    for variant in &subject.variants {
+        let of = format!("{} {} {alias}", subject.form.name, variant.features);
+        behaviour.note_code(variant.code.arch, &of, &variant.code.bytes);
+    }
 }
 
 /// The most states of one load: more go into further loads.

@@ -32,37 +32,67 @@ fn known_proof(payloads: u64, payloads_total: u64) -> reports::Proof {
     }
 }
 
+/// The remark that some classes never occurred.
+pub(crate) fn missing_classes(classes: &BTreeMap<String, u64>) -> Option<String> {
+    let missing: Vec<&str> =
+        classes.iter().filter(|(_, count)| **count == 0).map(|(class, _)| class.as_str()).collect();
+    let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let dots = if missing.len() > 3 { ", .." } else { "" };
+    let told = || format!("{} of {} classes never occurred: {shown}{dots}", missing.len(), classes.len());
+    (!missing.is_empty()).then(told)
+}
+
 /// What a check found of a form.
-pub(super) struct FormResult<'a> {
+pub(crate) struct FormResult<'a> {
     pub kop: &'a dyn Kop,
     pub form: &'a Form,
     pub findings: Vec<(Finding, u64)>,
-    pub tally: Tally,
+    pub(super) tally: Tally,
 }
 
 /// What the rows of a form have in common.
 pub(super) struct Shared {
-    payloads_total: u64,
-    classes: BTreeMap<String, u64>,
+    pub payloads_total: u64,
+    pub classes: BTreeMap<String, u64>,
 }
 
 impl FormResult<'_> {
+    /// The rows of the counts alone, without what depends on the form and not on the round.
+    pub fn counted(&self, settings: &Settings) -> Vec<reports::Row> {
+        // What did not occur in a round may occur in another.
+        let possible = self.tally.state_classes.by_name(self.tally.possible);
+        let mut classes = self.tally.operand_classes.clone();
+        classes.extend(possible.clone().into_iter().filter(|(_, count)| *count > 0));
+        let shared = Shared { payloads_total: 0, classes };
+        let row = |arch| {
+            let mut row = self.row(arch, &shared, settings, Vec::new());
+            row.classes.extend(possible.clone());
+            row
+        };
+        self.archs(settings).into_iter().map(row).collect()
+    }
+
+    /// The architectures that have a row. What has no emit at all is named once: its proof alone may be wrong.
+    pub fn archs(&self, settings: &Settings) -> Vec<Option<Arch>> {
+        let bare = self.kop.archs(self.form).is_empty();
+        let archs = settings.scope.archs_of(self.kop, self.form).into_iter().map(Some);
+        archs.chain(bare.then_some(None)).collect()
+    }
+
     /// What is counted once for all rows.
-    pub fn shared(&self) -> Shared {
+    pub(super) fn shared(&self) -> Shared {
         Shared { payloads_total: describe::payloads_total(self.kop, self.form), classes: self.classes() }
     }
 
     /// The row of an architecture, or of an operation that has no emit for any.
-    pub fn row(
+    pub(super) fn row(
         &self,
         arch: Option<Arch>,
         shared: &Shared,
         settings: &Settings,
-        save: Option<&Path>,
-        rig: &mut Option<Rig>,
-    ) -> Result<reports::Row, String> {
+        divergences: Vec<reports::Divergence>,
+    ) -> reports::Row {
         let tally = &self.tally;
-        let divergences = self.divergences(arch, settings, save, rig)?;
         let count = |counts: &BTreeMap<Arch, u64>| arch.and_then(|arch| counts.get(&arch)).copied();
         let states = count(&tally.states).unwrap_or(0);
         let untested = (states == 0).then(|| self.why_untested(arch));
@@ -74,7 +104,7 @@ impl FormResult<'_> {
             reports::RowVerdict::Equivalent
         };
         let is_engine_of = |name| arch.is_some_and(|arch| tally.engines.contains(&(arch, name)));
-        Ok(reports::Row {
+        reports::Row {
             name: self.kop.name().to_owned(),
             form: self.form.name.to_string(),
             arch: arch.map_or("none", Arch::name).to_owned(),
@@ -99,10 +129,14 @@ impl FormResult<'_> {
             classes: shared.classes.clone(),
             proof: count(&tally.proved).map(|proved| known_proof(proved, shared.payloads_total)),
             source: place::source(self.kop, arch),
-        })
+        }
     }
 
-    fn divergences(
+    /// What was found, in the row of an architecture, with every finding minimised.
+    ///
+    /// # Errors
+    /// Why an engine cannot be made or a case cannot be written, in one line.
+    pub fn divergences(
         &self,
         arch: Option<Arch>,
         settings: &Settings,
@@ -198,17 +232,7 @@ impl FormResult<'_> {
     fn warnings(&self, arch: Option<Arch>, classes: &BTreeMap<String, u64>) -> Vec<String> {
         let mut warnings = self.kop.remarks(self.form);
         let ran = arch.is_some_and(|arch| self.tally.states.get(&arch).is_some_and(|&states| states > 0));
-        let missing: Vec<&str> =
-            classes.iter().filter(|(_, count)| **count == 0).map(|(class, _)| class.as_str()).collect();
-        if ran && !missing.is_empty() {
-            let shown = missing.iter().take(3).copied().collect::<Vec<_>>().join(", ");
-            let dots = if missing.len() > 3 { ", .." } else { "" };
-            warnings.push(format!(
-                "{} of {} classes never occurred: {shown}{dots}",
-                missing.len(),
-                classes.len()
-            ));
-        }
+        warnings.extend(missing_classes(classes).filter(|_| ran));
         if self.tally.ignored != 0 {
             warnings.push(format!(
                 "payload bits {:#x} are ignored: several encodings of one site",

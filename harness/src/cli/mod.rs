@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The command line: one file per subcommand.
 
+mod campaign;
 mod check;
 mod engines;
 mod export;
@@ -9,6 +10,7 @@ mod fuzz_case;
 mod headers;
 mod jit;
 mod list;
+mod merge;
 mod mutate;
 mod new;
 mod output;
@@ -33,6 +35,7 @@ const AFTER_HELP: &str = "\
 Examples:
   kop check                          all operations, both architectures
   kop check rotate --save findings   one operation; a case is saved for each divergence
+  kop campaign --time 8h             everything, for as long as there is time
   kop prove rotate                   all payloads and all inputs at once
   kop mutate rotate                  what a check finds of everything that could be wrong
   kop repro FILE                     one case, from all sides
@@ -62,6 +65,8 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Check(check::Args),
+    Campaign(campaign::Args),
+    Merge(merge::Args),
     Prove(prove::Args),
     Mutate(mutate::Args),
     Replay(replay::Args),
@@ -109,6 +114,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::List(args) => list::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Campaign(args) => campaign::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Mutate(args) => mutate::run(&args),
         Command::Replay(args) => replay::run(&args),

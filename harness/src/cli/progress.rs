@@ -1,39 +1,226 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Progress on a terminal; silence elsewhere.
+//! Progress: bars on a terminal, a line now and then in a log, and nothing about what is soon over.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kop_harness::campaign::state::{State, Unit};
+use kop_harness::campaign::{Subject, Watch, number, time};
 use kop_harness::check::Progress;
 
-/// A bar on standard error when that is a terminal.
+/// The time between two lines in a log, and before the first.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// More operations than this have no bars of their own.
+const MOST_BARS: usize = 16;
+
+/// Where lines go when standard error is no terminal.
+struct Log {
+    start: Instant,
+    last: Mutex<Instant>,
+    is_log: bool,
+}
+
+impl Log {
+    fn new() -> Self {
+        let start = Instant::now();
+        Self { start, last: Mutex::new(start), is_log: !std::io::stderr().is_terminal() }
+    }
+
+    /// Writes a line when there was none for a while.
+    fn line(&self, text: impl FnOnce() -> String) {
+        if !self.is_log {
+            return;
+        }
+        let mut last = lock(&self.last);
+        if last.elapsed() >= PERIOD {
+            *last = Instant::now();
+            // Who closed standard error does not want to hear.
+            let _ = writeln!(std::io::stderr(), "kop: {}", text());
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics")
+}
+
+/// Bars on standard error when that is a terminal; indicatif draws nothing elsewhere.
+fn bars() -> MultiProgress {
+    MultiProgress::with_draw_target(ProgressDrawTarget::stderr())
+}
+
+fn bar(all: &MultiProgress, template: &str, length: Option<u64>, name: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+    bar.set_style(style.progress_chars("━╸ "));
+    bar.set_prefix(name.to_owned());
+    all.add(bar)
+}
+
+/// Units of a check, or anything else that is counted: a bar for each operation, and one for all.
 pub struct Bar {
-    bar: ProgressBar,
+    all: MultiProgress,
+    total: ProgressBar,
+    by_label: Mutex<BTreeMap<String, ProgressBar>>,
+    log: Log,
 }
 
 impl Bar {
     /// A bar without a length yet.
     pub fn new() -> Self {
-        // indicatif draws nothing when standard error is no terminal.
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        let style =
-            ProgressStyle::with_template("{elapsed:>4} {bar:40.cyan/blue} {pos}/{len} {msg} (eta {eta})")
-                .expect("the template is valid");
-        bar.set_style(style);
-        Self { bar }
+        let all = bars();
+        let template = "{elapsed:>4} {bar:40.cyan/blue} {pos}/{len} {msg} {per_sec} (eta {eta})";
+        let total = bar(&all, template, None, "");
+        Self { all, total, by_label: Mutex::default(), log: Log::new() }
     }
 
     /// Removes it.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        lock(&self.by_label).values().for_each(ProgressBar::finish_and_clear);
+        self.total.finish_and_clear();
     }
 }
 
 impl Progress for Bar {
+    fn share(&self, label: &str, units: usize) {
+        let mut by_label = lock(&self.by_label);
+        if !by_label.contains_key(label) && by_label.len() < MOST_BARS {
+            let template = "{prefix:>14} {bar:30} {pos}/{len} {per_sec} (eta {eta})";
+            by_label.insert(label.to_owned(), bar(&self.all, template, None, label));
+        }
+        if let Some(bar) = by_label.get(label) {
+            bar.inc_length(units as u64);
+        }
+    }
+
     fn round(&self, units: usize) {
-        self.bar.inc_length(units as u64);
+        self.total.inc_length(units as u64);
     }
 
     fn unit(&self, label: &str) {
-        self.bar.set_message(label.to_owned());
-        self.bar.inc(1);
+        self.total.set_message(label.to_owned());
+        self.total.inc(1);
+        if let Some(bar) = lock(&self.by_label).get(label) {
+            bar.inc(1);
+        }
+        self.log.line(|| {
+            let (done, length) = (self.total.position(), self.total.length().unwrap_or(0));
+            let per_second = done as f64 / self.log.elapsed().as_secs_f64();
+            let left = length.saturating_sub(done) as f64 / per_second.max(1e-9);
+            let (elapsed, left) = (time(self.log.elapsed().as_millis() as u64), time((left * 1000.0) as u64));
+            format!("{elapsed}: {done} of {length} units, {per_second:.1} a second, {left} left")
+        });
+    }
+}
+
+/// A campaign: a bar for its time, and a line for each operation.
+pub struct CampaignBars<'i> {
+    all: MultiProgress,
+    total: ProgressBar,
+    by_label: BTreeMap<String, ProgressBar>,
+    counts: Mutex<BTreeMap<String, Counts>>,
+    limit: Option<Duration>,
+    interrupted: &'i AtomicBool,
+    log: Log,
+}
+
+/// What an operation did since the start.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    units: u64,
+    states: u64,
+    took_us: u64,
+    new: u64,
+}
+
+impl<'i> CampaignBars<'i> {
+    /// Bars for these subjects and this time; whether the campaign is to end is read from `interrupted`.
+    pub fn new(subjects: &[Subject], limit: Option<Duration>, interrupted: &'i Arc<AtomicBool>) -> Self {
+        let all = bars();
+        let mut by_label = BTreeMap::new();
+        for subject in subjects {
+            if by_label.len() < MOST_BARS && !by_label.contains_key(subject.label()) {
+                let line = bar(&all, "{prefix:>16} {msg}", None, subject.label());
+                by_label.insert(subject.label().to_owned(), line);
+            }
+        }
+        let template = match limit {
+            Some(_) => "{elapsed:>16} {bar:40.cyan/blue} {msg}",
+            None => "{elapsed:>16} {msg}",
+        };
+        let total = bar(&all, template, limit.map(|limit| limit.as_millis() as u64), "");
+        Self { all, total, by_label, counts: Mutex::default(), limit, interrupted, log: Log::new() }
+    }
+
+    /// Removes them.
+    pub fn clear(&self) {
+        self.by_label.values().for_each(ProgressBar::finish_and_clear);
+        self.total.finish_and_clear();
+    }
+
+    fn summary(&self, state: &State) -> String {
+        let left = self.limit.map(|limit| limit.saturating_sub(self.log.elapsed()).as_millis() as u64);
+        let left = left.map_or(String::new(), |left| format!(", {} left", time(left)));
+        let seconds = self.log.elapsed().as_secs_f64().max(1e-9);
+        let states: u64 = lock(&self.counts).values().map(|counts| counts.states).sum();
+        format!(
+            "{} units, {} states, {} a second, {} marks, {} findings{left}",
+            number(state.units()),
+            number(state.states_run()),
+            number((states as f64 / seconds) as u64),
+            number(state.marks()),
+            state.found.len()
+        )
+    }
+}
+
+impl Watch for CampaignBars<'_> {
+    fn unit(&self, subject: &Subject, unit: &Unit, state: &State) {
+        let counts = {
+            let mut counts = lock(&self.counts);
+            let counts = counts.entry(subject.label().to_owned()).or_default();
+            counts.units += 1;
+            counts.states += unit.states;
+            counts.took_us += unit.took_us;
+            counts.new += unit.new.len() as u64;
+            *counts
+        };
+        if let Some(bar) = self.by_label.get(subject.label()) {
+            let seconds = counts.took_us as f64 / 1e6;
+            bar.set_message(format!(
+                "{:>7} units {:>13} states {:>9}/s {:>8.1} new/s",
+                number(counts.units),
+                number(counts.states),
+                number((counts.states as f64 / seconds.max(1e-9)) as u64),
+                counts.new as f64 / seconds.max(1e-9)
+            ));
+        }
+        self.total.set_position(self.log.elapsed().as_millis() as u64);
+        if !self.log.is_log {
+            self.total.set_message(self.summary(state));
+        }
+        self.log.line(|| format!("{}: {}", time(self.log.elapsed().as_millis() as u64), self.summary(state)));
+    }
+
+    fn found(&self, subject: &Subject, file: &str, cause: &str) {
+        let line = format!("kop: found {subject}: {cause}, {file}");
+        if self.log.is_log {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        } else {
+            let _ = self.all.println(line);
+        }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 }

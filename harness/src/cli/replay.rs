@@ -29,18 +29,54 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let loaded = args.sources.load()?;
+    let tally = all(&args.paths, &args.engines, &args.sources)?;
+    print_all(tally.to_string().as_bytes())?;
+    Ok(tally.outcome())
+}
+
+/// What became of the cases.
+#[derive(Default)]
+pub(super) struct Tally {
+    held: usize,
+    diverged: usize,
+    corrupt: usize,
+    /// A line or more for each case that did not hold.
+    failures: String,
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Tally { held, diverged, corrupt, failures } = self;
+        let count = held + diverged + corrupt;
+        writeln!(f, "{failures}{count} replayed: {held} held, {diverged} diverged, {corrupt} corrupt")
+    }
+}
+
+impl Tally {
+    pub(super) fn outcome(&self) -> Outcome {
+        match (self.diverged, self.corrupt) {
+            (0, 0) => Outcome::Equivalent,
+            (0, _) => Outcome::Usage,
+            _ => Outcome::Divergent,
+        }
+    }
+}
+
+/// Replays every case at or below `paths` on engines of these names, on all when there is no name.
+pub(super) fn all(paths: &[PathBuf], engines: &[String], sources: &Sources) -> Result<Tally, Failure> {
+    let loaded = sources.load()?;
     let catalog = loaded.everything();
-    let engines = if args.engines.is_empty() {
+    let names = engines;
+    let engines = if names.is_empty() {
         selection::available().0
     } else {
-        selection::by_names(args.engines.iter().map(String::as_str))?
+        selection::by_names(names.iter().map(String::as_str))?
     };
     let mut rig = Rig::new(&engines).map_err(Failure::environment)?;
     let (mut held, mut diverged, mut corrupt) = (0, 0, 0);
     let mut output = String::new();
     let is_program = |path: &&PathBuf| path.extension().is_some_and(|found| found == text::EXTENSION);
-    let others: Vec<&PathBuf> = args.paths.iter().filter(|path| !is_program(path)).collect();
+    let others: Vec<&PathBuf> = paths.iter().filter(|path| !is_program(path)).collect();
     for (path, case) in load_tree(&others, &catalog) {
         let case = match case {
             Ok(case) => case,
@@ -63,10 +99,9 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         }
     }
     let mut programs = None;
-    for (path, case) in text::load_tree(&args.paths) {
+    for (path, case) in text::load_tree(paths) {
         let programs = programs.get_or_insert_with(|| {
-            let named =
-                |name: &str| args.engines.is_empty() || args.engines.iter().any(|engine| engine == name);
+            let named = |name: &str| names.is_empty() || names.iter().any(|engine| engine == name);
             ProgramRig::with(named)
         });
         match replay_program(programs, &catalog, &path, case) {
@@ -81,17 +116,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
             }
         }
     }
-    let _ = writeln!(
-        output,
-        "{} replayed: {held} held, {diverged} diverged, {corrupt} corrupt",
-        held + diverged + corrupt
-    );
-    print_all(output.as_bytes())?;
-    Ok(match (diverged, corrupt) {
-        (0, 0) => Outcome::Equivalent,
-        (0, _) => Outcome::Usage,
-        _ => Outcome::Divergent,
-    })
+    Ok(Tally { held, diverged, corrupt, failures: output })
 }
 
 /// What became of the case of a program, with what to print.

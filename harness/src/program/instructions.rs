@@ -170,6 +170,18 @@ impl Instructions {
         ProgramCase { packet, garbage: choices.bits() | 1, ..ProgramCase::of(object) }
     }
 
+    /// A full program of instructions of one form with random operands; `None` for a form that is not tested alone.
+    pub fn of_form(form: Insn, choices: &mut impl Choices) -> Option<ProgramCase> {
+        let mut program = Instructions::default();
+        // Some operands are refused, such as r10 where it would be written.
+        for _ in 0..4 * PER_PROGRAM {
+            let insn = forms::random_of(form, choices);
+            let wild = insn.access().is_some() && !choices.one_in(16);
+            program.test(if wild { with_offset(insn, wild_offset(choices)) } else { insn }, choices);
+        }
+        (program.tested > 0).then(|| program.finish(choices))
+    }
+
     /// A program of random instructions: every byte string is one.
     pub fn random(choices: &mut impl Choices) -> ProgramCase {
         let mut program = Instructions::default();

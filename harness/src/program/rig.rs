@@ -184,6 +184,11 @@ impl ProgramRig {
         self.engines.iter().map(|engine| engine.name()).collect()
     }
 
+    /// The engines that are here, with what they run.
+    pub fn runs(&self) -> impl Iterator<Item = (&'static str, Runs)> + '_ {
+        self.engines.iter().map(|engine| (engine.name(), engine.runs()))
+    }
+
     /// Runs a case on all engines.
     ///
     /// # Errors

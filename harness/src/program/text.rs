@@ -21,7 +21,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kop_jit::load::{Format, LoadOptions, load};
+use kop_jit::load::{Format, LoadOptions, load as load_programs};
 use kop_ops::program::MapKind;
 
 use super::{FUEL, ProgramCase};
@@ -100,7 +100,7 @@ impl ProgramCase {
         let rest: Vec<&str> = text.lines().skip(before).collect();
         let source = format!("{}{}\n", "\n".repeat(before), rest.join("\n"));
         let options = LoadOptions { format: Some(Format::Text), ..LoadOptions::default() };
-        let object = load(source.as_bytes(), &options)?;
+        let object = load_programs(source.as_bytes(), &options)?;
         Ok(Self { comment, object, packet, garbage, fuel })
     }
 }
@@ -170,21 +170,41 @@ impl ProgramCase {
     }
 }
 
+/// The name of the file for cases with this cause.
+pub fn file_name(cause: &str) -> String {
+    let name: String =
+        cause.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    format!("{name}.{EXTENSION}")
+}
+
+/// As [`save`], but a case that is there is kept.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_new(dir: &Path, case: &ProgramCase, cause: &str) -> io::Result<PathBuf> {
+    let path = dir.join(file_name(cause));
+    if fs::symlink_metadata(&path).is_ok() { Ok(path) } else { save(dir, case, cause) }
+}
+
 /// Writes a case to `dir`, under a name that depends on the cause alone, in place of what is there; returns the path.
+///
+/// The file is there whole or not at all, even when the machine stops in between.
 ///
 /// # Errors
 /// What creating and writing report, with the path in the message.
 pub fn save(dir: &Path, case: &ProgramCase, cause: &str) -> io::Result<PathBuf> {
-    let name: String =
-        cause.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let path = dir.join(format!("{name}.{EXTENSION}"));
+    let path = dir.join(file_name(cause));
     let write = || -> io::Result<()> {
         fs::create_dir_all(dir)?;
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
         io::Write::write_all(&mut file, case.to_string().as_bytes())?;
         file.as_file().sync_all()?;
         file.persist(&path).map_err(|refused| refused.error)?;
-        Ok(())
+        fs::File::open(dir)?.sync_all()?;
+        match dir.parent() {
+            Some(above) if !above.as_os_str().is_empty() => fs::File::open(above)?.sync_all(),
+            _ => Ok(()),
+        }
     };
     write().map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     Ok(path)
@@ -215,10 +235,14 @@ pub fn load_tree<P: AsRef<Path>>(paths: &[P]) -> Vec<Loaded> {
     }
     found.sort();
     found.dedup();
-    found.into_iter().map(|path| (path.clone(), read(&path))).collect()
+    found.into_iter().map(|path| (path.clone(), load(&path))).collect()
 }
 
-fn read(path: &Path) -> Result<ProgramCase, ProgramCaseError> {
+/// Reads the case in a file.
+///
+/// # Errors
+/// [`ProgramCaseError`], which does not repeat the path.
+pub fn load(path: &Path) -> Result<ProgramCase, ProgramCaseError> {
     let whole = |error: io::Error| ProgramCaseError::Whole(format!("cannot be read: {error}"));
     let size = fs::metadata(path).map_err(whole)?.len();
     if size > MAX_FILE_BYTES {
