@@ -9,6 +9,10 @@ PROFILE := --release
 ARGS :=
 TARGET := all
 
+# How long the campaign of `nightly` takes, and where it and its report are.
+MINUTES := 300
+NIGHTLY := nightly
+
 # A crate outside the workspace that checks an operation of its own; what it depends on is built once for both.
 EXAMPLE := --manifest-path examples/own-operation/Cargo.toml
 EXAMPLE_TARGET := --target-dir $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -21,7 +25,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-stric
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps programs check test fmt clippy unit example fuzz fuzz-build fuzz-short bench check-arm64 clean distclean fuzz-deps test-deps
+.PHONY: help deps programs check replay nightly test fmt clippy unit example fuzz fuzz-build fuzz-short fuzz-target bench check-arm64 clean distclean fuzz-deps test-deps
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +42,12 @@ $(PROGRAMS_DIR)/%.o: corpus/programs/%.c $(wildcard corpus/programs/include/*.h)
 
 check: deps ## Main job: does native code agree with its proof sequence, for every operation? (ARGS=..)
 	cargo run --locked $(PROFILE) --bin kop -- check $(ARGS)
+
+replay: deps ## Do all cases of corpus/regressions hold?
+	cargo run --locked $(PROFILE) --bin kop -- replay
+
+nightly: deps ## The whole nightly job: replay, campaign, report, update of the corpus (MINUTES=.. NIGHTLY=DIR ARGS=..)
+	cargo run --locked $(PROFILE) --bin kop -- ci nightly --minutes $(MINUTES) --dir $(NIGHTLY) $(ARGS)
 
 test: fmt clippy fuzz-short unit example ## Everything that CI runs
 
@@ -60,6 +70,9 @@ fuzz-build: fuzz-deps ## Build every fuzz target
 
 fuzz-short: fuzz-deps ## Build every fuzz target and run each for five seconds
 	@scripts/fuzz-short
+
+fuzz-target: fuzz-deps ## Build one fuzz target and run it for five seconds: make fuzz-target TARGET=rotate
+	@scripts/fuzz-short --only $(TARGET)
 
 fuzz: fuzz-deps ## Fuzz until something is found: make fuzz TARGET=rotate (ARGS=.. for libFuzzer)
 	cargo fuzz run --sanitizer none $(TARGET) -- $(ARGS)

@@ -23,6 +23,7 @@ const COMMANDS: [&str; 17] = [
     "check",
     "campaign",
     "merge",
+    "ci",
     "replay",
     "repro",
     "report",

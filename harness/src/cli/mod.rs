@@ -3,6 +3,7 @@
 
 mod campaign;
 mod check;
+mod ci;
 mod engines;
 mod export;
 mod failure;
@@ -67,6 +68,7 @@ enum Command {
     Check(check::Args),
     Campaign(campaign::Args),
     Merge(merge::Args),
+    Ci(ci::Args),
     Prove(prove::Args),
     Mutate(mutate::Args),
     Replay(replay::Args),
@@ -116,6 +118,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Check(args) => check::run(&args),
         Command::Campaign(args) => campaign::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Ci(args) => ci::run(&args),
         Command::Prove(args) => prove::run(&args),
         Command::Mutate(args) => mutate::run(&args),
         Command::Replay(args) => replay::run(&args),
