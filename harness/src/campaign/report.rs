@@ -197,11 +197,13 @@ fn bare(path: &Path, found: &Found, message: &str) -> reports::Divergence {
         message: message.to_owned(),
         blame: reports::Blame::Undecided,
         blame_reason: found.cause.clone(),
+        cause: Some(found.cause.clone()),
         features: "none".to_owned(),
         occurrences: 1,
         minimised: None,
         sides: Vec::new(),
         proof: Vec::new(),
         native: Vec::new(),
+        known: None,
     }
 }

@@ -37,7 +37,7 @@ pub(super) const INSPECTIONS: [usize; 4] = [INSPECTED_PER_UNIT; 4];
 pub(super) struct Target<'a> {
     pub kop: &'a dyn Kop,
     pub form: &'a Form,
-    planned: Vec<Planned>,
+    pub planned: Vec<Planned>,
 }
 
 impl<'a> Target<'a> {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use kop_ops::choices::Seeded;
 use kop_ops::{Form, Kop};
 
-use super::{DEFAULT_STATES, PLANNING, Settings, Target, Unit, run_unit, units};
+use super::round::{INSPECTIONS, PLANNING, Target, Unit, run_unit, units};
+use super::{DEFAULT_STATES, Settings};
 use crate::finding::Finding;
 use crate::generate::{Planned, plan};
 use crate::rig::Rig;
@@ -68,7 +69,7 @@ impl<'a> Trial<'a> {
         let planned =
             if has_other_proof { shared(kop, form, &plan.raw, settings) } else { plan.planned.clone() };
         let target = Target { kop, form, planned };
-        let mut units = units(std::slice::from_ref(&target));
+        let mut units = units(std::slice::from_ref(&target), &INSPECTIONS);
         // The number is what the choices of a unit are made from.
         units.iter_mut().for_each(|unit| unit.target = plan.number);
         Trial { target, units, settings }
@@ -82,7 +83,7 @@ impl<'a> Trial<'a> {
     /// The first that is wrong in a unit, by its number.
     pub fn run(&self, rig: &mut Rig, number: usize) -> Option<Finding> {
         let unit = &self.units[number];
-        let result = run_unit(rig, &self.target, unit, self.settings.seed, self.settings);
+        let result = run_unit(rig, &self.target, unit, self.settings.seed, self.settings, None);
         result.findings.into_iter().next().map(|(finding, _)| finding)
     }
 }
