@@ -106,8 +106,8 @@ mod tests {
 
     #[test]
     fn what_yields_alike_has_equal_shares() {
-        let steady = |_| 5;
-        for share in shares(100, &[4; 4], &[&steady; 4]) {
+        let steady: &dyn Fn(u64) -> u64 = &|_| 5;
+        for share in shares(100, &[4; 4], &[steady; 4]) {
             assert!((0.24..=0.26).contains(&share), "{share}");
         }
     }
@@ -131,8 +131,8 @@ mod tests {
 
     #[test]
     fn groups_have_equal_shares_whatever_their_sizes() {
-        let steady = |_| 5;
-        let shares = shares(1000, &[1, 4, 4, 4, 4], &[&steady; 5]);
+        let steady: &dyn Fn(u64) -> u64 = &|_| 5;
+        let shares = shares(1000, &[1, 4, 4, 4, 4], &[steady; 5]);
         assert!((0.48..=0.52).contains(&shares[0]), "{shares:?}");
     }
 

@@ -347,8 +347,11 @@ mod tests {
 
     /// A unit with a finding in two.
     fn unit(subject: &str, n: u64) -> Line {
-        let found =
-            if n % 2 == 0 { vec![(format!("{subject}/a.kop"), "cause".to_owned(), 3)] } else { Vec::new() };
+        let found = if n.is_multiple_of(2) {
+            vec![(format!("{subject}/a.kop"), "cause".to_owned(), 3)]
+        } else {
+            Vec::new()
+        };
         let mut row = Row::of_case(subject, "form", "x86_64");
         row.classes.insert("alias distinct".to_owned(), 5);
         Line::Unit(Box::new(Unit {
