@@ -17,13 +17,15 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EMULATED: &str = "rbpf,model,unicorn-x86_64,unicorn-aarch64";
 
 /// Every subcommand.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "list",
     "show",
     "check",
     "campaign",
     "merge",
     "ci",
+    "prove",
+    "mutate",
     "replay",
     "repro",
     "report",
