@@ -16,6 +16,9 @@ use kop_ops::{Catalog, Kop};
 /// How long each target runs.
 const MOMENT: Duration = Duration::from_millis(300);
 
+/// How many inputs it is given at least, however slow the machine is.
+const LEAST: usize = 150;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the harness is in the workspace").to_owned()
 }
@@ -111,7 +114,7 @@ fn run_a_moment(target: Target, catalog: &Catalog) -> (usize, usize) {
     }
     let mut choices = Seeded::new(0x66757a7a);
     let end = Instant::now() + MOMENT;
-    while Instant::now() < end {
+    while Instant::now() < end || inputs < LEAST {
         let length = choices.below(200) as usize;
         let bytes: Vec<u8> = (0..length).map(|_| choices.bits() as u8).collect();
         target.run(catalog, &bytes, &feedback);

@@ -33,7 +33,8 @@ use super::{Failure, Outcome, print_all};
                         kop mutate --file my_op.kop.toml --report mutation.json\n  \
                         kop mutate rotate --only 'imm64 x86_64 emit 0: `rorx'\n\n\
                         What becomes of a mutant:\n  killed      a check finds it, with its default states and engines\n  \
-                        equivalent  it is right: the prover shows it for every payload and every input\n  \
+                        equivalent  it is right: the prover shows it for every payload and every input (of very many \
+                        payloads, for\n              every immediate in each aliasing pattern)\n  \
                         survived    neither, which is a weakness of one of them\n\n\
                         The exit code is 1 if a mutant survives, or if an operation diverges as it is.")]
 pub struct Args {

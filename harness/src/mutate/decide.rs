@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What becomes of a mutant.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kop_ops::Features;
@@ -13,11 +14,15 @@ use super::mutants::Mutant;
 use crate::check::Settings;
 use crate::check::trial::{Plan, Trial};
 use crate::finding::Finding;
+use crate::generate::alias_pattern;
 use crate::prove::{AsChecked, FIRST_CHUNK, MOST_PER_CHUNK, Space};
 use crate::rig::Rig;
 
 /// How many units of a check come before the prover: they kill most of what can be killed, in less time than a proof takes.
 const FIRST_UNITS: usize = 4;
+
+/// Forms of up to so many combinations of operands are proved whole; of the others, [`Decider::cover`].
+const MOST_PROVED: u64 = 1 << 19;
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]
@@ -29,7 +34,7 @@ pub(super) enum Verdict {
         /// From the start of its check.
         after: Duration,
     },
-    /// It does what the operation does, for every payload and every input.
+    /// It does what the proof sequence says, for every input of every payload that is looked at.
     Equivalent,
     /// Neither.
     Survived {
@@ -82,8 +87,8 @@ impl Decider<'_> {
         Verdict::Killed { by, after: planned + checked }
     }
 
-    /// A payload for which the mutant is not proved; `None` when all are proved that the change does something to. For the others
-    /// the mutant is the operation itself.
+    /// A payload for which the mutant is not proved; `None` when all of [`Decider::space`] are proved that the change does something
+    /// to. For the others the mutant is the operation itself.
     fn prove(&self, broken: &Broken, mutant: &Mutant) -> Option<Failure> {
         let features = self.features();
         let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
@@ -96,7 +101,7 @@ impl Decider<'_> {
         if let Some(failure) = prove(first.to_vec()).or_else(|| prove(others.to_vec())) {
             return Some(failure);
         }
-        let space = Space::of(self.place.kop, self.place.form, (self.place.arch, &self.settings.scope), &[]);
+        let space = self.space();
         let (mut from, mut chunk) = (0, FIRST_CHUNK);
         while from < space.len() {
             let to = space.len().min(from + chunk);
@@ -109,6 +114,37 @@ impl Decider<'_> {
             (from, chunk) = (to, (chunk * 4).min(MOST_PER_CHUNK));
         }
         None
+    }
+
+    /// The payloads that a mutant is proved for.
+    fn space(&self) -> Space {
+        if self.place.form.layout.combinations() > MOST_PROVED {
+            return Space::Some(self.cover());
+        }
+        Space::of(self.place.kop, self.place.form, (self.place.arch, &self.settings.scope), &[])
+    }
+
+    /// The payloads of the plan, and for each aliasing pattern of the registers every value of each immediate.
+    fn cover(&self) -> Vec<u64> {
+        let layout = &self.place.form.layout;
+        let planned: Vec<u64> = self.plan.payloads(self.place.form).collect();
+        let mut patterns = HashSet::new();
+        let mut cover = planned.clone();
+        for operands in planned.iter().filter_map(|&payload| layout.decode(payload).ok()) {
+            if !patterns.insert(alias_pattern(self.place.form, &operands)) {
+                continue;
+            }
+            let immediates = layout.fields().iter().enumerate().filter(|(_, field)| !field.is_register());
+            for (index, field) in immediates.filter(|(_, field)| field.count() <= MOST_PROVED) {
+                let (least, most) = field.range();
+                cover.extend((least..=most).filter_map(|value| {
+                    let mut operands = operands;
+                    operands.values_mut()[index] = value;
+                    layout.encode(&operands).ok()
+                }));
+            }
+        }
+        cover
     }
 
     fn features(&self) -> Vec<Features> {
