@@ -58,7 +58,7 @@ const TAIL_CALL: i32 = 12;
 /// Codes start at multiples of this.
 const ALIGNMENT: u64 = 64;
 
-/// After how many bytes of code a machine forgets what it made of them, which may take it forty times as much memory.
+/// After how many bytes of code a machine forgets what it made of them, which takes it some twenty times as much memory.
 const REMEMBERED: u64 = 2 << 20;
 
 impl<M: Machine, D: ProgramDriver> NativeProgramEngine<M, D> {
