@@ -109,8 +109,9 @@ fn retry(code: &[Decoded], effects: &[(Changes, Option<i64>)], index: usize) -> 
     effects[first..=index].iter().for_each(|(more, _)| changes.and(more));
     let middle = code[first].offset as i64 + 1..=code[index + 1].offset as i64;
     let mut outside = effects[..first].iter().chain(&effects[index + 2..]);
-    // The store itself is none here, where nothing is marked.
-    if changes.stores || outside.any(|(_, target)| target.is_some_and(|target| middle.contains(&target))) {
+    // Where nothing is marked store-exclusives store nothing: this one has not where it fails, but one in front of it may have.
+    let stores = changes.stores || code[first..index].iter().any(|insn| self::status(insn).is_some());
+    if stores || outside.any(|(_, target)| target.is_some_and(|target| middle.contains(&target))) {
         return Err(Refusal::Retry(store));
     }
     Ok(Retry { store, first: code[first].offset, changes })

@@ -2,6 +2,7 @@
 //! Claims that hold are proved, claims that do not are refuted by a state in which they do not.
 
 mod addresses;
+mod exclusive;
 mod frame;
 mod instructions;
 mod memory;
@@ -58,4 +59,9 @@ fn refuted(verdict: Verdict) -> Counterexample {
         Verdict::Refuted(counterexample) => *counterexample,
         other => panic!("{other:?}"),
     }
+}
+
+#[track_caller]
+fn not_proved(verdict: Verdict) {
+    assert!(!verdict.is_proved(), "{verdict:?}");
 }
