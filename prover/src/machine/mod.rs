@@ -174,6 +174,10 @@ impl<'a> Common<'a> {
         let accesses: Vec<Access> = self.memory.accesses()[first..].to_vec();
         for access in accesses {
             if access.place.root != stack {
+                // It may be of the part that is private, of which bytes are known by their distance alone.
+                if self.terms.depends_on(access.place.root, stack) {
+                    return Err(Refusal::Undecided(text()));
+                }
                 continue;
             }
             if (access.place.offset as i64) < offsets[0].min(offsets[1]) {

@@ -7,6 +7,7 @@ mod frame;
 mod instructions;
 mod memory;
 mod roles;
+mod stack;
 mod values;
 
 use kop_ops::ebpf::{Insn, Reg, RegSet};
