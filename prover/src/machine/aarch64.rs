@@ -132,8 +132,8 @@ pub fn run(
             let is_place = |target: usize| {
                 target == length || code.binary_search_by_key(&target, |insn| insn.offset).is_ok()
             };
-            let then =
-                super::native_then(&mut on.common, next, (insn.offset + insn.len, exit), is_place, text)?;
+            let ways_out = (insn.offset + insn.len, (length, exit));
+            let then = super::native_then(&mut on.common, next, ways_out, is_place, text)?;
             waiting.send(&mut on.common, place, then, on.state.clone(), text)?;
         }
     }

@@ -31,6 +31,9 @@ pub enum Refusal {
     /// Control goes to where a register or memory says.
     #[error("`{0}` goes to a computed address")]
     Indirect(String),
+    /// Control goes to where no instruction begins, read one after another from the first one.
+    #[error("`{0}` goes into the middle of an instruction")]
+    Middle(String),
     /// The stack pointer is no known distance from where it was at the start.
     #[error("`{0}` leaves the stack pointer at a place that is not known")]
     Stack(String),
@@ -275,15 +278,21 @@ fn code_address(terms: &mut Terms, offset: i64) -> Term {
     terms.add(64, start, offset)
 }
 
-/// Where control goes after a native instruction; leaving the code for anywhere but `exit` is a breach.
+/// Where control goes after a native instruction of code of so many bytes; leaving it for anywhere but `exit` is a breach.
 fn native_then(
     common: &mut Common,
     next: Next<Term>,
-    (following, exit): (usize, Option<i64>),
+    (following, (length, exit)): (usize, (usize, Option<i64>)),
     is_place: impl Fn(usize) -> bool,
     text: impl Fn() -> String,
 ) -> Result<Then, Refusal> {
     let always = common.terms.constant(1, 1);
+    if let Next::Jump(target) | Next::Branch { target, .. } = next
+        && usize::try_from(target).is_ok_and(|target| target < length && !is_place(target))
+        && !matches!(next, Next::Branch { taken, .. } if common.terms.as_constant(taken) == Some(0))
+    {
+        return Err(Refusal::Middle(text()));
+    }
     let place = |target: i64| {
         let inside = usize::try_from(target).ok().filter(|target| is_place(*target));
         inside.or_else(|| (exit == Some(target)).then_some(EXIT))

@@ -219,6 +219,15 @@ fn code_ends_at_its_end() {
 }
 
 #[test]
+fn code_behind_a_byte_that_is_jumped_over_is_not_refuted() {
+    let proof = [Insn::mov64(Reg::R0, Reg::R1)];
+    // jmp +1; a byte that is read as the beginning of a call; mov rax, rdi; nop.
+    let code = vec![0xeb, 1, 0xe8, 0x48, 0x89, 0xf8, 0x90];
+    let said = verdict(&proof, (Arch::X86_64, code));
+    assert!(matches!(said, Verdict::Unsupported(Reason::Code(Refusal::Middle(_)))), "{said:?}");
+}
+
+#[test]
 fn endless_loops_are_no_proof() {
     let verdict = and_something(|a| {
         let again = a.label();
