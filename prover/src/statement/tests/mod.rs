@@ -6,6 +6,8 @@ mod exclusive;
 mod frame;
 mod instructions;
 mod memory;
+mod overlap;
+mod processor;
 mod roles;
 mod stack;
 mod values;
