@@ -197,6 +197,22 @@ fn prefixes_of_string_instructions_count() {
     assert!(found.register(Reg::R4) != 0 && found.register(Reg::R4) as u32 == 0, "{found:?}");
 }
 
+#[test]
+fn prefixes_of_addresses_and_jumps_count() {
+    // An absolute address of 32 bits is sign-extended, or not.
+    let proof = [Insn::mov64(Reg::R5, -4), Insn::load(Size::B8, Reg::R0, Reg::R5, 0)];
+    let load = [0x48, 0x8b, 0x04, 0x25, 0xfc, 0xff, 0xff, 0xff];
+    let said = |code: Vec<u8>| with_dead(&proof, (Arch::X86_64, code), &[Reg::R5]);
+    proved(said(load.to_vec()));
+    refuted(said([&[0x67], &load[..]].concat()));
+    // With an operand size of 16 bits, a processor of AMD goes to an address of 16 bits (AMD APM vol. 3, JMP near, Jcc).
+    let jumps: [&[u8]; 3] = [&[0xe9, 0, 0, 0, 0], &[0x0f, 0x84, 0, 0, 0, 0], &[0xeb, 0]];
+    for jump in jumps {
+        proved(with_bytes(Arch::X86_64, jump));
+        not_proved(with_bytes(Arch::X86_64, &[&[0x66], jump].concat()));
+    }
+}
+
 /// A load, and the store-exclusive of its result with this status and base.
 fn exclusive(status: u32, base: u32) -> Verdict {
     // ldxr x9, [base]; add x9, x9, x1; stxr status, x9, [base]; cbnz status, -12 (Arm ARM, C6.2).
