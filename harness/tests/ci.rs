@@ -63,7 +63,14 @@ fn a_planted_fault_is_found_saved_and_ready_to_be_committed() {
     let text = fs::read_to_string(out.join("report.txt")).expect("a text");
     assert!(text.contains("0 diverged, 0 corrupt") && text.contains("FAIL  and_not"), "{text}");
     let summary = fs::read_to_string(out.join("summary.md")).expect("a summary");
-    assert!(summary.starts_with("## Nightly: divergent\n"), "{summary}");
+    assert!(summary.starts_with("# Nightly: divergent\n"), "{summary}");
+    let unescaped = summary.replace('\\', "");
+    assert!(unescaped.contains("corpus: ") && unescaped.contains("| and_not "), "{summary}");
+    for (name, start) in [("report.html", "<!DOCTYPE html>"), ("junit.xml", "<?xml "), ("report.sarif", "{")]
+    {
+        let rendered = fs::read_to_string(out.join(name)).expect(name);
+        assert!(rendered.starts_with(start) && rendered.contains("and_not"), "{name}: {rendered}");
+    }
     // What the campaign knows is what is to be committed, and it is small.
     let cases = files(&out.join("corpus/regressions"));
     let operation: Vec<_> = cases.iter().filter(|path| path.starts_with("and_not")).collect();

@@ -29,10 +29,10 @@ enum Job {
 
 /// Replay the corpus, run a campaign, and leave a report and an update of the corpus behind
 ///
-/// Everything is in one directory, and a nightly job that finds it there goes on with the same campaign. Cases that the
-/// campaign found and made small are put below `corpus` in the directory of the report, in the layout of the repository: what
-/// is there can be copied over a checkout and committed. The name of a branch for it, which depends on the cases alone, is
-/// printed.
+/// The report is there as JSON, text, Markdown for the summary of a job, one HTML page, JUnit XML and SARIF. Everything is in one
+/// directory, and a nightly job that finds it there goes on with the same campaign. Cases that the campaign found and made small
+/// are put below `corpus` in the directory of the report, in the layout of the repository: what is there can be copied over a
+/// checkout and committed. The name of a branch for it, which depends on the cases alone, is printed.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  kop ci nightly --minutes 300\n  \
                         kop ci nightly --minutes 0.5 --file my_op.kop.toml --no-programs")]
@@ -96,11 +96,18 @@ impl Nightly {
         let update = update.map_err(|error| Failure::path(&report, error))?;
         let mut text = format!("{replayed}\n{}", ran.text());
         let _ = writeln!(text, "\n{update}");
-        let fenced = format!("## Nightly: {}\n\n```text\n{text}```\n", verdict(&ran, &replayed));
+        let summary = format!(
+            "# Nightly: {}\n\n```text\n{replayed}\n{update}\n```\n\n{}",
+            verdict(&ran, &replayed),
+            kop_reports::markdown(&ran.record)
+        );
         let files = [
             ("report.json", ran.record.to_json()),
             ("report.txt", text.clone()),
-            ("summary.md", fenced),
+            ("report.html", kop_reports::html(&ran.record)),
+            ("junit.xml", kop_reports::junit(&ran.record)),
+            ("report.sarif", kop_reports::sarif(&ran.record)),
+            ("summary.md", summary),
             ("branch", update.branch.as_deref().map_or(String::new(), |branch| format!("{branch}\n"))),
         ];
         for (name, contents) in files {

@@ -137,6 +137,8 @@ fn handle(signal: c_int, handler: Handler) {
 
 /// Gives the thread a stack for handlers, unless it has a large one.
 fn give_stack() {
+    // Only the kernel knows the stack otherwise, and a leak checker would take it for lost.
+    static KEPT: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
     // SAFETY: the memory is leaked, so that it is there as long as the thread.
     unsafe {
         let mut old: libc::stack_t = std::mem::zeroed();
@@ -145,6 +147,7 @@ fn give_stack() {
             return;
         }
         let memory = Vec::leak(vec![0_u8; STACK]);
+        KEPT.store(memory.as_mut_ptr(), Ordering::Relaxed);
         let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
         libc::sigaltstack(&raw const stack, ptr::null_mut());
     }
