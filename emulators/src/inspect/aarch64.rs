@@ -181,6 +181,12 @@ impl Word {
             Class::LOG_IMM => narrow && self.bit(22) || !self.is_bitmask(),
             // Of the extensions, UXTW, LSL, SXTW and SXTX.
             Class::LDST_REGOFF => !self.bit(14),
+            // FMOV between register files goes between W and S, X and D, X and the upper half of V, or to and from H (C7.2, FMOV
+            // (general)); FJCVTZS has its number.
+            Class::FLOAT2INT if self.field(17, 2) == 0b11 => !matches!(
+                (self.field(31, 1), self.field(22, 2), self.field(19, 2)),
+                (0, 0, 0) | (1, 1, 0) | (1, 2, 1) | (_, 3, 0) | (0, 1, 3)
+            ),
             // The size of a scalar shift by an immediate.
             Class::ASISDSHF => self.field(19, 4) == 0,
             _ => false,

@@ -149,6 +149,8 @@ const AARCH64_REFUSED: &[(u32, &str, K)] = &[
     (0x9240_fc00, "and x0, x0, <undefined>", K::Undecodable),
     (0x5300_8000, "ubfm w0, w0, #0, <undefined>", K::Undecodable),
     (0x5f00_54dc, "(bad)", K::Undecodable),
+    (0x1e66_0000, "fmov w0, d0", K::Undecodable),
+    (0x9e26_0000, "fmov x0, s0", K::Undecodable),
     (0xd400_0001, "svc #0x0", K::KernelEntry),
     (0xd400_0002, "hvc #0x0", K::KernelEntry),
     (0xd400_0003, "smc #0x0", K::KernelEntry),
