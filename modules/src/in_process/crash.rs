@@ -137,18 +137,20 @@ fn handle(signal: c_int, handler: Handler) {
 
 /// Gives the thread a stack for handlers, unless it has a large one.
 fn give_stack() {
-    // Only the kernel knows the stack otherwise, and a leak checker would take it for lost.
-    static KEPT: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
-    // SAFETY: the memory is leaked, so that it is there as long as the thread.
+    // SAFETY: the mapping is never taken away, so that it is there as long as the thread. It is none of the heap's: only the kernel knows
+    // where it is, and a leak checker would take it for lost.
     unsafe {
         let mut old: libc::stack_t = std::mem::zeroed();
         libc::sigaltstack(ptr::null(), &raw mut old);
         if old.ss_flags & libc::SS_DISABLE == 0 && old.ss_size >= STACK {
             return;
         }
-        let memory = Vec::leak(vec![0_u8; STACK]);
-        KEPT.store(memory.as_mut_ptr(), Ordering::Relaxed);
-        let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let memory = libc::mmap(ptr::null_mut(), STACK, access, kind, -1, 0);
+        if memory == libc::MAP_FAILED {
+            return;
+        }
+        let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: STACK };
         libc::sigaltstack(&raw const stack, ptr::null_mut());
     }
 }
