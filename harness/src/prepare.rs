@@ -51,8 +51,8 @@ pub fn fault(
     emissions: &[(Features, Emission)],
 ) -> Option<(Features, String)> {
     let none = |message: String| (Features::NONE, message);
-    let own = kop.callback_faults(form, payload).into_iter();
-    if let Some(fault) = own.into_iter().find(|fault| fault.callback.arch().is_none_or(|own| own == arch)) {
+    let mut faults = kop.callback_faults(form, payload).into_iter();
+    if let Some(fault) = faults.find(|fault| fault.callback.arch().is_none_or(|own| own == arch)) {
         return Some(none(fault.message));
     }
     if let Err(error) = shape::check(proof, usize::from(kop.limits(form).max_insn_cnt)) {

@@ -141,14 +141,9 @@ impl Space {
 /// Whether either side accepts a payload.
 fn is_accepted(kop: &dyn Kop, form: &Form, arch: Arch, features: &[Features], payload: u64) -> bool {
     let emits = |features: &Features| {
-        let request = EmitRequest {
-            arch,
-            features: *features,
-            payload,
-            pass: Pass::Write,
-            address: prepare::ADDRESSES[0],
-        };
-        !matches!(kop.emit(form, &request), Err(reject) if !matches!(reject, Reject::NoEmit { .. }))
+        let (pass, address) = (Pass::Write, prepare::ADDRESSES[0]);
+        let request = EmitRequest { arch, features: *features, payload, pass, address };
+        matches!(kop.emit(form, &request), Ok(_) | Err(Reject::NoEmit { .. }))
     };
     kop.instantiate(form, payload).is_ok() || features.iter().any(emits)
 }
