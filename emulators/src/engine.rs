@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What every engine offers: running a chunk of batches fast, and running one state with everything observed.
 
-use kop_ops::ebpf::{Insn, RegSet};
+use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::state::Registers;
 use kop_ops::{Access, Arch, Fault, Features, Kop, Memory, Site, Slot, State, Vectors};
 
@@ -104,7 +104,7 @@ pub struct Batch<'a> {
     pub program: Program<'a>,
     /// The registers that every state sets, at least one.
     pub inputs: RegSet,
-    /// The registers that are read back after every state.
+    /// Those of them that are read back after every state.
     pub outputs: RegSet,
     /// The values of `inputs`, ascending by register, state after state.
     pub states: &'a [u64],
@@ -120,9 +120,13 @@ impl Batch<'_> {
         self.states.len() / self.inputs.len()
     }
 
-    /// How many 64-bit words a state and its result take.
-    pub fn row_words(&self) -> usize {
-        self.inputs.len() + self.outputs.len()
+    /// The outputs with their positions among the inputs.
+    ///
+    /// # Panics
+    /// When an output is no input.
+    pub fn stored(&self) -> Vec<(usize, Reg)> {
+        assert!(self.outputs.minus(self.inputs).is_empty(), "what is read back is set for each state");
+        self.inputs.iter().enumerate().filter(|&(_, reg)| self.outputs.has(reg)).collect()
     }
 
     /// The number of states in the first and in the second half; see [`halves`].
@@ -167,9 +171,9 @@ impl ChunkResult {
 pub enum BatchResult {
     /// It ran.
     Ran {
-        /// The values of the output registers, as `states` holds the inputs.
-        outputs: Vec<u64>,
-        /// The states that faulted, ascending, whose outputs mean nothing; only engines that survive faults tell them.
+        /// The states, with what the output registers hold afterwards in their places.
+        rows: Vec<u64>,
+        /// The states that faulted, ascending, whose rows mean nothing; only engines that survive faults tell them.
         faults: Vec<(usize, Fault)>,
     },
     /// Something else than expected happened; every state has to be probed to know what.

@@ -37,20 +37,21 @@ impl Engine for ModelEngine {
             .batches
             .iter()
             .map(|batch| {
-                let mut outputs = Vec::with_capacity(batch.count() * batch.outputs.len());
+                let stored = batch.stored();
+                let mut rows = batch.states.to_vec();
                 let mut faults = Vec::new();
                 let first_half = batch.halves()[0];
-                for (number, inputs) in batch.states.chunks_exact(batch.inputs.len()).enumerate() {
+                for (number, row) in rows.chunks_exact_mut(batch.inputs.len()).enumerate() {
                     state.registers = batch.background[usize::from(number >= first_half)];
-                    for (reg, &value) in batch.inputs.iter().zip(inputs) {
+                    for (reg, &value) in batch.inputs.iter().zip(&*row) {
                         state.set(reg, value);
                     }
                     if let Err(fault) = step(&batch.program, &mut state) {
                         faults.push((number, fault));
                     }
-                    outputs.extend(batch.outputs.iter().map(|reg| state.get(reg)));
+                    stored.iter().for_each(|&(i, reg)| row[i] = state.get(reg));
                 }
-                BatchResult::Ran { outputs, faults }
+                BatchResult::Ran { rows, faults }
             })
             .collect();
         ChunkResult { batches, memory: Some(state.memory) }

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The engine for native code, written once for every machine and architecture.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use kop_ops::choices::{Choices, Seeded};
+use kop_ops::ebpf::RegSet;
 use kop_ops::state::{Registers, Slot};
 use kop_ops::{Features, Memory, State};
 
-use crate::arena::{Arena, Region};
+use crate::arena::Region;
 use crate::engine::{
     Batch, BatchResult, Chunk, ChunkResult, Doubt, Engine, Executes, NativeCode, Observation, Probe, Program,
 };
 use crate::machine::{Machine, Watch};
 use crate::mistakes::Mistake;
 use crate::native::{
-    CHUNKS, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, PROBE_CODES, ProbeFrame, STACK_POINTER,
-    chunk_bound, control,
+    CHUNK_FRAME, CHUNKS, ChunkFrame, Driver, Drivers, LOOP_BOUND, Loop, PROBE_AFTER, PROBE_BEFORE,
+    PROBE_CODES, ProbeFrame, STACK_POINTER, block, control,
 };
 
 /// What a machine's CPU can execute.
@@ -37,8 +40,11 @@ pub struct NativeEngine<M, D> {
     machine: M,
     capabilities: Capabilities,
     frame: ProbeFrame,
-    /// Where the next code of a probe and the next driver of a chunk go.
-    next_code: [u64; 2],
+    chunk_frame: ChunkFrame,
+    /// The codes of probes.
+    probes: Places,
+    /// The loops of chunks.
+    chunks: Places,
     drivers: PhantomData<D>,
 }
 
@@ -51,12 +57,16 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
             machine,
             capabilities,
             frame: D::probe_frame(),
-            next_code: [PROBE_CODES.start, CHUNKS.start],
+            chunk_frame: D::chunk_frame(),
+            probes: Places::within(PROBE_CODES),
+            chunks: Places::within(CHUNKS),
             drivers: PhantomData,
         };
         let ProbeFrame { before, after, .. } = engine.frame.clone();
         engine.place_code(PROBE_BEFORE, &before);
         engine.place_code(PROBE_AFTER, &after);
+        let frame = engine.chunk_frame.code.clone();
+        engine.place_code(CHUNK_FRAME, &frame);
         engine
     }
 
@@ -77,16 +87,67 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
         self.machine.arena_mut().bytes_mut(Region::Code)[from..from + code.len()].copy_from_slice(code);
     }
 
-    /// A fresh place for `length` bytes of code; what was translated is forgotten when places run out.
-    fn fresh_place(&mut self, length: usize, within: &Range<u64>) -> u64 {
-        let next = &mut self.next_code[usize::from(*within == CHUNKS)];
-        if *next + length as u64 > within.end {
-            *next = within.start;
+    /// Puts the loops of a chunk into place and returns where each is.
+    fn place_loops(&mut self, loops: &[Loop]) -> Vec<u64> {
+        let room = |of: &Loop| of.code.len() + LOOP_BOUND;
+        let keys: Vec<Vec<u8>> = loops.iter().map(key).collect();
+        let new = |(key, _): &(&Vec<u8>, &Loop)| !self.chunks.placed.contains_key(*key);
+        let needed = keys.iter().zip(loops).filter(new).map(|(_, of)| room(of)).sum();
+        if !self.chunks.has_room(needed) {
+            self.chunks.clear();
             self.machine.forget_code();
         }
-        let place = *next;
-        *next = (place + length as u64).next_multiple_of(16);
-        place
+        let mut places = Vec::with_capacity(loops.len());
+        for (key, of) in keys.into_iter().zip(loops) {
+            let (place, is_new) = self.chunks.place(key, room(of));
+            if is_new {
+                let code = D::chunk_loop(of, place, &self.chunk_frame);
+                debug_assert!(code.len() <= room(of), "the bound holds");
+                self.place_code(place, &code);
+            }
+            places.push(place);
+        }
+        places
+    }
+
+    /// Puts the code of a probe into place.
+    fn place_probe(&mut self, code: &[u8]) -> Driver {
+        let room = code.len() + PROBE_JUMP;
+        if !self.probes.placed.contains_key(code) && !self.probes.has_room(room) {
+            self.probes.clear();
+            self.machine.forget_code();
+        }
+        let (place, is_new) = self.probes.place(code.to_vec(), room);
+        let driver = D::probe(code, place, &self.frame);
+        if is_new {
+            self.place_code(place, &driver.code);
+        }
+        driver
+    }
+
+    /// Writes the rows of a chunk and the blocks of its halves.
+    fn write_halves(&mut self, chunk: &Chunk, places: &[u64]) -> Vec<Half> {
+        let mut halves = Vec::with_capacity(2 * chunk.batches.len());
+        let (rows, blocks) = self.machine.arena_mut().bytes_mut(Region::Rows).split_at_mut(ROWS_BYTES);
+        let mut blocks = blocks.chunks_exact_mut(block::size(D::GENERAL) as usize);
+        let mut at = 0;
+        for (number, batch) in chunk.batches.iter().enumerate() {
+            write_words(&mut rows[at..at + 8 * batch.states.len()], batch.states);
+            for (half, &count) in batch.halves().iter().enumerate().filter(|(_, count)| **count > 0) {
+                let (general, kept) = registers::<D>(batch, half);
+                let start = Region::Rows.address() + at as u64;
+                at += 8 * count * batch.inputs.len();
+                let end = Region::Rows.address() + at as u64;
+                let block = blocks.next().expect("a chunk has no more batches than there are blocks for");
+                write_words(block, &[places[number], start, end]);
+                write_words(&mut block[block::BEFORE as usize..], &general);
+                halves.push(Half { batch: number, kept });
+            }
+        }
+        let last = block::FIRST + halves.len() as u64 * block::size(D::GENERAL);
+        let control = self.machine.arena_mut().bytes_mut(Region::Control);
+        write_words(&mut control[control_offset(control::LAST)..], &[last]);
+        halves
     }
 
     /// Whether the caller's part of the native stack is as it was; mends it if not.
@@ -100,6 +161,46 @@ impl<M: Machine, D: Drivers> NativeEngine<M, D> {
         }
         intact
     }
+}
+
+/// Where codes are. One that was there before is where it was, so that a machine which translates code has it still; others go
+/// where nothing has run since the places were last given anew.
+struct Places {
+    within: Range<u64>,
+    next: u64,
+    placed: HashMap<Vec<u8>, u64>,
+}
+
+impl Places {
+    fn within(within: Range<u64>) -> Self {
+        Self { next: within.start, within, placed: HashMap::new() }
+    }
+
+    fn has_room(&self, length: usize) -> bool {
+        self.next + length as u64 <= self.within.end
+    }
+
+    fn clear(&mut self) {
+        self.next = self.within.start;
+        self.placed.clear();
+    }
+
+    /// The place of what `key` stands for, and whether it is a new one, of `length` bytes.
+    fn place(&mut self, key: Vec<u8>, length: usize) -> (u64, bool) {
+        let next = self.next;
+        let place = *self.placed.entry(key).or_insert(next);
+        let is_new = place == next;
+        if is_new {
+            self.next = (next + length as u64).next_multiple_of(16);
+        }
+        (place, is_new)
+    }
+}
+
+/// What tells a loop from others.
+fn key(of: &Loop) -> Vec<u8> {
+    let registers = |set: RegSet| set.iter().fold(0u16, |bits, reg| bits | 1 << reg.index()).to_le_bytes();
+    [of.code, &registers(of.inputs), &registers(of.outputs)].concat()
 }
 
 /// What the native stack is filled with.
@@ -166,68 +267,51 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
     }
 
     fn run(&mut self, chunk: &Chunk) -> ChunkResult {
-        let mut rows = Rows::new(self.machine.arena_mut());
-        let loops: Vec<LoopBatch> = chunk
-            .batches
-            .iter()
-            .map(|batch| LoopBatch {
-                code: &native(&batch.program).bytes,
-                inputs: batch.inputs,
-                outputs: batch.outputs,
-                halves: batch.halves(),
-                background: batch.background,
-                garbage: batch.garbage,
-                rows: rows.write(batch),
-            })
-            .collect();
-        let place = self.fresh_place(chunk_bound(&loops), &CHUNKS);
-        let driver = D::chunk(&loops, place);
-        debug_assert!(driver.code.len() <= chunk_bound(&loops), "the bound holds");
-        self.place_code(place, &driver.code);
+        let loops: Vec<Loop> = chunk.batches.iter().map(of_batch).collect();
+        let places = self.place_loops(&loops);
+        let halves = self.write_halves(chunk, &places);
         self.load_memory(chunk.memory);
-        if let Err(stop) = self.machine.run(driver.entry, driver.exit) {
+        if let Err(stop) = self.machine.run(CHUNK_FRAME, CHUNK_FRAME + self.chunk_frame.exit) {
             self.stack_is_intact();
             return ChunkResult::doubtful(chunk.batches.len(), Doubt::Fault(stop.fault));
         }
         if !self.stack_is_intact() {
             return ChunkResult::doubtful(chunk.batches.len(), Doubt::Stack);
         }
-        let residues = self.machine.arena().bytes(Region::Control);
-        let mut changed = vec![false; chunk.batches.len()];
-        for &(number, address, expected) in &driver.residues {
-            changed[number] |= word(&residues[control_offset(address)..], 0) != expected;
-        }
         let rows = self.machine.arena().bytes(Region::Rows);
-        let batches = chunk
-            .batches
-            .iter()
-            .zip(&loops)
-            .zip(changed)
-            .map(|((batch, placed), changed)| {
-                if changed {
-                    return BatchResult::Doubt(Doubt::Register);
-                }
-                let start = (placed.rows - Region::Rows.address()) as usize;
-                BatchResult::Ran { outputs: read_outputs(batch, &rows[start..]), faults: Vec::new() }
-            })
-            .collect();
+        let blocks = &rows[ROWS_BYTES..];
+        let mut changed = vec![false; chunk.batches.len()];
+        for (block, half) in blocks.chunks_exact(block::size(D::GENERAL) as usize).zip(&halves) {
+            let after = &block[block::after(D::GENERAL) as usize..];
+            let kept = |&(number, value): &(usize, u64)| word(after, number) == value;
+            changed[half.batch] |= !half.kept.iter().all(kept);
+        }
+        let mut start = 0;
+        let outputs = |(batch, changed): (&Batch, bool)| {
+            let own = &rows[start..start + 8 * batch.states.len()];
+            start += own.len();
+            if changed {
+                return BatchResult::Doubt(Doubt::Register);
+            }
+            let words = own.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+            BatchResult::Ran { rows: words.collect(), faults: Vec::new() }
+        };
+        let batches = chunk.batches.iter().zip(changed).map(outputs).collect();
         ChunkResult { batches, memory: Some(self.memory(chunk.memory.slot)) }
     }
 
     fn probe(&mut self, probe: &Probe) -> Observation {
         let code = native(&probe.program);
         let before = D::register_file(&probe.state.registers, probe.garbage);
-        let place = self.fresh_place(code.bytes.len() + PROBE_JUMP, &PROBE_CODES);
-        let driver = D::probe(&code.bytes, place, &self.frame);
-        self.place_code(place, &driver.code);
+        let driver = self.place_probe(&code.bytes);
         self.load_memory(&probe.state.memory);
         let control = self.machine.arena_mut().bytes_mut(Region::Control);
         D::store(&before, &mut control[control_offset(control::PROBE_IN)..]);
-        control[control_offset(control::PROBE_TARGET)..][..8].copy_from_slice(&place.to_le_bytes());
-        let (_, start, end) = driver.under_test[0];
+        control[control_offset(control::PROBE_TARGET)..][..8].copy_from_slice(&driver.place.to_le_bytes());
         let slot = probe.state.memory.slot;
         let mut watch = Watch { slot: Some(slot), ..Watch::default() };
-        let stop = self.machine.run_watched(driver.entry, driver.exit, start..end, &mut watch).err();
+        let stop =
+            self.machine.run_watched(driver.entry, driver.exit, driver.under_test.clone(), &mut watch).err();
         let intact = self.stack_is_intact();
         let mut breaches = watch.breaches;
         let mut registers: Registers = probe.state.registers;
@@ -254,37 +338,39 @@ impl<M: Machine, D: Drivers> Engine for NativeEngine<M, D> {
 /// More than what a probe driver adds to the code under test.
 const PROBE_JUMP: usize = 64;
 
-/// Writes states to the rows region, batch after batch.
-struct Rows<'a> {
-    bytes: &'a mut [u8],
-    used: usize,
+/// Half a batch.
+struct Half {
+    /// The batch's number in the chunk.
+    batch: usize,
+    /// What registers must hold afterwards, by number.
+    kept: Vec<(usize, u64)>,
 }
 
-impl<'a> Rows<'a> {
-    fn new(arena: &'a mut Arena) -> Self {
-        Self { bytes: arena.bytes_mut(Region::Rows), used: 0 }
-    }
+/// How far the rows go in their region; the blocks are behind them.
+const ROWS_BYTES: usize = (block::FIRST - Region::Rows.address()) as usize;
 
-    /// Returns the address of the batch's rows.
-    fn write(&mut self, batch: &Batch) -> u64 {
-        let start = self.used;
-        for state in batch.states.chunks_exact(batch.inputs.len()) {
-            for (i, value) in state.iter().enumerate() {
-                let at = self.used + 8 * i;
-                self.bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-            }
-            self.used += 8 * batch.row_words();
-        }
-        Region::Rows.address() + start as u64
+/// What registers hold before half a batch, by number, and those of them that must hold it afterwards.
+fn registers<D: Drivers>(batch: &Batch, half: usize) -> (Vec<u64>, Vec<(usize, u64)>) {
+    let mut choices = Seeded::derived(batch.garbage, &[half as u64]);
+    let mut general: Vec<u64> = (0..D::GENERAL).map(|_| choices.bits()).collect();
+    general[D::STACK] = STACK_POINTER;
+    for reg in RegSet::ALL.iter() {
+        general[D::number(reg)] = batch.background[half][reg.index()];
     }
+    let constant = RegSet::ALL.minus(batch.inputs).iter().map(D::number).chain(D::kept_by_loops());
+    let kept = constant.map(|number| (number, general[number])).collect();
+    (general, kept)
 }
 
-fn read_outputs(batch: &Batch, rows: &[u8]) -> Vec<u64> {
-    let mut outputs = Vec::with_capacity(batch.count() * batch.outputs.len());
-    for row in rows.chunks_exact(8 * batch.row_words()).take(batch.count()) {
-        outputs.extend((0..batch.outputs.len()).map(|i| word(row, batch.inputs.len() + i)));
+fn of_batch<'a>(batch: &Batch<'a>) -> Loop<'a> {
+    let (inputs, outputs) = (batch.inputs, batch.outputs);
+    Loop { code: &native(&batch.program).bytes, inputs, outputs }
+}
+
+fn write_words(bytes: &mut [u8], words: &[u64]) {
+    for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *to = word.to_le_bytes();
     }
-    outputs
 }
 
 const _: () = assert!(STACK_POINTER < 0x7fff_0000);

@@ -4,13 +4,15 @@
 //! Two instances share the arena: one runs chunks at full speed, the other has hooks on every instruction and access.
 
 mod program;
+mod watchdog;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use kop_ops::{Access, Arch, Fault, Features};
 use unicorn_engine::{
-    Arm64CpuModel, Context, HookType, MemType, Mode, Prot, Query, RegisterARM64, RegisterX86, TlbEntry,
-    TlbType, Unicorn, uc_error,
+    Arm64CpuModel, Context, HookType, MemType, Mode, Prot, RegisterARM64, RegisterX86, TlbEntry, TlbType,
+    Unicorn, uc_error,
 };
 
 use crate::arena::{Arena, Protection, Region};
@@ -20,9 +22,10 @@ use crate::mistakes;
 use crate::native::{PROBE_CODES, STACK_POINTER};
 use crate::native_engine::Capabilities;
 pub use program::ProgramMachine;
+use watchdog::Limit;
 
-/// How long a run may take, in microseconds.
-const TIMEOUT_US: u64 = 1_000_000;
+/// How long a run may take.
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// How many instructions a watched run may take: far more than any emit, far fewer than a hang.
 const WATCHED_INSTRUCTIONS: usize = 1 << 15;
@@ -52,7 +55,9 @@ type Cpu = Unicorn<'static, Notes>;
 /// An emulated CPU.
 pub struct UnicornMachine {
     arch: Arch,
-    // The instances come before the arena, whose memory they use, so that they are dropped first.
+    // The limit comes before the instance, and the instances before the arena, whose memory they use: what comes first is
+    // dropped first.
+    limit: Limit,
     fast: Cpu,
     watched: Cpu,
     arena: Arena,
@@ -78,14 +83,48 @@ impl UnicornMachine {
     /// What Unicorn or the operating system report, in one line.
     pub fn new(arch: Arch) -> Result<Self, String> {
         let arena = Arena::new().map_err(|error| format!("no memory for the arena: {error}"))?;
-        let fast = instance(arch, &arena).map_err(|error| format!("Unicorn: {error:?}"))?;
-        let mut watched = instance(arch, &arena).map_err(|error| format!("Unicorn: {error:?}"))?;
+        let fast =
+            instance(arch, &arena, Faults::WithoutAddress).map_err(|error| format!("Unicorn: {error:?}"))?;
+        let mut watched =
+            instance(arch, &arena, Faults::Everywhere).map_err(|error| format!("Unicorn: {error:?}"))?;
         watch(arch, &mut watched).map_err(|error| format!("Unicorn: {error:?}"))?;
-        Ok(Self { arch, fast, watched, arena })
+        let limit = Limit::new(fast.get_handle());
+        Ok(Self { arch, limit, fast, watched, arena })
     }
 }
 
-fn instance(arch: Arch, arena: &Arena) -> Result<Cpu, uc_error> {
+/// Which bad accesses are told with their address. A hook for an address makes every store there slow, even one for bad
+/// accesses where all are good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Faults {
+    /// None.
+    WithoutAddress,
+    /// Those outside of data, which cannot be executed either, but that is told by where it was tried.
+    OutsideOfData,
+    /// All.
+    Everywhere,
+}
+
+impl Faults {
+    /// The addresses to hook: first and last.
+    fn addresses(self) -> Vec<(u64, u64)> {
+        let mut data: Vec<Range<u64>> = Region::all()
+            .filter(|region| self == Faults::OutsideOfData && region.protection() == Protection::ReadWrite)
+            .map(Region::range)
+            .collect();
+        data.sort_by_key(|range| range.start);
+        let starts = std::iter::once(0).chain(data.iter().map(|range| range.end));
+        let lasts = data.iter().map(|range| range.start - 1).chain([u64::MAX]);
+        match self {
+            Faults::WithoutAddress => Vec::new(),
+            Faults::OutsideOfData | Faults::Everywhere => {
+                starts.zip(lasts).filter(|(start, last)| start <= last).collect()
+            }
+        }
+    }
+}
+
+fn instance(arch: Arch, arena: &Arena, faults: Faults) -> Result<Cpu, uc_error> {
     let (uc_arch, mode) = match arch {
         Arch::X86_64 => (unicorn_engine::Arch::X86, Mode::MODE_64),
         Arch::Aarch64 => (unicorn_engine::Arch::ARM64, Mode::LITTLE_ENDIAN),
@@ -105,15 +144,18 @@ fn instance(arch: Arch, arena: &Arena) -> Result<Cpu, uc_error> {
         // both drops the instance first.
         unsafe { cpu.mem_map_ptr(region.address(), region.size() as u64, protection, pointer)? };
     }
-    cpu.add_mem_hook(HookType::MEM_INVALID, 1, 0, |cpu, kind, address, _size, _value| {
-        let access = match kind {
-            MemType::WRITE_UNMAPPED | MemType::WRITE_PROT => Access::Write,
-            MemType::FETCH_UNMAPPED | MemType::FETCH_PROT => Access::Execute,
-            _ => Access::Read,
-        };
-        cpu.get_data_mut().bad_access = Some((access, address));
-        false
-    })?;
+    map_flat(&mut cpu)?;
+    for (first, last) in faults.addresses() {
+        cpu.add_mem_hook(HookType::MEM_INVALID, first, last, |cpu, kind, address, _size, _value| {
+            let access = match kind {
+                MemType::WRITE_UNMAPPED | MemType::WRITE_PROT => Access::Write,
+                MemType::FETCH_UNMAPPED | MemType::FETCH_PROT => Access::Execute,
+                _ => Access::Read,
+            };
+            cpu.get_data_mut().bad_access = Some((access, address));
+            false
+        })?;
+    }
     cpu.add_intr_hook(|cpu, number| {
         cpu.get_data_mut().interrupt = Some(number);
         // Failing to stop leaves the emulation to its instruction or time limit.
@@ -121,6 +163,21 @@ fn instance(arch: Arch, arena: &Arena) -> Result<Cpu, uc_error> {
     })?;
     cpu.get_data_mut().pristine = Some(cpu.context_init()?);
     Ok(cpu)
+}
+
+/// Has addresses mean themselves, and pages of data be none of code.
+///
+/// Without paging, which there is none of here, Unicorn takes every page for one of code, so that it looks for translations at
+/// each store; and it leaves out the bits of x86-64 addresses from 52 on, so that an address that is not canonical (Intel SDM
+/// vol. 1, section 3.3.7.1) may be one that is mapped.
+fn map_flat(cpu: &mut Cpu) -> Result<(), uc_error> {
+    cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
+    // What may be done at an address is a matter of the regions.
+    cpu.add_tlb_hook(1, 0, |_cpu, address, kind| {
+        let perms = if kind == MemType::FETCH { Prot::ALL } else { Prot::READ | Prot::WRITE };
+        Some(TlbEntry { paddr: address, perms })
+    })?;
+    Ok(())
 }
 
 fn read_stack_pointer(arch: Arch, cpu: &Unicorn<Notes>) -> u64 {
@@ -131,19 +188,7 @@ fn read_stack_pointer(arch: Arch, cpu: &Unicorn<Notes>) -> u64 {
     read.expect("the stack pointer is always readable")
 }
 
-/// Has addresses of x86-64 mean themselves. Without paging, which there is none of here, Unicorn leaves out their bits from 52 on,
-/// so that an address that is not canonical (Intel SDM vol. 1, section 3.3.7.1) may be one that is mapped.
-fn keep_high_bits(cpu: &mut Cpu) -> Result<(), uc_error> {
-    cpu.ctl_set_tlb_type(TlbType::VIRTUAL)?;
-    // What may be done at an address is a matter of the regions.
-    cpu.add_tlb_hook(1, 0, |_cpu, address, _kind| Some(TlbEntry { paddr: address, perms: Prot::ALL }))?;
-    Ok(())
-}
-
 fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
-    if arch == Arch::X86_64 {
-        keep_high_bits(cpu)?;
-    }
     // Code under test in probes, and the driver's instruction behind it, at which its last one is judged.
     cpu.add_code_hook(PROBE_CODES.start, PROBE_CODES.end, move |cpu, address, _size| {
         let stack_pointer = read_stack_pointer(arch, cpu);
@@ -199,12 +244,24 @@ impl Notes {
     }
 }
 
+/// What ends a run that does not end by itself.
+enum Bound<'a> {
+    Time(&'a Limit),
+    Instructions(usize),
+    /// Something that hooks do.
+    Hooks,
+}
+
 /// Runs one instance and tells how it ended.
-fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, timeout: u64, count: usize) -> Result<(), Stop> {
+fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, bound: Bound) -> Result<(), Stop> {
     let notes = cpu.get_data_mut();
     notes.bad_access = None;
     notes.interrupt = None;
-    let result = cpu.emu_start(entry, exit, timeout, count);
+    let (result, timed_out) = match bound {
+        Bound::Time(limit) => limit.run(LIMIT, || cpu.emu_start(entry, exit, 0, 0)),
+        Bound::Instructions(count) => (cpu.emu_start(entry, exit, 0, count), true),
+        Bound::Hooks => (cpu.emu_start(entry, exit, 0, 0), false),
+    };
     let mut pc = cpu.pc_read().ok();
     if (arch, cpu.get_data().interrupt) == (Arch::X86_64, Some(BREAKPOINT)) {
         // It is told by the address behind it, which has one byte.
@@ -214,9 +271,10 @@ fn start(arch: Arch, cpu: &mut Cpu, entry: u64, exit: u64, timeout: u64, count: 
         (Ok(()), None, None) if pc == Some(exit) => return Ok(()),
         (_, Some((access, address)), _) => Fault::Memory { access, address: Some(address) },
         (_, None, Some(number)) => interrupt(arch, number),
-        (Ok(()), None, None) => ran_on(cpu, pc, count),
+        (Ok(()), None, None) if timed_out => Fault::RunAway,
+        (Ok(()), None, None) => Fault::Escape { address: pc },
         (Err(uc_error::INSN_INVALID), ..) => Fault::Illegal,
-        (Err(error), ..) => memory_error(error).unwrap_or(Fault::Other(error as i32)),
+        (Err(error), ..) => memory_error(error, pc).unwrap_or(Fault::Other(error as i32)),
     };
     if cpu.get_data().interrupt.is_some() {
         recover(cpu);
@@ -235,19 +293,16 @@ fn recover(cpu: &mut Cpu) {
 /// The vector of `int3` (Intel SDM vol. 3, table 7-1).
 const BREAKPOINT: u32 = 3;
 
-fn ran_on(cpu: &Cpu, pc: Option<u64>, count: usize) -> Fault {
-    let timed_out = cpu.query(Query::TIMEOUT).is_ok_and(|timed_out| timed_out != 0);
-    if timed_out || count != 0 { Fault::RunAway } else { Fault::Escape { address: pc } }
-}
-
-fn memory_error(error: uc_error) -> Option<Fault> {
+/// The fault of an access that no hook told. What cannot be executed is where the program counter is.
+fn memory_error(error: uc_error, pc: Option<u64>) -> Option<Fault> {
     let access = match error {
         uc_error::READ_UNMAPPED | uc_error::READ_PROT | uc_error::READ_UNALIGNED => Access::Read,
         uc_error::WRITE_UNMAPPED | uc_error::WRITE_PROT | uc_error::WRITE_UNALIGNED => Access::Write,
         uc_error::FETCH_UNMAPPED | uc_error::FETCH_PROT | uc_error::FETCH_UNALIGNED => Access::Execute,
         _ => return None,
     };
-    Some(Fault::Memory { access, address: None })
+    let address = pc.filter(|_| access == Access::Execute);
+    Some(Fault::Memory { access, address })
 }
 
 /// The fault of an exception number: the vector on x86 (Intel SDM vol. 3, 6.3.1), QEMU's `EXCP_*` on ARM.
@@ -282,7 +337,7 @@ impl Machine for UnicornMachine {
     }
 
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop> {
-        start(self.arch, &mut self.fast, entry, exit, TIMEOUT_US, 0)
+        start(self.arch, &mut self.fast, entry, exit, Bound::Time(&self.limit))
     }
 
     fn run_watched(
@@ -297,7 +352,8 @@ impl Machine for UnicornMachine {
         let open = watch.slot.map(|slot| [Region::Window(slot), Region::Stack(slot), Region::NativeStack]);
         let open = open.into_iter().flatten().map(Region::range).collect();
         *notes = Notes { code, stack_pointer: STACK_POINTER, open, pristine, ..Notes::default() };
-        let result = start(self.arch, &mut self.watched, entry, exit, 0, WATCHED_INSTRUCTIONS);
+        let result =
+            start(self.arch, &mut self.watched, entry, exit, Bound::Instructions(WATCHED_INSTRUCTIONS));
         let stack_pointer = read_stack_pointer(self.arch, &self.watched);
         let notes = self.watched.get_data_mut();
         notes.settle(stack_pointer);

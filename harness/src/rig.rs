@@ -59,8 +59,7 @@ impl Load<'_> {
 
     /// The registers that are compared after each state.
     fn outputs(&self) -> RegSet {
-        let outputs = self.inputs.minus(self.subject.dead);
-        if outputs.is_empty() { self.inputs } else { outputs }
+        self.inputs.minus(self.subject.dead)
     }
 
     fn state(&self, number: usize, memory: &Memory) -> State {
@@ -353,34 +352,30 @@ impl Rig {
     fn run_reference(&mut self, index: usize, memory: &Memory, load: &Load, program: Program) -> Reference {
         let chunk = Chunk { memory, batches: vec![load.batch(program, &load.states)] };
         let mut result = self.engines[index].run(&chunk);
-        let BatchResult::Ran { outputs, faults } = result.batches.remove(0) else {
+        let BatchResult::Ran { rows, faults } = result.batches.remove(0) else {
             unreachable!("references survive faults and report them by state")
         };
-        let sound: Vec<usize> =
-            (0..load.count()).filter(|number| faults.iter().all(|(faulty, _)| faulty != number)).collect();
+        let memory_after = result.memory.unwrap_or_else(|| memory.clone());
         let faults: Vec<usize> = faults.into_iter().map(|(number, _)| number).collect();
-        let width = load.outputs().len();
+        if faults.is_empty() {
+            let sound = (0..load.count()).collect();
+            return Reference { sound, rows, states: Vec::new(), faults, memory: memory_after };
+        }
+        let sound: Vec<usize> = (0..load.count()).filter(|number| !faults.contains(number)).collect();
+        let width = load.inputs.len();
         let mut reference = Reference {
-            outputs: sound
-                .iter()
-                .flat_map(|&i| outputs[i * width..(i + 1) * width].iter().copied())
-                .collect(),
-            states: if faults.is_empty() {
-                Vec::new()
-            } else {
-                rows(&load.states, load.inputs.len(), &sound)
-            },
-            memory: result.memory.unwrap_or_else(|| memory.clone()),
+            rows: chosen(&rows, width, &sound),
+            states: chosen(&load.states, width, &sound),
+            memory: memory_after,
             sound,
             faults,
         };
         // A state that faulted may have stored before; what native code finds must not depend on that.
-        if !reference.faults.is_empty() && load.subject.stores() {
+        if load.subject.stores() {
             let chunk = Chunk { memory, batches: vec![load.batch(program, &reference.states)] };
             let mut again = self.engines[index].run(&chunk);
-            if let (BatchResult::Ran { outputs, .. }, Some(memory)) = (again.batches.remove(0), again.memory)
-            {
-                reference.outputs = outputs;
+            if let (BatchResult::Ran { rows, .. }, Some(memory)) = (again.batches.remove(0), again.memory) {
+                reference.rows = rows;
                 reference.memory = memory;
             }
         }
@@ -463,11 +458,9 @@ impl Rig {
             }
             let (load, reference) = (&loads[number], &references[number]);
             let suspects: Vec<usize> = match result {
-                BatchResult::Ran { outputs, .. } => {
-                    mismatches(&reference.outputs, outputs, load.outputs().len())
-                        .map(|position| reference.sound[position])
-                        .collect()
-                }
+                BatchResult::Ran { rows, .. } => mismatches(&reference.rows, rows, load.inputs.len())
+                    .map(|position| reference.sound[position])
+                    .collect(),
                 BatchResult::Doubt(_) => Vec::new(),
             };
             let doubtful = matches!(result, BatchResult::Doubt(_)) || (whole && suspects.is_empty());
@@ -749,9 +742,9 @@ impl Rig {
 
 /// What a reference says about a load.
 struct Reference {
-    /// The states that did not fault, and their outputs.
+    /// The states that did not fault, and their rows afterwards.
     sound: Vec<usize>,
-    outputs: Vec<u64>,
+    rows: Vec<u64>,
     /// The inputs of the sound states; empty when all are sound.
     states: Vec<u64>,
     faults: Vec<usize>,
@@ -770,7 +763,7 @@ impl Reference {
                 |a: &[usize], b: &[usize]| a.iter().copied().filter(|n| !b.contains(n)).collect::<Vec<_>>();
             return [one_sided(&self.faults, &other.faults), one_sided(&other.faults, &self.faults)].concat();
         }
-        let mut found: Vec<usize> = mismatches(&self.outputs, &other.outputs, load.outputs().len())
+        let mut found: Vec<usize> = mismatches(&self.rows, &other.rows, load.inputs.len())
             .map(|position| self.sound[position])
             .collect();
         if found.is_empty() && self.memory != other.memory {
@@ -780,18 +773,19 @@ impl Reference {
     }
 }
 
-fn rows(states: &[u64], width: usize, numbers: &[usize]) -> Vec<u64> {
+/// The rows with these numbers.
+fn chosen(states: &[u64], width: usize, numbers: &[usize]) -> Vec<u64> {
     numbers.iter().flat_map(|&number| states[number * width..(number + 1) * width].iter().copied()).collect()
 }
 
 /// The rows of `width` words in which two tables differ.
 fn mismatches<'b>(expected: &'b [u64], actual: &'b [u64], width: usize) -> impl Iterator<Item = usize> + 'b {
-    let differs = expected != actual;
+    let (expected, actual) = if expected == actual { (&[][..], &[][..]) } else { (expected, actual) };
     expected
         .chunks_exact(width)
         .zip(actual.chunks_exact(width))
         .enumerate()
-        .filter(move |(_, (a, b))| differs && a != b)
+        .filter(|(_, (a, b))| a != b)
         .map(|(position, _)| position)
 }
 

@@ -2,15 +2,16 @@
 //! AArch64 drivers. There are no absolute addresses: x26 and x27 serve the loops, and TPIDR_EL0 holds a register while a
 //! probe finds one for its addresses.
 
-use kop_ops::aarch64::{Assembler, Cond, Gpr, Insn, Mem, Scalar, SysReg, V, Width};
+use kop_ops::aarch64::{Assembler, Cond, Gpr, Insn, Mem, Scalar, Shift, SysReg, V, Width};
 use kop_ops::choices::{Choices, Seeded};
+use kop_ops::ebpf::Reg;
 use kop_ops::registers::{AARCH64 as MAP, AARCH64_PRESERVED, AARCH64_SCRATCH};
 use kop_ops::state::Registers;
 use kop_ops::{Arch, Vectors};
 
 use super::{
-    Driver, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, ProbeFrame, RegisterFile, STACK_POINTER, control,
-    positions,
+    CHUNK_FRAME, ChunkFrame, Driver, Drivers, Loop, PROBE_AFTER, PROBE_BEFORE, ProbeFrame, RegisterFile,
+    STACK_POINTER, block, control, positions,
 };
 use crate::engine::FrameBreach;
 
@@ -18,10 +19,12 @@ use crate::engine::FrameBreach;
 #[derive(Clone, Copy, Debug)]
 pub struct Aarch64;
 
-/// The register that walks over the rows; what it holds otherwise must be preserved, which probes check.
+/// The register that walks over the rows, and over the blocks; what it holds otherwise must be preserved, which probes check.
 const ROW: Gpr = Gpr::X26;
 /// The register that holds the rows' end, likewise.
 const END: Gpr = Gpr::X27;
+/// The scratch register that leads to a loop.
+const TARGET: Gpr = Gpr::X9;
 /// The register that addresses a probe's blocks.
 const BLOCK: Gpr = Gpr::X28;
 /// The register that leads a probe to the code under test.
@@ -33,26 +36,81 @@ const SP: usize = 31;
 impl Drivers for Aarch64 {
     const ARCH: Arch = Arch::Aarch64;
 
-    fn chunk(batches: &[LoopBatch], place: u64) -> Driver {
-        let mut driver = Driver { place, entry: place, ..Driver::default() };
-        append(&mut driver, |a| {
+    const GENERAL: usize = SP + 1;
+    const STACK: usize = SP;
+
+    fn chunk_frame() -> ChunkFrame {
+        let mut frame = Driver { place: CHUNK_FRAME, ..Driver::default() };
+        append(&mut frame, |a| {
             save(a);
-            a.mov_imm64(Gpr::X9, STACK_POINTER);
-            a.mov(Width::X, Gpr::Sp, Gpr::X9);
+            a.mov_imm64(ROW, block::FIRST);
+            a.mov_imm64(END, control::CURRENT);
+            a.str(Width::X, ROW, Mem::base(END));
         });
-        let mut residue = control::RESIDUES;
-        for (number, batch) in batches.iter().enumerate() {
-            let mut rows = batch.rows;
-            for half in 0..2 {
-                let end = rows + batch.halves[half] as u64 * batch.stride();
-                if end > rows {
-                    residue = half_loop(&mut driver, number, batch, half, rows..end, residue);
-                }
-                rows = end;
+        let next = here(&frame);
+        let walked = || Gpr::ALL.into_iter().filter(|gpr| ![ROW, END].contains(gpr));
+        append(&mut frame, |a| {
+            a.mov_imm64(TARGET, STACK_POINTER);
+            a.mov(Width::X, Gpr::Sp, TARGET);
+            for gpr in walked().filter(|&gpr| gpr != TARGET) {
+                a.ldr(Width::X, gpr, in_block(block::BEFORE + 8 * gpr.number() as u64));
             }
-        }
-        leave(&mut driver);
-        driver
+            a.ldr(Width::X, TARGET, in_block(block::LOOP));
+            a.ldr(Width::X, END, in_block(block::END));
+            a.ldr(Width::X, ROW, in_block(block::ROW));
+            a.br(TARGET);
+        });
+        let done = here(&frame);
+        append(&mut frame, |a| {
+            a.mov_imm64(END, control::CURRENT);
+            a.ldr(Width::X, ROW, Mem::base(END));
+            for gpr in walked() {
+                a.str(Width::X, gpr, in_block(block::after(SP + 1) + 8 * gpr.number() as u64));
+            }
+            a.mov(Width::X, END, Gpr::Sp);
+            a.str(Width::X, END, in_block(block::after(SP + 1) + 8 * SP as u64));
+            a.add_imm(Width::X, ROW, ROW, block::size(SP + 1) as u32);
+            a.mov_imm64(END, control::CURRENT);
+            a.str(Width::X, ROW, Mem::base(END));
+            a.ldr(Width::X, END, Mem::offset(END, (control::LAST - control::CURRENT) as i32));
+            a.cmp(Width::X, ROW, END);
+        });
+        let back = next as i64 - here(&frame) as i64;
+        append(&mut frame, |a| a.push(Insn::BCond { cond: Cond::Ne, offset: back as i32 }));
+        leave(&mut frame);
+        ChunkFrame { code: frame.code, done: done - CHUNK_FRAME, exit: frame.exit - CHUNK_FRAME }
+    }
+
+    fn chunk_loop(of: &Loop, place: u64, frame: &ChunkFrame) -> Vec<u8> {
+        let mut driver = Driver { place, ..Driver::default() };
+        append(&mut driver, |a| {
+            for (i, reg) in positions(of.inputs) {
+                a.ldr(Width::X, MAP[reg.index()], Mem::offset(ROW, 8 * i as i32));
+            }
+            garbage(a, of);
+        });
+        driver.code.extend_from_slice(of.code);
+        append(&mut driver, |a| {
+            for (i, reg) in positions(of.inputs).filter(|&(_, reg)| of.outputs.has(reg)) {
+                a.str(Width::X, MAP[reg.index()], Mem::offset(ROW, 8 * i as i32));
+            }
+            a.add_imm(Width::X, ROW, ROW, of.stride() as u32);
+            a.cmp(Width::X, ROW, END);
+        });
+        let back = place as i64 - here(&driver) as i64;
+        append(&mut driver, |a| a.push(Insn::BCond { cond: Cond::Ne, offset: back as i32 }));
+        let done = (CHUNK_FRAME + frame.done) as i64 - here(&driver) as i64;
+        append(&mut driver, |a| a.push(Insn::B { offset: done as i32 }));
+        driver.code
+    }
+
+    fn kept_by_loops() -> impl Iterator<Item = usize> {
+        let kept = AARCH64_PRESERVED.into_iter().filter(|gpr| ![ROW, END].contains(gpr));
+        kept.map(|gpr| gpr.number() as usize).chain([SP])
+    }
+
+    fn number(reg: Reg) -> usize {
+        MAP[reg.index()].number() as usize
     }
 
     fn probe_frame() -> ProbeFrame {
@@ -100,7 +158,9 @@ impl Drivers for Aarch64 {
             a.ldr(Width::X, LINK, general(LINK.number() as usize));
             a.ldr(Width::X, BLOCK, general(BLOCK.number() as usize));
         });
-        put(&mut driver, 0, code);
+        let start = here(&driver);
+        driver.code.extend_from_slice(code);
+        driver.under_test = start..here(&driver);
         append(&mut driver, |a| {
             a.msr(SysReg::TpidrEl0, BLOCK);
             a.mov_imm64(BLOCK, control::PROBE_OUT);
@@ -167,16 +227,14 @@ fn vector(v: V) -> Mem {
     Mem::offset(BLOCK, (super::general_bytes(SP + 1) + 16 * v as usize) as i32)
 }
 
+fn in_block(offset: u64) -> Mem {
+    Mem::offset(ROW, offset as i32)
+}
+
 fn append(driver: &mut Driver, write: impl FnOnce(&mut Assembler)) {
     let mut asm = Assembler::new();
     write(&mut asm);
     driver.code.extend(asm.finish().expect("a driver's instructions have encodings").bytes);
-}
-
-fn put(driver: &mut Driver, number: usize, code: &[u8]) {
-    let start = here(driver);
-    driver.code.extend_from_slice(code);
-    driver.under_test.push((number, start, here(driver)));
 }
 
 fn here(driver: &Driver) -> u64 {
@@ -194,75 +252,28 @@ fn leave(driver: &mut Driver) {
         a.mov_imm64(Gpr::X9, control::SAVED);
         a.ldp(Width::X, Gpr::X10, Gpr::X30, Mem::base(Gpr::X9));
         a.mov(Width::X, Gpr::Sp, Gpr::X10);
+        // Unicorn translates anew, after each run, what holds the byte before the exit, which is the `nop`.
+        a.push(Insn::B { offset: 8 });
+        a.nop();
     });
     driver.exit = here(driver);
     append(driver, Assembler::ret);
 }
 
-/// Runs the code over the states of one half; returns where the next residue goes.
-///
-/// The halves differ in what the flags and the scratch registers hold before the code: after the loop's comparison of
-/// two different numbers, or after one of equal numbers.
-fn half_loop(
-    driver: &mut Driver,
-    number: usize,
-    batch: &LoopBatch,
-    half: usize,
-    rows: std::ops::Range<u64>,
-    mut residue: u64,
-) -> u64 {
-    let mut choices = Seeded::derived(batch.garbage, &[half as u64]);
-    let mut expected: Vec<(Gpr, u64)> =
-        batch.constant().iter().map(|reg| (MAP[reg.index()], batch.background[half][reg.index()])).collect();
-    for gpr in AARCH64_PRESERVED.into_iter().filter(|gpr| ![ROW, END].contains(gpr)) {
-        expected.push((gpr, one_instruction_garbage(&mut choices)));
+/// Garbage in flags and scratch registers, which depends on the row.
+fn garbage(a: &mut Assembler, of: &Loop) {
+    let first = AARCH64_SCRATCH[0];
+    let mut choices = of.garbage();
+    let (bit, overflows) = of.flags(&mut choices);
+    if overflows {
+        a.lsl_imm(Width::X, first, ROW, 63 - bit as u8);
+        a.and_imm(Width::X, first, first, 1 << 63);
+    } else {
+        a.and_imm(Width::X, first, ROW, 1 << bit);
     }
-    append(driver, |a| {
-        for &(gpr, value) in &expected {
-            a.mov_imm64(gpr, value);
-        }
-        a.mov_imm64(ROW, rows.start);
-        a.mov_imm64(END, rows.end);
-        a.cmp(Width::X, ROW, END);
-    });
-    let top = driver.code.len();
-    append(driver, |a| {
-        for (i, reg) in positions(batch.inputs) {
-            a.ldr(Width::X, MAP[reg.index()], Mem::offset(ROW, 8 * i as i32));
-        }
-        for scratch in AARCH64_SCRATCH {
-            a.mov_imm64(scratch, one_instruction_garbage(&mut choices));
-        }
-        if (half as u64 + batch.garbage) % 2 == 1 {
-            a.cmp(Width::X, ROW, ROW);
-        }
-    });
-    put(driver, number, batch.code);
-    append(driver, |a| {
-        for (i, reg) in positions(batch.outputs) {
-            a.str(Width::X, MAP[reg.index()], Mem::offset(ROW, 8 * (batch.inputs.len() + i) as i32));
-        }
-        a.add_imm(Width::X, ROW, ROW, batch.stride() as u32);
-        a.cmp(Width::X, ROW, END);
-    });
-    let mut residues = Vec::new();
-    let back = top as i64 - driver.code.len() as i64;
-    append(driver, |a| {
-        a.push(Insn::BCond { cond: Cond::Ne, offset: back as i32 });
-        a.mov_imm64(ROW, residue);
-        a.mov(Width::X, END, Gpr::Sp);
-        expected.push((END, STACK_POINTER));
-        for (i, &(gpr, value)) in expected.iter().enumerate() {
-            a.str(Width::X, gpr, Mem::offset(ROW, 8 * i as i32));
-            residues.push((number, residue, value));
-            residue += 8;
-        }
-    });
-    driver.residues.extend(residues);
-    residue
-}
-
-/// Garbage with both halves non-zero that one MOVN makes.
-fn one_instruction_garbage(choices: &mut impl Choices) -> u64 {
-    !((choices.below(0xffff) + 1) << (16 * choices.below(4)))
+    a.negs(Width::X, first, first);
+    // What follows leaves the flags alone.
+    for scratch in AARCH64_SCRATCH.into_iter().rev() {
+        a.eon_shifted(Width::X, scratch, first, ROW, Shift::Ror, choices.below(64) as u8);
+    }
 }

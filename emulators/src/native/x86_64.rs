@@ -2,14 +2,15 @@
 //! x86-64 drivers. All memory of drivers lies below 2 GiB, so that absolute addresses reach it without a register.
 
 use kop_ops::choices::{Choices, Seeded};
+use kop_ops::ebpf::Reg;
 use kop_ops::registers::{X86_64 as MAP, X86_64_PRESERVED, X86_64_SCRATCH};
 use kop_ops::state::Registers;
-use kop_ops::x86_64::{Assembler, Cond, Gpr, Insn, Mem, Rel, Size, Xmm};
+use kop_ops::x86_64::{Assembler, Cond, Gpr, Insn, Mem, Rel, Scale, Size, Xmm};
 use kop_ops::{Arch, Vectors};
 
 use super::{
-    Driver, Drivers, LoopBatch, PROBE_AFTER, PROBE_BEFORE, ProbeFrame, RegisterFile, STACK_POINTER, control,
-    positions,
+    CHUNK_FRAME, ChunkFrame, Driver, Drivers, Loop, PROBE_AFTER, PROBE_BEFORE, ProbeFrame, RegisterFile,
+    STACK_POINTER, block, control, positions,
 };
 use crate::engine::FrameBreach;
 
@@ -17,8 +18,10 @@ use crate::engine::FrameBreach;
 #[derive(Clone, Copy, Debug)]
 pub struct X86_64;
 
-/// The register that walks over the rows; what it holds otherwise must be preserved, which probes check.
+/// The register that walks over the rows, and over the blocks; what it holds otherwise must be preserved, which probes check.
 const ROW: Gpr = Gpr::R12;
+/// The scratch register that leads to a loop.
+const TARGET: Gpr = Gpr::R10;
 
 const CARRY: u64 = 1;
 const PARITY: u64 = 1 << 2;
@@ -33,26 +36,75 @@ const INTERRUPTS: u64 = 1 << 9;
 impl Drivers for X86_64 {
     const ARCH: Arch = Arch::X86_64;
 
-    fn chunk(batches: &[LoopBatch], place: u64) -> Driver {
-        let mut driver = Driver { place, entry: place, ..Driver::default() };
-        append(&mut driver, |a| {
+    const GENERAL: usize = 16;
+    const STACK: usize = Gpr::Rsp.code() as usize;
+
+    fn chunk_frame() -> ChunkFrame {
+        let mut frame = Driver { place: CHUNK_FRAME, ..Driver::default() };
+        append(&mut frame, |a| {
             a.mov(Size::B8, absolute(control::SAVED), Gpr::Rsp);
-            a.mov(Size::B8, Gpr::Rsp, STACK_POINTER as i32);
-            a.cld();
+            a.mov(Size::B8, ROW, block::FIRST as i32);
+            a.mov(Size::B8, absolute(control::CURRENT), ROW);
         });
-        let mut residue = control::RESIDUES;
-        for (number, batch) in batches.iter().enumerate() {
-            let mut rows = batch.rows;
-            for half in 0..2 {
-                let end = rows + batch.halves[half] as u64 * batch.stride();
-                if end > rows {
-                    residue = half_loop(&mut driver, number, batch, half, rows..end, residue);
-                }
-                rows = end;
+        let next = here(&frame);
+        append(&mut frame, |a| {
+            a.mov(Size::B8, TARGET, in_block(block::END));
+            a.mov(Size::B8, absolute(control::ROWS_END), TARGET);
+            for gpr in Gpr::ALL.into_iter().filter(|gpr| ![ROW, TARGET, Gpr::Rsp].contains(gpr)) {
+                a.mov(Size::B8, gpr, in_block(block::BEFORE + 8 * u64::from(gpr.code())));
             }
-        }
-        leave(&mut driver);
-        driver
+            a.mov(Size::B8, Gpr::Rsp, STACK_POINTER as i32);
+            a.mov(Size::B8, TARGET, in_block(block::LOOP));
+            a.mov(Size::B8, ROW, in_block(block::ROW));
+            a.jmp_rm(TARGET);
+        });
+        let done = here(&frame);
+        append(&mut frame, |a| {
+            a.cld();
+            a.mov(Size::B8, ROW, absolute(control::CURRENT));
+            for gpr in Gpr::ALL.into_iter().filter(|&gpr| gpr != ROW) {
+                a.mov(Size::B8, in_block(block::after(16) + 8 * u64::from(gpr.code())), gpr);
+            }
+            a.add(Size::B8, ROW, block::size(16) as i32);
+            a.mov(Size::B8, absolute(control::CURRENT), ROW);
+            a.cmp(Size::B8, ROW, absolute(control::LAST));
+        });
+        let back = next as i64 - here(&frame) as i64;
+        // The displacement counts from the end of the instruction, which has six bytes.
+        append(&mut frame, |a| a.jcc_rel(Cond::Ne, (back - 6) as i32));
+        leave(&mut frame);
+        ChunkFrame { code: frame.code, done: done - CHUNK_FRAME, exit: frame.exit - CHUNK_FRAME }
+    }
+
+    fn chunk_loop(of: &Loop, place: u64, frame: &ChunkFrame) -> Vec<u8> {
+        let mut driver = Driver { place, ..Driver::default() };
+        append(&mut driver, |a| {
+            for (i, reg) in positions(of.inputs) {
+                a.mov(Size::B8, MAP[reg.index()], Mem::at(ROW, 8 * i as i32));
+            }
+            garbage(a, of);
+        });
+        driver.code.extend_from_slice(of.code);
+        append(&mut driver, |a| {
+            for (i, reg) in positions(of.inputs).filter(|&(_, reg)| of.outputs.has(reg)) {
+                a.mov(Size::B8, Mem::at(ROW, 8 * i as i32), MAP[reg.index()]);
+            }
+            a.add(Size::B8, ROW, of.stride() as i32);
+            a.cmp(Size::B8, ROW, absolute(control::ROWS_END));
+        });
+        let back = place as i64 - here(&driver) as i64;
+        append(&mut driver, |a| a.jcc_rel(Cond::Ne, (back - 6) as i32));
+        let done = (CHUNK_FRAME + frame.done) as i64 - here(&driver) as i64;
+        append(&mut driver, |a| a.jmp_rel((done - 5) as i32));
+        driver.code
+    }
+
+    fn kept_by_loops() -> impl Iterator<Item = usize> {
+        X86_64_PRESERVED.into_iter().filter(|&gpr| gpr != ROW).map(|gpr| usize::from(gpr.code()))
+    }
+
+    fn number(reg: Reg) -> usize {
+        usize::from(MAP[reg.index()].code())
     }
 
     fn probe_frame() -> ProbeFrame {
@@ -90,7 +142,8 @@ impl Drivers for X86_64 {
     fn probe(code: &[u8], place: u64, frame: &ProbeFrame) -> Driver {
         let mut driver =
             Driver { place, entry: PROBE_BEFORE, exit: PROBE_AFTER + frame.exit, ..Driver::default() };
-        put(&mut driver, 0, code);
+        driver.code.extend_from_slice(code);
+        driver.under_test = place..here(&driver);
         let distance = PROBE_AFTER as i64 - here(&driver) as i64;
         append(&mut driver, |a| {
             // The displacement counts from the end of the instruction, which has five bytes.
@@ -160,16 +213,14 @@ fn vector(block: u64, xmm: Xmm) -> u64 {
     block + super::general_bytes(16) as u64 + 16 * u64::from(xmm.code())
 }
 
+fn in_block(offset: u64) -> Mem {
+    Mem::at(ROW, offset as i32)
+}
+
 fn append(driver: &mut Driver, write: impl FnOnce(&mut Assembler)) {
     let mut asm = Assembler::new();
     write(&mut asm);
     driver.code.extend(asm.finish().expect("a driver's instructions have encodings").bytes);
-}
-
-fn put(driver: &mut Driver, number: usize, code: &[u8]) {
-    let start = here(driver);
-    driver.code.extend_from_slice(code);
-    driver.under_test.push((number, start, here(driver)));
 }
 
 fn here(driver: &Driver) -> u64 {
@@ -177,66 +228,31 @@ fn here(driver: &Driver) -> u64 {
 }
 
 fn leave(driver: &mut Driver) {
-    append(driver, |a| a.mov(Size::B8, Gpr::Rsp, absolute(control::SAVED)));
+    append(driver, |a| {
+        a.mov(Size::B8, Gpr::Rsp, absolute(control::SAVED));
+        // Unicorn translates anew, after each run, what holds the byte before the exit, which is the `nop`.
+        a.jmp_rel(1);
+        a.nop();
+    });
     driver.exit = here(driver);
     append(driver, Assembler::ret);
 }
 
-/// Runs the code over the states of one half; returns where the next residue goes.
-///
-/// The halves differ in what the flags and the scratch registers hold before the code: after the loop's comparison of
-/// two different numbers, or after one of equal numbers.
-fn half_loop(
-    driver: &mut Driver,
-    number: usize,
-    batch: &LoopBatch,
-    half: usize,
-    rows: std::ops::Range<u64>,
-    mut residue: u64,
-) -> u64 {
-    let mut choices = Seeded::derived(batch.garbage, &[half as u64]);
-    let mut expected: Vec<(Gpr, u64)> =
-        batch.constant().iter().map(|reg| (MAP[reg.index()], batch.background[half][reg.index()])).collect();
-    expected.push((Gpr::R9, choices.bits()));
-    append(driver, |a| {
-        for &(gpr, value) in &expected {
-            a.movabs(gpr, value);
-        }
-        a.mov(Size::B8, ROW, rows.start as i32);
-        a.cmp(Size::B8, ROW, rows.end as i32);
-    });
-    let top = driver.code.len();
-    append(driver, |a| {
-        for (i, reg) in positions(batch.inputs) {
-            a.mov(Size::B8, MAP[reg.index()], Mem::at(ROW, 8 * i as i32));
-        }
-        for scratch in X86_64_SCRATCH {
-            a.movabs(scratch, choices.bits());
-        }
-        if (half as u64 + batch.garbage) % 2 == 1 {
-            a.cmp(Size::B8, ROW, ROW);
-        }
-    });
-    put(driver, number, batch.code);
-    append(driver, |a| {
-        for (i, reg) in positions(batch.outputs) {
-            a.mov(Size::B8, Mem::at(ROW, 8 * (batch.inputs.len() + i) as i32), MAP[reg.index()]);
-        }
-        a.add(Size::B8, ROW, batch.stride() as i32);
-        a.cmp(Size::B8, ROW, rows.end as i32);
-    });
-    let mut residues = Vec::new();
-    let back = top as i64 - driver.code.len() as i64;
-    append(driver, |a| {
-        // The displacement counts from the end of the instruction, which has six bytes.
-        a.push(Insn::JccRel { cond: Cond::Ne, rel: Rel::Near, disp: (back - 6) as i32 });
-        expected.push((Gpr::Rsp, STACK_POINTER));
-        for &(gpr, value) in &expected {
-            a.mov(Size::B8, absolute(residue), gpr);
-            residues.push((number, residue, value));
-            residue += 8;
-        }
-    });
-    driver.residues.extend(residues);
-    residue
+/// Garbage in flags and scratch registers, which depends on the row.
+fn garbage(a: &mut Assembler, of: &Loop) {
+    let [first, second] = X86_64_SCRATCH;
+    let mut choices = of.garbage();
+    let (bit, overflows) = of.flags(&mut choices);
+    a.mov(Size::B8, first, ROW);
+    a.and(Size::B8, first, 1 << bit);
+    if overflows {
+        a.shl(Size::B8, first, 63 - bit as u8);
+    }
+    a.neg(Size::B8, first);
+    // What follows leaves the flags alone.
+    a.mov(Size::B8, second, ROW);
+    a.bswap(Size::B8, second);
+    a.not(Size::B8, second);
+    a.lea(Size::B8, second, Mem::at(second, choices.bits() as i32).index(ROW, Scale::S1));
+    a.lea(Size::B8, first, Mem::at(first, choices.bits() as i32).index(second, Scale::S2));
 }

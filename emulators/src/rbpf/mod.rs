@@ -7,6 +7,7 @@
 
 mod jit;
 mod lint;
+mod loops;
 mod notes;
 mod program;
 
@@ -15,7 +16,7 @@ pub use lint::{Rule, lint};
 pub use program::RbpfProgramEngine;
 
 use ::rbpf::EbpfVmMbuff;
-use kop_ops::ebpf::{AluOp, Cond, Insn, Operand, Reg, RegSet, Size, encode_program};
+use kop_ops::ebpf::{Insn, Operand, Reg, RegSet, encode_program};
 use kop_ops::state::Slot;
 use kop_ops::{Access, Fault, Memory, State};
 
@@ -49,44 +50,40 @@ impl RbpfEngine {
 
     fn run_batch(&mut self, batch: &Batch, slot: Slot) -> BatchResult {
         let proof = proof(&batch.program);
-        let inputs = batch.inputs;
-        let stride = batch.row_words();
+        let (inputs, outputs) = (batch.inputs, batch.outputs);
         self.rows.clear();
-        for state in batch.states.chunks_exact(inputs.len()) {
-            self.rows.extend_from_slice(state);
-            self.rows.extend(std::iter::repeat_n(0, batch.outputs.len()));
-        }
-        let code =
-            encode_program(&loop_around(proof, inputs, batch.outputs, slot, self.cursor.as_ptr() as u64));
+        self.rows.extend_from_slice(batch.states);
+        let rows = self.rows.as_ptr_range();
+        let rows = rows.start as u64..rows.end as u64;
         let mut faults = Vec::new();
-        let start = self.rows.as_ptr() as u64;
-        self.cursor[0] = start;
-        self.cursor[1] = start + 8 * self.rows.len() as u64;
-        while self.cursor[0] < self.cursor[1] {
-            let Err(fault) = self.execute(&code, slot) else { break };
-            faults.push(((self.cursor[0] - start) as usize / (8 * stride), fault));
-            self.cursor[0] += 8 * stride as u64;
+        if let Some(code) = loops::quick(proof, inputs, outputs, slot, rows.clone()) {
+            self.execute_registers(&encode_program(&code));
+        } else {
+            let code = loops::faulting(proof, inputs, outputs, slot, self.cursor.as_ptr() as u64);
+            let code = encode_program(&code);
+            let stride = 8 * inputs.len() as u64;
+            *self.cursor = [rows.start, rows.end];
+            while self.cursor[0] < self.cursor[1] {
+                let Err(fault) = self.execute(&code, slot) else { break };
+                faults.push((((self.cursor[0] - rows.start) / stride) as usize, fault));
+                self.cursor[0] += stride;
+            }
         }
-        let mut outputs = Vec::with_capacity(batch.count() * batch.outputs.len());
-        for row in self.rows.chunks_exact(stride) {
-            outputs.extend_from_slice(&row[inputs.len()..]);
-        }
-        // The loop cannot store r10, which it uses itself, and no proof can change.
-        if let Some(position) = batch.outputs.iter().position(|reg| reg == Reg::R10) {
-            outputs
-                .iter_mut()
-                .skip(position)
-                .step_by(batch.outputs.len())
-                .for_each(|word| *word = slot.stack_end());
-        }
-        BatchResult::Ran { outputs, faults }
+        BatchResult::Ran { rows: self.rows.clone(), faults }
+    }
+
+    /// Runs a program that accesses rows alone. They are the first memory that rbpf looks for an address in.
+    fn execute_registers(&mut self, code: &[u8]) {
+        let vm = machine(code);
+        // SAFETY: the bytes are those of the rows, which stay where they are while the program runs; rbpf never looks at the
+        // slice's bytes but through pointers made from its address.
+        let rows = unsafe { std::slice::from_raw_parts(self.rows.as_ptr().cast(), 8 * self.rows.len()) };
+        vm.execute_program(&[], rows).expect("a program that accesses its rows alone does not fault");
     }
 
     /// Runs a program on the slot's memory, whose lock the caller holds.
     fn execute(&mut self, code: &[u8], slot: Slot) -> Result<(), Fault> {
-        let mut vm = EbpfVmMbuff::new(None).expect("a machine without a program is always made");
-        vm.set_verifier(|_| Ok(())).expect("there is no program to verify yet");
-        vm.set_program(code).expect("the verifier accepts everything");
+        let mut vm = machine(code);
         let cursor = self.cursor.as_ptr() as u64;
         vm.register_allowed_memory(cursor..cursor + 16);
         let rows = self.rows.as_ptr() as u64;
@@ -108,10 +105,9 @@ impl RbpfEngine {
         let all = RegSet::ALL;
         self.rows.clear();
         self.rows.extend_from_slice(&state.registers);
-        self.rows.extend([0; 11]);
         self.cursor[0] = self.rows.as_ptr() as u64;
         self.cursor[1] = self.cursor[0] + 8 * self.rows.len() as u64;
-        let code = encode_program(&loop_around(code, all, all, slot, self.cursor.as_ptr() as u64));
+        let code = encode_program(&loops::faulting(code, all, all, slot, self.cursor.as_ptr() as u64));
         self.execute(&code, slot)
     }
 
@@ -162,41 +158,12 @@ fn proof<'a>(program: &Program<'a>) -> &'a [Insn] {
     }
 }
 
-/// The proof in a loop over rows.
-fn loop_around(proof: &[Insn], inputs: RegSet, outputs: RegSet, slot: Slot, cursor: u64) -> Vec<Insn> {
-    let r10 = Reg::R10;
-    let word = |i: usize| i16::try_from(8 * i).expect("rows are short");
-    let at_cursor = [Insn::load_imm64(r10, cursor), Insn::load(Size::B8, r10, r10, 0)];
-    let mut code = Vec::with_capacity(proof.len() + 40);
-    code.extend(at_cursor);
-    for (i, reg) in inputs.iter().enumerate().filter(|&(_, reg)| reg != r10) {
-        code.push(Insn::load(Size::B8, reg, r10, word(i)));
-    }
-    code.push(Insn::load_imm64(r10, slot.stack_end()));
-    code.extend_from_slice(proof);
-    code.extend(at_cursor);
-    for (i, reg) in outputs.iter().enumerate().filter(|&(_, reg)| reg != r10) {
-        code.push(Insn::store(Size::B8, r10, word(inputs.len() + i), reg));
-    }
-    // An input is free now: the next row loads it again.
-    let free = inputs.iter().find(|&reg| reg != r10).expect("an input other than r10 is the harness's duty");
-    let stride = 8 * (inputs.len() + outputs.len()) as i32;
-    code.extend([
-        Insn::load_imm64(r10, cursor),
-        Insn::load(Size::B8, free, r10, 0),
-        Insn::alu64(AluOp::Add, free, stride),
-        Insn::store(Size::B8, r10, 0, free),
-        Insn::load(Size::B8, r10, r10, 8),
-    ]);
-    let length: usize = code.iter().map(Insn::slots).sum();
-    code.push(Insn::jump(
-        Cond::Ne,
-        free,
-        r10,
-        -i16::try_from(length + 1).expect("the lint bounds the length"),
-    ));
-    code.push(Insn::exit());
-    code
+/// A machine for a program that rbpf's own verifier has not seen.
+fn machine(code: &[u8]) -> EbpfVmMbuff<'_> {
+    let mut vm = EbpfVmMbuff::new(None).expect("a machine without a program is always made");
+    vm.set_verifier(|_| Ok(())).expect("there is no program to verify yet");
+    vm.set_program(code).expect("the verifier accepts everything");
+    vm
 }
 
 /// rbpf reports faults as text: `Error: out of bounds memory load (insn #3), addr 0x10, size 8`. The address is that of the
@@ -270,7 +237,7 @@ impl Engine for RbpfEngine {
         let fault = self.run_alone(&noted, probe.state).err();
         let mut state = State { registers: probe.state.registers, memory: self.memory(slot) };
         if fault.is_none() {
-            state.registers.copy_from_slice(&self.rows[11..]);
+            state.registers.copy_from_slice(&self.rows);
             state.set(Reg::R10, slot.stack_end());
         }
         let accesses = accesses.iter().zip(&self.trace).filter(|(_, note)| note[1] == 1);
@@ -298,6 +265,7 @@ fn record(insn: &Insn, address: u64, slot: Slot) -> Option<AccessRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kop_ops::ebpf::{AluOp, Cond};
 
     #[test]
     fn a_path_tells_the_blocks_that_ran() {

@@ -34,13 +34,14 @@ impl<N: Native> SemanticsEngine<N> {
             let garbage = mix(batch.garbage ^ half as u64);
             N::register_file(&batch.background[half], garbage)
         });
-        let mut outputs = Vec::with_capacity(batch.count() * batch.outputs.len());
+        let stored = batch.stored();
+        let mut rows = batch.states.to_vec();
         let mut faults = Vec::new();
         let [first_half, _] = batch.halves();
-        for (number, inputs) in batch.states.chunks_exact(batch.inputs.len()).enumerate() {
+        for (number, row) in rows.chunks_exact_mut(batch.inputs.len()).enumerate() {
             let half = usize::from(number >= first_half);
             self.cpu.load(&files[half]);
-            for (reg, &value) in batch.inputs.iter().zip(inputs) {
+            for (reg, &value) in batch.inputs.iter().zip(&*row) {
                 self.cpu.general[N::general(reg)] = value;
             }
             self.cpu.space.begin(false);
@@ -52,9 +53,9 @@ impl<N: Native> SemanticsEngine<N> {
                 }
                 Ok(()) => {}
             }
-            outputs.extend(batch.outputs.iter().map(|reg| self.cpu.general[N::general(reg)]));
+            stored.iter().for_each(|&(i, reg)| row[i] = self.cpu.general[N::general(reg)]);
         }
-        BatchResult::Ran { outputs, faults }
+        BatchResult::Ran { rows, faults }
     }
 
     /// Whether the registers that no state sets hold what they held, but for scratch registers.

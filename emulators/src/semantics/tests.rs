@@ -144,9 +144,9 @@ fn rows_give_what_single_states_give() {
         }
         let program = Program::Native(&code);
         single = engine().probe(&Probe { program, state: &single, garbage: 0 }).state;
-        expected.extend([single.get(Reg::R2), single.get(Reg::R3)]);
+        expected.extend([row[0], single.get(Reg::R2), single.get(Reg::R3)]);
     }
-    assert_eq!(result, BatchResult::Ran { outputs: expected, faults: Vec::new() });
+    assert_eq!(result, BatchResult::Ran { rows: expected, faults: Vec::new() });
     assert_eq!(memory.expect("all ran").first_difference(&single.memory), None);
 }
 
@@ -162,16 +162,16 @@ fn rows_that_break_rules_are_doubtful() {
         assert_eq!(run(&code, &rows).0, BatchResult::Doubt(doubt));
     }
     let scratch = code(|a| a.mov(Size::B8, Gpr::R11, 1));
-    assert_eq!(run(&scratch, &rows).0, BatchResult::Ran { outputs: vec![2, 3], faults: Vec::new() });
+    assert_eq!(run(&scratch, &rows).0, BatchResult::Ran { rows: rows.to_vec(), faults: Vec::new() });
 }
 
 #[test]
 fn a_state_that_faults_is_told_and_the_next_one_runs() {
     let code = code(|a| a.mov(Size::B8, Gpr::Rdx, Mem::at(Gpr::Rdi, 0)));
     let (result, _) = run(&code, &[8, 2, 3, SLOT.window() + 8, 2, 3]);
-    let BatchResult::Ran { outputs, faults } = result else { panic!("{result:?}") };
+    let BatchResult::Ran { rows, faults } = result else { panic!("{result:?}") };
     let fault = Fault::Memory { access: kop_ops::Access::Read, address: Some(8) };
-    assert_eq!((faults, outputs[3]), (vec![(0, fault)], 0x0f0e_0d0c_0b0a_0908));
+    assert_eq!((faults, rows[5]), (vec![(0, fault)], 0x0f0e_0d0c_0b0a_0908));
 }
 
 #[test]

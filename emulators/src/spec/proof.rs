@@ -112,20 +112,21 @@ impl Machine {
     fn run(&mut self, batch: &Batch) -> BatchResult {
         let object = proof_object(&batch.program);
         let interpreter = Interpreter::new(&object, self.image.slot);
-        let mut outputs = Vec::with_capacity(batch.count() * batch.outputs.len());
+        let stored = batch.stored();
+        let mut rows = batch.states.to_vec();
         let mut faults = Vec::new();
         let [first_half, _] = batch.halves();
-        for (number, inputs) in batch.states.chunks_exact(batch.inputs.len()).enumerate() {
+        for (number, row) in rows.chunks_exact_mut(batch.inputs.len()).enumerate() {
             let mut registers = batch.background[usize::from(number >= first_half)];
-            for (reg, &value) in batch.inputs.iter().zip(inputs) {
+            for (reg, &value) in batch.inputs.iter().zip(&*row) {
                 registers[reg.index()] = value;
             }
             registers[Reg::R10.index()] = self.image.slot.stack_end();
             let (after, end) = self.step(&interpreter, registers, &mut ());
             faults.extend(end.err().map(|fault| (number, fault)));
-            outputs.extend(batch.outputs.iter().map(|reg| after[reg.index()]));
+            stored.iter().for_each(|&(i, reg)| row[i] = after[reg.index()]);
         }
-        BatchResult::Ran { outputs, faults }
+        BatchResult::Ran { rows, faults }
     }
 }
 
@@ -213,8 +214,8 @@ mod tests {
     fn rows_give_what_single_states_give() {
         let proof = parse_program("r3 = *(u8 *)(r1 + 0)\nr3 += r2\n*(u8 *)(r1 + 1) = r3").expect("it parses");
         let mut single = state();
-        let inputs = RegSet::of(&[Reg::R1, Reg::R2]);
-        let states: Vec<u64> = (0..9).flat_map(|i| [SLOT.window() + 5 * i, i << 4]).collect();
+        let inputs = RegSet::of(&[Reg::R1, Reg::R2, Reg::R3]);
+        let states: Vec<u64> = (0..9).flat_map(|i| [SLOT.window() + 5 * i, i << 4, 9]).collect();
         let background = [single.registers, single.registers];
         let batch = Batch {
             program: Program::Proof(&proof),
@@ -227,14 +228,13 @@ mod tests {
         let memory = single.memory.clone();
         let result = SpecEngine.run(&Chunk { memory: &memory, batches: vec![batch] });
         let mut expected = Vec::new();
-        for row in states.chunks_exact(2) {
-            single.set(Reg::R1, row[0]);
-            single.set(Reg::R2, row[1]);
+        for row in states.chunks_exact(3) {
+            inputs.iter().zip(row).for_each(|(reg, &value)| single.set(reg, value));
             let program = Program::Proof(&proof);
             single = SpecEngine.probe(&Probe { program, state: &single, garbage: 0 }).state;
-            expected.push(single.get(Reg::R3));
+            expected.extend([row[0], row[1], single.get(Reg::R3)]);
         }
-        assert_eq!(result.batches, [BatchResult::Ran { outputs: expected, faults: Vec::new() }]);
+        assert_eq!(result.batches, [BatchResult::Ran { rows: expected, faults: Vec::new() }]);
         assert_eq!(result.memory.expect("all ran").first_difference(&single.memory), None);
     }
 

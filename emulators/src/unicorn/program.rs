@@ -5,7 +5,7 @@
 use kop_ops::{Arch, Fault};
 use unicorn_engine::uc_error;
 
-use super::{Cpu, instance, start};
+use super::{Bound, Cpu, Faults, instance, start};
 use crate::arena::Arena;
 use crate::machine::{Machine, Stop};
 
@@ -27,7 +27,8 @@ impl ProgramMachine {
     /// What Unicorn or the operating system report, in one line.
     pub fn new(arch: Arch) -> Result<Self, String> {
         let arena = Arena::new().map_err(|error| format!("no memory for the arena: {error}"))?;
-        let mut cpu = instance(arch, &arena).map_err(|error| format!("Unicorn: {error:?}"))?;
+        let mut cpu =
+            instance(arch, &arena, Faults::OutsideOfData).map_err(|error| format!("Unicorn: {error:?}"))?;
         count_blocks(&mut cpu).map_err(|error| format!("Unicorn: {error:?}"))?;
         Ok(Self { arch, cpu, arena })
     }
@@ -60,7 +61,7 @@ impl Machine for ProgramMachine {
 
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop> {
         self.cpu.get_data_mut().blocks = BLOCKS;
-        let result = start(self.arch, &mut self.cpu, entry, exit, 0, 0);
+        let result = start(self.arch, &mut self.cpu, entry, exit, Bound::Hooks);
         match result {
             Err(Stop { fault: Fault::Escape { .. }, .. }) if self.cpu.get_data().blocks == 0 => {
                 Err(Stop { fault: Fault::RunAway, at: None })

@@ -131,15 +131,11 @@ impl Engine for Damaged {
             }
             Damage::Register(value) => {
                 for (batch, result) in chunk.batches.iter().zip(&mut result.batches) {
-                    let BatchResult::Ran { outputs, .. } = result else { continue };
-                    let states = batch.states.chunks_exact(batch.inputs.len());
-                    for (state, after) in states.zip(outputs.chunks_exact_mut(batch.outputs.len())) {
-                        for (reg, _) in batch.inputs.iter().zip(state).filter(|(_, held)| **held == value) {
-                            let output =
-                                batch.outputs.iter().zip(&mut *after).find(|(output, _)| *output == reg);
-                            if let Some((_, output)) = output {
-                                *output ^= BIT;
-                            }
+                    let BatchResult::Ran { rows, .. } = result else { continue };
+                    let width = batch.inputs.len();
+                    for (state, row) in batch.states.chunks_exact(width).zip(rows.chunks_exact_mut(width)) {
+                        for (i, _) in batch.stored().into_iter().filter(|(i, _)| state[*i] == value) {
+                            row[i] ^= BIT;
                         }
                     }
                 }
