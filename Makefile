@@ -84,7 +84,7 @@ test-deps: deps
 	@scripts/deps --tests
 
 bench: deps programs ## States per second, per engine; the JIT against the kernel's and rbpf's (target/programs.json)
-	cargo bench --locked -p kop-harness --bench batching
+	cargo bench --locked -p kop-harness --bench states -- --json $(dir $(PROGRAMS_DIR))states.json
 	cargo bench --locked -p kop-harness --bench programs -- --json $(PROGRAMS_DIR).json
 
 check-arm64: ## Are the crates right on ARM64 hosts? Runs what there are cross tools for, and says what is missing

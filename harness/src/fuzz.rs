@@ -153,6 +153,15 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// How many states an input of an operation's target runs: none when both sides have to refuse its payload, and none for
+    /// targets that are about no operation.
+    pub fn states(self, catalog: &Catalog<'a>, bytes: &[u8]) -> usize {
+        match &self.kops(catalog)[..] {
+            [] => 0,
+            kops => input::decode(kops, bytes).load().map_or(0, |load| load.count()),
+        }
+    }
+
     /// Tries an input.
     ///
     /// # Panics
