@@ -22,7 +22,7 @@ use kop_ops::Features;
 
 pub use self::coverage::for_each_edge;
 pub use self::crash::{Crash, Hook, watch};
-pub use self::module::{Sanitizers, load};
+pub use self::module::{Sanitizers, build, is_plain_object, load};
 use crate::callbacks::{Answer, Asked, Callbacks, Descriptor};
 use crate::contained::{Record, answer_of, callback_mask, feature_bits};
 

@@ -34,6 +34,11 @@ impl Sanitizers {
         Self { coverage: has(c"__sanitizer_cov_8bit_counters_init"), address: has(c"__asan_init") }
     }
 
+    /// Whether there is any.
+    const fn any(self) -> bool {
+        self.coverage || self.address
+    }
+
     /// The flags by which clang instruments for them.
     fn flags(self) -> Vec<String> {
         let mut flags = Vec::new();
@@ -76,6 +81,54 @@ pub fn load(sources: &[PathBuf], options: &Options) -> Result<Vec<ModuleKop>, Mo
     Ok(kops)
 }
 
+/// Builds the modules `sources` into `folder`, so that [`load`] needs neither them nor a compiler: each as a shared object
+/// that runs anywhere, and one beside it that is instrumented with [`Sanitizers`] and belongs to this program. Shared objects
+/// are not built again.
+///
+/// A source that has emits for both architectures becomes an object for each.
+///
+/// # Errors
+/// As [`load`], and when the folder cannot be written.
+pub fn build(sources: &[PathBuf], options: &Options, folder: &Path) -> Result<(), ModuleError> {
+    let mut kops = crate::load(sources, options)?;
+    fs::create_dir_all(folder).map_err(system("make the folder for built modules"))?;
+    let builds = Builds { options, sanitizers: Sanitizers::here(), loaded: HashMap::new() };
+    for member in kops.iter_mut().flat_map(ModuleKop::members_mut) {
+        let source = &member.descriptor().source;
+        if let Kind::Object = Kind::of(source)? {
+            continue;
+        }
+        let arch = arch_of(member.descriptor());
+        let stem = source.file_stem().unwrap_or_default().to_string_lossy();
+        let plain = folder.join(format!("{stem}-{arch}.so"));
+        builds.compile(source, arch, Vec::new(), &plain)?;
+        let flags = builds.sanitizers.flags();
+        if !flags.is_empty() {
+            builds.compile(source, arch, flags, &instrumented(&plain))?;
+        }
+    }
+    Ok(())
+}
+
+/// Where [`build`] puts the instrumented twin of a shared object.
+fn instrumented(plain: &Path) -> PathBuf {
+    plain.with_extension(INSTRUMENTED)
+}
+
+/// The extension of instrumented shared objects that [`build`] makes.
+const INSTRUMENTED: &str = "fuzz.so";
+
+/// Whether a path names a shared object that is not the instrumented one of another.
+pub fn is_plain_object(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".so") && !name.ends_with(&format!(".{INSTRUMENTED}"))
+}
+
+/// What a source is compiled as. Without an emit any will do for the proof.
+fn arch_of(descriptor: &Descriptor) -> Arch {
+    descriptor.archs.first().copied().unwrap_or(Arch::X86_64)
+}
+
 /// What has been built and loaded so far, by source and architecture; shared objects have none.
 struct Builds<'o> {
     options: &'o Options,
@@ -88,8 +141,7 @@ impl Builds<'_> {
         let source = &descriptor.source;
         let arch = match Kind::of(source)? {
             Kind::Object => None,
-            // Without an emit any build will do for the proof.
-            Kind::Source => Some(descriptor.archs.first().copied().unwrap_or(Arch::X86_64)),
+            Kind::Source => Some(arch_of(descriptor)),
         };
         let key = (source.clone(), arch);
         let loaded = match self.loaded.get(&key) {
@@ -98,7 +150,9 @@ impl Builds<'_> {
                 let loaded = match arch {
                     Some(arch) => self.build(source, arch)?,
                     None => {
-                        let object = fs::canonicalize(source)
+                        let twin =
+                            Some(instrumented(source)).filter(|twin| self.sanitizers.any() && twin.exists());
+                        let object = fs::canonicalize(twin.as_ref().unwrap_or(source))
                             .map_err(|error| ModuleError::Read { path: source.clone(), error })?;
                         open(source, &object)?
                     }
@@ -115,21 +169,37 @@ impl Builds<'_> {
         let folder = folder().map_err(system("make a folder for modules beside the program"))?;
         let workshop = tempfile::Builder::new().prefix("build-").tempdir_in(&folder);
         let workshop = workshop.map_err(system("make a temporary folder"))?;
-        let include = workshop.path().join("include");
-        headers::write_to(&include).map_err(system("write the headers"))?;
-        let flags = self.sanitizers.flags();
-        let compiler = if flags.is_empty() { Compiler::find()? } else { Compiler::find_clang()? };
-        let cflags: Vec<String> = self.options.cflags.iter().cloned().chain(flags).collect();
-        let flags = Flags { headers: &include, includes: &self.options.includes, cflags: &cflags };
         let new = workshop.path().join("module.so");
-        compiler.compile(source, arch, &flags, new.clone())?;
+        let flags = self.sanitizers.flags();
+        let kept = folder.join(file_name(source, arch, &self.cflags(&flags)));
+        self.compile(source, arch, flags, &new)?;
         if !self.sanitizers.coverage {
             return open(source, &new);
         }
         // Another process may have the same one loaded; it keeps what it has when the name goes to a new file.
-        let kept = folder.join(file_name(source, arch, &cflags));
         fs::rename(&new, &kept).map_err(system("rename a shared object"))?;
         open(source, &kept)
+    }
+
+    /// The flags that were asked for, and those of the instrumentation.
+    fn cflags(&self, instrumentation: &[String]) -> Vec<String> {
+        [&self.options.cflags[..], instrumentation].concat()
+    }
+
+    /// Compiles a source with the flags of an instrumentation, or without any.
+    fn compile(
+        &self,
+        source: &Path,
+        arch: Arch,
+        instrumentation: Vec<String>,
+        object: &Path,
+    ) -> Result<(), ModuleError> {
+        let headers = tempfile::tempdir().map_err(system("make a temporary folder"))?;
+        headers::write_to(headers.path()).map_err(system("write the headers"))?;
+        let compiler = if instrumentation.is_empty() { Compiler::find()? } else { Compiler::find_clang()? };
+        let cflags = self.cflags(&instrumentation);
+        let flags = Flags { headers: headers.path(), includes: &self.options.includes, cflags: &cflags };
+        compiler.compile(source, arch, &flags, object.to_owned()).map(drop)
     }
 }
 
