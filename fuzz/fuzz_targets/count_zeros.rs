@@ -2,4 +2,4 @@
 #![no_main]
 #![expect(missing_docs, reason = "a binary")]
 
-libfuzzer_sys::fuzz_target!(|input: kop_fuzz::FuzzInput| kop_fuzz::run("count_zeros", input));
+libfuzzer_sys::fuzz_target!(init: kop_fuzz::start("count_zeros"), |input: kop_fuzz::FuzzInput| kop_fuzz::run("count_zeros", input));

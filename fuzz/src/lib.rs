@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use kop_harness::fuzz::COUNTERS;
+use kop_harness::fuzz::{COUNTERS, Started};
 
 pub use kop_harness::fuzz::FuzzInput;
 
@@ -18,14 +18,21 @@ static FEATURES: [AtomicU8; COUNTERS] = [const { AtomicU8::new(0) }; COUNTERS];
 static TELL: LazyLock<bool> =
     LazyLock::new(|| std::env::var_os("KOP_FEEDBACK").is_none_or(|value| value != "off"));
 
-/// Prepares a target about operations from outside, which the environment names, before libFuzzer starts.
+/// Prepares a target, before libFuzzer starts.
 ///
-/// When there are none, or when they cannot be had, it ends the process with one line and the exit code of the command
-/// line: nothing was fuzzed, so that there is nothing for libFuzzer to report.
+/// When it cannot be, it ends the process with one line and the exit code of the command line: nothing was fuzzed, so that
+/// there is nothing for libFuzzer to report.
 pub fn start(target: &str) {
-    if let Err(error) = kop_harness::fuzz::start(target) {
-        eprintln!("{target}: {error}");
-        std::process::exit(error.exit_code());
+    match kop_harness::fuzz::start(target) {
+        Ok(Started::Ready) => {}
+        Ok(Started::Built(folder)) => {
+            println!("{target}: built into {}", folder.display());
+            std::process::exit(0);
+        }
+        Err(error) => {
+            eprintln!("{target}: {error}");
+            std::process::exit(error.exit_code());
+        }
     }
 }
 

@@ -10,7 +10,8 @@
 //!
 //! # Findings
 //! Before anything else a finding is written to the directory that `KOP_FINDINGS` names (`fuzz/findings` otherwise): the
-//! case, and beside it the bytes. `KOP_PLANT` names a planted fault to be found, as a test of all this.
+//! case, and beside it the bytes. An input that does not come back is written down shortly before the fuzzer stops it.
+//! `KOP_PLANT` names a planted fault to be found, as a test of all this.
 
 mod assemblers;
 mod crash;
@@ -20,11 +21,15 @@ mod foreign;
 mod input;
 mod neighbours;
 mod operations;
+mod plant;
 mod programs;
 mod rare;
+pub mod replay;
 pub mod seeds;
+mod unfinished;
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, OnceLock};
@@ -208,32 +213,70 @@ fn own<'a>(catalog: &Catalog<'a>) -> Vec<&'a dyn Kop> {
 /// The operations from outside, once [`start`] has loaded them.
 static FOREIGN: OnceLock<foreign::Loaded> = OnceLock::new();
 
-/// The catalog under test, with the fault that `KOP_PLANT` names instead of the sound operation, and operations from
-/// outside.
+/// The catalog under test: with operations from outside, and with the fault that `KOP_PLANT` names instead of the sound
+/// operation.
 static CATALOG: LazyLock<Catalog<'static>> = LazyLock::new(|| {
     let foreign = FOREIGN.get().into_iter().flatten();
     let catalog = foreign.fold(Catalog::einsn(), |catalog, &kop| catalog.and(kop));
-    match std::env::var("KOP_PLANT") {
-        Ok(name) if name == rare::NAME => catalog.and(Box::leak(Box::new(Rare::default()))),
-        Ok(name) => {
-            let planted = crate::planted::find(&name);
-            let planted = planted.unwrap_or_else(|| panic!("KOP_PLANT: there is no planted fault `{name}`"));
-            catalog.and(Box::leak(planted.kop()))
-        }
-        Err(_) => catalog,
+    match planted() {
+        Ok(Some(kop)) => catalog.and(Box::leak(kop)),
+        Ok(None) => catalog,
+        Err(error) => panic!("{error}"),
     }
 });
 
-/// Prepares a target about operations from outside, which the environment names: loads them, once, before any input.
+/// The environment of this process.
+fn environment(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable)
+}
+
+/// The operation with the fault that `KOP_PLANT` names, if it names one, which is then said on standard error.
 ///
 /// # Errors
-/// [`StartError`] when there are none, or when they cannot be loaded.
-pub fn start(name: &str) -> Result<(), StartError> {
+/// [`StartError`] when there is no such fault.
+pub fn planted() -> Result<Option<Box<dyn Kop>>, StartError> {
+    let planted = planted_quietly()?;
+    if let Some(kop) = &planted {
+        eprintln!("{}", plant::warning(&**kop, &environment));
+    }
+    Ok(planted)
+}
+
+/// As [`planted()`], for a child of a process that has said it.
+///
+/// # Errors
+/// As [`planted()`].
+pub fn planted_quietly() -> Result<Option<Box<dyn Kop>>, StartError> {
+    plant::planted(&environment)
+}
+
+/// What [`start`] has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// Everything is ready for inputs.
+    Ready,
+    /// Modules were built into this directory, which is all that was asked for.
+    Built(PathBuf),
+}
+
+/// Prepares the target called `name`, once, before any input: loads the operations from outside that the environment names
+/// or that are beside the program, plants the fault that it names, and begins to look after inputs.
+///
+/// # Errors
+/// [`StartError`] when there are no operations, when they cannot be loaded, or when there is no such fault.
+pub fn start(name: &str) -> Result<Started, StartError> {
     let target = [Target::Module, Target::File].into_iter().find(|target| target.to_string() == name);
-    let Some(target) = target else { return Ok(()) };
-    let loaded = foreign::load(target, &|variable| std::env::var_os(variable))?;
-    FOREIGN.get_or_init(|| loaded);
-    Ok(())
+    if let Some(target) = target {
+        let program = std::env::current_exe().ok();
+        match foreign::load(target, &environment, program.as_deref())? {
+            foreign::Outcome::Loaded(loaded) => _ = FOREIGN.get_or_init(|| loaded),
+            foreign::Outcome::Built(folder) => return Ok(Started::Built(folder)),
+        }
+    }
+    planted_quietly()?;
+    LazyLock::force(&CATALOG);
+    unfinished::watch();
+    Ok(Started::Ready)
 }
 
 /// Runs the target called `name` on a fuzzer's input: the body of every fuzz target.
@@ -246,7 +289,9 @@ pub fn run(name: &str, input: FuzzInput, feedback: Feedback) {
         // Here and not when it starts: by now the fuzzer has installed its own handlers, which report after ours.
         in_process::watch(crash::report);
     }
+    let trial = unfinished::Trial::new(target, input.bytes);
     target.run(&CATALOG, input.bytes, feedback);
+    drop(trial);
     if matches!(target, Target::Module) {
         NEIGHBOURS.with_borrow_mut(|search| search.look(&target.kops(&CATALOG), input.bytes));
     }

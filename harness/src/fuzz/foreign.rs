@@ -9,11 +9,18 @@
 //! | `KOP_CFLAGS` | flags for the C compiler, separated by blanks |
 //! | `KOP_CONTRACT` | what the site contracts declare, such as `dead=r3`, separated by blanks |
 //! | `KOP_PAYLOAD` | valid payloads for learning to start from, separated by blanks |
+//! | `KOP_MODULE_BUILD` | a directory into which the modules are built, instead of fuzzing them |
+//!
+//! Where `KOP_MODULE` and `KOP_FILE` are not set, the operations are those beside the program: the shared objects in
+//! `module_data`, which is what `KOP_MODULE_BUILD` makes, and the texts in `file_data`. So a program fuzzes the same wherever
+//! its directory is copied to.
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use kop_modules::{ModuleError, Options, in_process};
 use kop_ops::Kop;
 
 use super::Target;
@@ -77,7 +84,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(target: Target, environment: Environment) -> Result<Self, StartError> {
+    fn of(target: Target, environment: Environment, program: Option<&Path>) -> Result<Self, StartError> {
         let unset = if matches!(target, Target::Module) {
             StartError::Unset {
                 variable: "KOP_MODULE",
@@ -94,7 +101,10 @@ impl Wanted {
             }
         };
         let StartError::Unset { variable, .. } = &unset else { unreachable!("it was made so") };
-        let sources = paths(environment, variable);
+        let mut sources = paths(environment, variable);
+        if sources.is_empty() {
+            sources = program.map_or_else(Vec::new, |program| beside(target, program));
+        }
         if sources.is_empty() {
             return Err(unset);
         }
@@ -106,6 +116,19 @@ impl Wanted {
             payloads: payloads(environment)?,
         })
     }
+}
+
+/// The operations of the target that are beside a program, in the order of their names.
+fn beside(target: Target, program: &Path) -> Vec<PathBuf> {
+    let folder = program.with_file_name(format!("{target}_data"));
+    let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_one = |path: &PathBuf| match target {
+        Target::Module => in_process::is_plain_object(path),
+        _ => path.to_string_lossy().ends_with(".kop.toml"),
+    };
+    let mut files: Vec<PathBuf> = files.filter(is_one).collect();
+    files.sort();
+    files
 }
 
 fn paths(environment: Environment, variable: &str) -> Vec<PathBuf> {
@@ -133,33 +156,57 @@ fn payloads(environment: Environment) -> Result<Vec<u64>, StartError> {
     words(environment, "KOP_PAYLOAD")?.iter().map(number).collect()
 }
 
-/// Loads what the environment says for the target.
+/// What became of what the environment says.
+pub(super) enum Outcome {
+    /// The operations are there.
+    Loaded(Loaded),
+    /// They were built into this directory.
+    Built(PathBuf),
+}
+
+/// Loads, or builds, what the environment says for the target of `program`.
 ///
 /// # Errors
 /// [`StartError`].
-pub(super) fn load(target: Target, environment: Environment) -> Result<Loaded, StartError> {
-    let wanted = Wanted::of(target, environment)?;
-    match target {
-        Target::File => wanted.load_files(),
-        _ => wanted.load_modules(),
+pub(super) fn load(
+    target: Target,
+    environment: Environment,
+    program: Option<&Path>,
+) -> Result<Outcome, StartError> {
+    let wanted = Wanted::of(target, environment, program)?;
+    if let Target::File = target {
+        return wanted.load_files().map(Outcome::Loaded);
+    }
+    match environment("KOP_MODULE_BUILD") {
+        None => wanted.load_modules().map(Outcome::Loaded),
+        Some(folder) => {
+            let folder = PathBuf::from(folder);
+            in_process::build(&wanted.sources, &wanted.options(), &folder).map_err(cannot_load)?;
+            Ok(Outcome::Built(folder))
+        }
+    }
+}
+
+fn cannot_load(error: ModuleError) -> StartError {
+    if error.is_environment() {
+        StartError::Environment(error.to_string())
+    } else {
+        StartError::Load(error.to_string())
     }
 }
 
 impl Wanted {
+    fn options(&self) -> Options {
+        Options {
+            includes: self.includes.clone(),
+            cflags: self.cflags.clone(),
+            contracts: self.contracts.clone(),
+            payloads: self.payloads.clone(),
+        }
+    }
+
     fn load_modules(self) -> Result<Loaded, StartError> {
-        let options = kop_modules::Options {
-            includes: self.includes,
-            cflags: self.cflags,
-            contracts: self.contracts,
-            payloads: self.payloads,
-        };
-        let loaded = kop_modules::in_process::load(&self.sources, &options).map_err(|error| {
-            if error.is_environment() {
-                StartError::Environment(error.to_string())
-            } else {
-                StartError::Load(error.to_string())
-            }
-        })?;
+        let loaded = in_process::load(&self.sources, &self.options()).map_err(cannot_load)?;
         Ok(loaded.into_iter().map(leak).collect())
     }
 
@@ -226,7 +273,7 @@ mod tests {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| OsString::from(value))
         };
-        Wanted::of(target, &environment).map_err(|error| {
+        Wanted::of(target, &environment, None).map_err(|error| {
             assert_eq!(error.exit_code(), 2);
             error.to_string()
         })
@@ -282,6 +329,35 @@ mod tests {
             assert!(error.starts_with(start), "{error}");
             assert_eq!(error.lines().count(), 1);
         }
+    }
+
+    #[test]
+    fn where_nothing_is_set_the_operations_are_those_beside_the_program() {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        for name in [
+            "module_data/b.so",
+            "module_data/a.so",
+            "module_data/a.fuzz.so",
+            "file_data/c.kop.toml",
+            "file_data/c",
+        ] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("in a folder")).expect("writable");
+            fs::write(path, "").expect("writable");
+        }
+        let program = folder.path().join("module");
+        let sources = |target, environment: Environment| {
+            let wanted = Wanted::of(target, environment, Some(&program)).expect("there are some");
+            let below =
+                |path: &PathBuf| path.strip_prefix(folder.path()).unwrap_or(path).display().to_string();
+            wanted.sources.iter().map(below).collect::<Vec<_>>()
+        };
+        assert_eq!(sources(Target::Module, &|_| None), ["module_data/a.so", "module_data/b.so"]);
+        assert_eq!(sources(Target::File, &|_| None), ["file_data/c.kop.toml"]);
+        let named = |variable: &str| (variable == "KOP_MODULE").then(|| OsString::from("x.c"));
+        assert_eq!(sources(Target::Module, &named), ["x.c"]);
+        let elsewhere = Wanted::of(Target::Module, &|_| None, Some(Path::new("/no/such/folder/module")));
+        assert!(elsewhere.is_err_and(|error| error.to_string().starts_with("KOP_MODULE is not set")));
     }
 
     /// An operation that a command line finds by these arguments.

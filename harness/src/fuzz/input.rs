@@ -82,11 +82,13 @@ fn operation<'a>(kops: &[&'a dyn Kop], choices: &mut ByteChoices) -> (usize, &'a
     (index, kops[index])
 }
 
-/// The number of the operation and the payload that bytes mean to a target about `kops`.
-pub(super) fn site_of(kops: &[&dyn Kop], bytes: &[u8]) -> (usize, u64) {
+/// The number of the operation, the form and the payload that bytes mean to a target about `kops`. No callback is asked for
+/// more than which payloads there are.
+pub(super) fn site_of<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> (usize, &'a Form, u64) {
     let mut choices = ByteChoices::new(bytes);
     let (index, kop) = operation(kops, &mut choices);
-    (index, site(kop, &mut choices).1)
+    let (form, payload) = site(kop, &mut choices);
+    (index, form, payload)
 }
 
 /// The first bytes of an input about a foreign operation, by its number among `count`, that hold this payload as it is.
@@ -284,8 +286,9 @@ mod tests {
         for payload in [0, 1, 0x000f_edcb_a987_6543, PAYLOAD_MASK] {
             let mut bytes = spelled_out(0, 1, payload);
             bytes.extend([1, 2, 3]);
-            assert_eq!(site_of(&one, &bytes), (0, payload));
-            assert_eq!(site_of(&three, &spelled_out(2, 3, payload)), (2, payload));
+            let numbers = |(index, _, payload): (usize, &Form, u64)| (index, payload);
+            assert_eq!(numbers(site_of(&one, &bytes)), (0, payload));
+            assert_eq!(numbers(site_of(&three, &spelled_out(2, 3, payload))), (2, payload));
         }
     }
 

@@ -63,7 +63,7 @@ impl Neighbours {
         let mut is_new = false;
         in_process::for_each_edge(|edge| is_new |= self.edges.insert(edge));
         if is_new {
-            let (operation, payload) = site_of(kops, bytes);
+            let (operation, _, payload) = site_of(kops, bytes);
             self.operations = kops.len();
             self.search_around(operation, payload);
         }

@@ -20,6 +20,7 @@ mod select;
 mod swapped_load;
 #[cfg(test)]
 mod tests;
+mod unending;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -91,6 +92,12 @@ pub fn all() -> &'static [Planted] {
 /// The fault called `name`.
 pub fn find(name: &str) -> Option<&'static Planted> {
     all().iter().find(|planted| planted.name == name)
+}
+
+/// The faults that end no check, each as an emit that does not return: for fuzzers, which stop them.
+pub fn unending() -> &'static [Planted] {
+    static UNENDING: LazyLock<Vec<Planted>> = LazyLock::new(unending::faults);
+    &UNENDING
 }
 
 /// Where a fault is: an operation and a form.
