@@ -67,6 +67,16 @@ fn seeds_and_dictionaries_are_those_of_the_catalog() {
     for target in Target::list(&catalog) {
         let count = found.keys().filter(|name| name.starts_with(&format!("{target}/"))).count();
         assert!((1..100).contains(&count), "{target} has {count} seeds");
+        let options = String::from_utf8_lossy(&found[&format!("{target}.options")]).into_owned();
+        let value = |key: &str| -> Option<usize> {
+            let line = options.lines().find(|line| line.starts_with(key))?;
+            line.split_once(" = ")?.1.parse().ok()
+        };
+        assert!(value("timeout").is_some_and(|seconds| seconds > 0), "{target}: a hang is no finding");
+        assert!(value("rss_limit_mb").is_some_and(|limit| limit > 0), "{target}: memory has no limit");
+        let longest = seeds::files(target, &catalog).into_iter().filter(|(name, _)| name.contains('/'));
+        let longest = longest.map(|(_, bytes)| bytes.len()).max();
+        assert!(value("max_len") >= longest, "{target}: {longest:?} bytes of a seed are cut off");
     }
 }
 
@@ -107,7 +117,7 @@ fn run_a_moment(target: Target, catalog: &Catalog) -> (usize, usize) {
     };
     let mut inputs = 0;
     for (name, bytes) in seeds::files(target, catalog) {
-        if !name.ends_with(".dict") {
+        if name.contains('/') {
             target.run(catalog, &bytes, &feedback);
             inputs += 1;
         }

@@ -21,7 +21,13 @@ const LENGTH: usize = 48;
 /// Random inputs among which seeds are looked for.
 const TRIED: u64 = 3000;
 
-/// The files that belong to a target: a folder with its seeds, and its dictionary.
+/// The most bytes of an input about one operation: what a payload and a state take, and some for the other states.
+const OPERATION_MAX: usize = 256;
+
+/// The most bytes of any other input, which is libFuzzer's own limit.
+const MAX: usize = 4096;
+
+/// The files that belong to a target: a folder with its seeds, its dictionary, and its options as ClusterFuzz reads them.
 pub fn files(target: Target, catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
     let seeds = match target {
         Target::Operation(kop) => of_operation(kop),
@@ -36,7 +42,21 @@ pub fn files(target: Target, catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> =
         seeds.into_iter().map(|(name, bytes)| (format!("{target}/{name}"), bytes)).collect();
     files.insert(format!("{target}.dict"), dictionary(target, catalog).into_bytes());
+    files.insert(format!("{target}.options"), options(target).into_bytes());
     files
+}
+
+/// libFuzzer's flags, with which a hang and a process that takes all memory are findings. What engines keep until the process
+/// ends is no leak.
+fn options(target: Target) -> String {
+    let max_len = match target {
+        Target::Operation(_) | Target::All | Target::Module | Target::File => OPERATION_MAX,
+        _ => MAX,
+    };
+    format!(
+        "# Generated: KOP_BLESS=1 cargo test -p kop-harness --test fuzz_targets\n[libfuzzer]\n\
+         timeout = 25\nrss_limit_mb = 2560\nmax_len = {max_len}\ndetect_leaks = 0\n\n[asan]\ndetect_leaks = 0\n"
+    )
 }
 
 /// Writes the files of every target under `directory`, and removes seeds that are none any more.
