@@ -19,6 +19,7 @@ mod program_file;
 mod progress;
 mod prove;
 mod replay;
+mod replay_fuzz;
 mod report;
 mod repro;
 mod run;

@@ -10,25 +10,31 @@ use kop_harness::{Rig, replay, selection};
 use kop_ops::Catalog;
 
 use super::sources::Sources;
-use super::{Failure, Outcome, print_all};
+use super::{Failure, Outcome, print_all, replay_fuzz};
 
 /// Replay regression cases and list every one that fails
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  kop replay\n  kop replay findings corpus/regressions/rotate\n  kop replay findings --module rotate_x86.c"
+    after_help = "Examples:\n  kop replay\n  kop replay findings corpus/regressions/rotate\n  kop replay findings --module rotate_x86.c\n  \
+                  kop replay --fuzz rotate fuzz/corpus/rotate fuzz/artifacts/rotate"
 )]
 pub struct Args {
-    /// Cases, and directories with cases below them
+    /// Cases, or inputs of a fuzz target, and directories with some below them
     #[arg(value_name = "PATH", default_value = "corpus/regressions")]
     paths: Vec<PathBuf>,
     /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
     #[command(flatten)]
+    fuzz: replay_fuzz::Inputs,
+    #[command(flatten)]
     sources: Sources,
 }
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
+    if let Some(target) = args.fuzz.target() {
+        return replay_fuzz::run(target, &args.fuzz, &args.paths, &args.sources);
+    }
     let tally = all(&args.paths, &args.engines, &args.sources)?;
     print_all(tally.to_string().as_bytes())?;
     Ok(tally.outcome())
