@@ -12,7 +12,7 @@ use std::time::Duration;
 use kop_ops::{Access, Arch, Fault, Features};
 use unicorn_engine::{
     Arm64CpuModel, Context, HookType, MemType, Mode, Prot, RegisterARM64, RegisterX86, TlbEntry, TlbType,
-    Unicorn, uc_error,
+    UcHookId, Unicorn, uc_error,
 };
 
 use crate::arena::{Arena, Protection, Region};
@@ -60,6 +60,8 @@ pub struct UnicornMachine {
     limit: Limit,
     fast: Cpu,
     watched: Cpu,
+    /// The hook of the watched one that is called before each instruction.
+    watching: UcHookId,
     arena: Arena,
 }
 
@@ -87,9 +89,9 @@ impl UnicornMachine {
             instance(arch, &arena, Faults::WithoutAddress).map_err(|error| format!("Unicorn: {error:?}"))?;
         let mut watched =
             instance(arch, &arena, Faults::Everywhere).map_err(|error| format!("Unicorn: {error:?}"))?;
-        watch(arch, &mut watched).map_err(|error| format!("Unicorn: {error:?}"))?;
+        let watching = watch(arch, &mut watched).map_err(|error| format!("Unicorn: {error:?}"))?;
         let limit = Limit::new(fast.get_handle());
-        Ok(Self { arch, limit, fast, watched, arena })
+        Ok(Self { arch, limit, fast, watched, watching, arena })
     }
 }
 
@@ -188,14 +190,7 @@ fn read_stack_pointer(arch: Arch, cpu: &Unicorn<Notes>) -> u64 {
     read.expect("the stack pointer is always readable")
 }
 
-fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
-    // Code under test in probes, and the driver's instruction behind it, at which its last one is judged.
-    cpu.add_code_hook(PROBE_CODES.start, PROBE_CODES.end, move |cpu, address, _size| {
-        let stack_pointer = read_stack_pointer(arch, cpu);
-        let notes = cpu.get_data_mut();
-        notes.settle(stack_pointer);
-        notes.inside = notes.code.contains(&address);
-    })?;
+fn watch(arch: Arch, cpu: &mut Cpu) -> Result<UcHookId, uc_error> {
     cpu.add_mem_hook(HookType::MEM_READ | HookType::MEM_WRITE, 1, 0, |cpu, kind, address, size, _value| {
         let notes = cpu.get_data_mut();
         if notes.inside {
@@ -211,6 +206,30 @@ fn watch(arch: Arch, cpu: &mut Cpu) -> Result<(), uc_error> {
         }
         true
     })?;
+    watch_instructions(arch, cpu)
+}
+
+/// Watches the code under test in probes, and the driver's instruction behind it, at which its last one is judged.
+fn watch_instructions(arch: Arch, cpu: &mut Cpu) -> Result<UcHookId, uc_error> {
+    cpu.add_code_hook(PROBE_CODES.start, PROBE_CODES.end, move |cpu, address, _size| {
+        let stack_pointer = read_stack_pointer(arch, cpu);
+        let notes = cpu.get_data_mut();
+        notes.settle(stack_pointer);
+        notes.inside = notes.code.contains(&address);
+    })
+}
+
+/// Drops what an instance has translated, and puts what `renew` makes in place of a hook on code or blocks: Unicorn keeps a
+/// note of each stretch of code that such a hook was put into for as long as there is the hook (`hooked_regions` in its
+/// sources), whatever becomes of the translation.
+fn forget(
+    cpu: &mut Cpu,
+    hook: &mut UcHookId,
+    renew: impl FnOnce(&mut Cpu) -> Result<UcHookId, uc_error>,
+) -> Result<(), uc_error> {
+    cpu.ctl_flush_tb()?;
+    cpu.remove_hook(*hook)?;
+    *hook = renew(cpu)?;
     Ok(())
 }
 
@@ -331,9 +350,10 @@ impl Machine for UnicornMachine {
     }
 
     fn forget_code(&mut self) {
-        for cpu in [&mut self.fast, &mut self.watched] {
-            cpu.ctl_flush_tb().expect("flushing translations cannot fail");
-        }
+        let arch = self.arch;
+        self.fast.ctl_flush_tb().expect("flushing translations cannot fail");
+        forget(&mut self.watched, &mut self.watching, |cpu| watch_instructions(arch, cpu))
+            .expect("a hook that was added can be added again");
     }
 
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop> {

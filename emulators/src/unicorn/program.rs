@@ -3,9 +3,9 @@
 //! itself; a timer would take a thread for each run.
 
 use kop_ops::{Arch, Fault};
-use unicorn_engine::uc_error;
+use unicorn_engine::{UcHookId, uc_error};
 
-use super::{Bound, Cpu, Faults, instance, start};
+use super::{Bound, Cpu, Faults, forget, instance, start};
 use crate::arena::Arena;
 use crate::machine::{Machine, Stop};
 
@@ -17,6 +17,8 @@ pub struct ProgramMachine {
     arch: Arch,
     // The instance comes before the arena, whose memory it uses, so that it is dropped first.
     cpu: Cpu,
+    /// The hook that is called before each block.
+    counting: UcHookId,
     arena: Arena,
 }
 
@@ -29,12 +31,12 @@ impl ProgramMachine {
         let arena = Arena::new().map_err(|error| format!("no memory for the arena: {error}"))?;
         let mut cpu =
             instance(arch, &arena, Faults::OutsideOfData).map_err(|error| format!("Unicorn: {error:?}"))?;
-        count_blocks(&mut cpu).map_err(|error| format!("Unicorn: {error:?}"))?;
-        Ok(Self { arch, cpu, arena })
+        let counting = count_blocks(&mut cpu).map_err(|error| format!("Unicorn: {error:?}"))?;
+        Ok(Self { arch, cpu, counting, arena })
     }
 }
 
-fn count_blocks(cpu: &mut Cpu) -> Result<(), uc_error> {
+fn count_blocks(cpu: &mut Cpu) -> Result<UcHookId, uc_error> {
     cpu.add_block_hook(1, 0, |cpu, _address, _size| {
         let notes = cpu.get_data_mut();
         match notes.blocks.checked_sub(1) {
@@ -42,8 +44,7 @@ fn count_blocks(cpu: &mut Cpu) -> Result<(), uc_error> {
             // Failing to stop leaves the emulation to go on to the next block, where it is tried again.
             None => drop(cpu.emu_stop()),
         }
-    })?;
-    Ok(())
+    })
 }
 
 impl Machine for ProgramMachine {
@@ -56,7 +57,8 @@ impl Machine for ProgramMachine {
     }
 
     fn forget_code(&mut self) {
-        self.cpu.ctl_flush_tb().expect("flushing translations cannot fail");
+        forget(&mut self.cpu, &mut self.counting, count_blocks)
+            .expect("a hook that was added can be added again");
     }
 
     fn run(&mut self, entry: u64, exit: u64) -> Result<(), Stop> {
