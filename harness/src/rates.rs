@@ -73,7 +73,7 @@ impl Counted {
 
 /// Seconds to the millisecond.
 fn rate(at: Duration, states: u64) -> Rate {
-    Rate { at_s: (at.as_secs_f64() * 1000.0).round() / 1000.0, states }
+    Rate::new((at.as_secs_f64() * 1000.0).round() / 1000.0, states)
 }
 
 #[cfg(test)]

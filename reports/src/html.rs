@@ -5,6 +5,7 @@
 //! commands. The page's own policy lets nothing be fetched and no other script run. Texts are escaped by the templates.
 
 mod coverage;
+mod curve;
 mod divergences;
 mod icons;
 mod mutants;
@@ -19,6 +20,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::record::Record;
 use crate::standing::Standing;
 use crate::words::{duration, headline, number, percent, plural};
+pub use speed::svg;
 
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
@@ -44,6 +46,8 @@ pub fn html(record: &Record) -> String {
         mutants::section(record),
         coverage::section(record),
         speed::section(record),
+        speed::behaviour_section(record),
+        speed::memory_section(record),
         proofs::section(record),
         notes::section(record),
     ]
@@ -189,7 +193,12 @@ mod tests {
             untested("clmul", "low", "no engine here has PMULL"),
             proved("select", "test64", "aarch64"),
         ];
-        let rates = vec![Rate { at_s: 1.0, states: 20_000 }, Rate { at_s: 2.0, states: 60_000 }];
+        let of = |at_s, states, mib: u64| Rate {
+            memory_kib: Some(mib << 10),
+            behaviours: Some(states / 10),
+            ..Rate::new(at_s, states)
+        };
+        let rates = vec![of(1.0, 20_000, 80), of(2.0, 60_000, 90)];
         Record { rates, mutation: Some(mutation()), ..record(rows) }
     }
 

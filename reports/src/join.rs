@@ -143,7 +143,13 @@ fn joined_proof(mine: Option<Proof>, theirs: Option<Proof>) -> Option<Proof> {
 }
 
 fn add_rates(mine: &mut Vec<Rate>, theirs: Vec<Rate>, elapsed_s: f64, states: u64) {
-    let later = |rate: Rate| Rate { at_s: rate.at_s + elapsed_s, states: rate.states.saturating_add(states) };
+    let behaviours = mine.iter().filter_map(|rate| rate.behaviours).max().unwrap_or(0);
+    let later = |rate: Rate| Rate {
+        at_s: rate.at_s + elapsed_s,
+        states: rate.states.saturating_add(states),
+        behaviours: rate.behaviours.map(|known| known.saturating_add(behaviours)),
+        ..rate
+    };
     mine.extend(theirs.into_iter().map(later));
 }
 
@@ -281,9 +287,11 @@ mod tests {
     #[test]
     fn rates_go_on_where_the_run_before_ended() {
         let mut first = record(vec![row("a", "x", "x86_64")]);
-        first.rates = vec![Rate { at_s: 1.0, states: 20_000 }];
+        let rate = Rate { memory_kib: Some(500), behaviours: Some(30), ..Rate::new(1.0, 20_000) };
+        first.rates = vec![rate];
         let joined = Record::join([first.clone(), first]).expect("two records");
-        assert_eq!(joined.rates[1], Rate { at_s: 1.0 + 12.34, states: 40_000 });
+        let later = Rate { behaviours: Some(60), ..Rate { at_s: 1.0 + 12.34, states: 40_000, ..rate } };
+        assert_eq!(joined.rates, [rate, later]);
     }
 
     #[test]

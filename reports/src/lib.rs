@@ -20,7 +20,7 @@ mod text;
 mod words;
 
 pub use compare::Comparison;
-pub use html::html;
+pub use html::{html, svg};
 pub use junit::junit;
 pub use known::{Date, Known, KnownList};
 pub use markdown::markdown;

@@ -238,6 +238,19 @@ pub struct Rate {
     pub at_s: f64,
     /// The states of all rows that had been run by then, each once whatever the number of engines.
     pub states: u64,
+    /// The resident memory of the process and its children at that time, in KiB, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_kib: Option<u64>,
+    /// How many behaviours were known by then, where they are counted: a campaign does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behaviours: Option<u64>,
+}
+
+impl Rate {
+    /// States alone.
+    pub fn new(at_s: f64, states: u64) -> Self {
+        Self { at_s, states, memory_kib: None, behaviours: None }
+    }
 }
 
 /// Where the time of a run went, in seconds; what did not take place is `None`.
@@ -561,7 +574,7 @@ mod tests {
         let mut row = Row::of_case("rotate", "imm64", "x86_64");
         row.contract = vec!["dead=r3".to_owned()];
         row.clobbers = vec!["r11".to_owned(), "flags".to_owned()];
-        let rates = vec![Rate { at_s: 0.5, states: 1 << 40 }];
+        let rates = vec![Rate { memory_kib: Some(1 << 20), behaviours: Some(7), ..Rate::new(0.5, 1 << 40) }];
         let mutation = Some(Mutation { detection_ms: vec![0.5, 2.25], ..Mutation::default() });
         let full = Record { timings: Some(timings), ops: vec![row], rates, mutation, ..record() };
         for record in [record(), full] {

@@ -4,11 +4,12 @@
 use std::process::Command;
 
 use boon::{Compiler, SchemaIndex, Schemas};
-use kop_reports::{Date, Divergence, Kind, KnownList, Record, Row, Source, junit, sarif};
+use kop_reports::{Date, Divergence, Kind, KnownList, Record, Row, Source, junit, sarif, svg};
 use serde_json::{Value, json};
 
 const SAMPLE: &str = include_str!("records/sample.json");
 const RECORD_SCHEMA: &str = include_str!("../schema/kop-report-1.schema.json");
+const JUNIT: Option<&str> = Some("junit-10.xsd");
 const SARIF_SCHEMA: &str = include_str!("schemas/sarif-schema-2.1.0.json");
 
 fn sample() -> Record {
@@ -115,13 +116,14 @@ fn a_record_is_valid() {
     assert_eq!(judge.accepts(&later), Ok(()), "fields may be added");
 }
 
-/// What xmllint (Debian's libxml2-utils) says of `xml`.
-fn xmllint(xml: &str) -> Result<(), String> {
+/// What xmllint (Debian's libxml2-utils) says of `xml`: whether it is well formed, and as the schema, if there is one, says.
+fn xmllint(xml: &str, schema: Option<&str>) -> Result<(), String> {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("report.xml");
     std::fs::write(&path, xml).expect("a file");
-    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemas/junit-10.xsd");
-    let output = Command::new("xmllint").args(["--noout", "--nonet", "--schema", schema]).arg(&path).output();
+    let schema = schema.map(|name| format!("{}/tests/schemas/{name}", env!("CARGO_MANIFEST_DIR")));
+    let schema = schema.iter().flat_map(|path| ["--schema", path]);
+    let output = Command::new("xmllint").args(["--noout", "--nonet"]).args(schema).arg(&path).output();
     let output = output
         .unwrap_or_else(|error| panic!("xmllint cannot be run ({error}): scripts/deps --tests installs it"));
     if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
@@ -130,11 +132,19 @@ fn xmllint(xml: &str) -> Result<(), String> {
 #[test]
 fn junit_xml_is_valid() {
     for record in records() {
-        assert_eq!(xmllint(&junit(&record)), Ok(()));
+        assert_eq!(xmllint(&junit(&record), JUNIT), Ok(()));
     }
     let xml = junit(&sample());
     for (text, other) in [("<failure ", "<failed "), (" tests=", " test="), ("<?xml", "<xml")] {
         assert!(xml.contains(text), "{text}");
-        assert!(xmllint(&xml.replace(text, other)).is_err(), "{text}");
+        assert!(xmllint(&xml.replace(text, other), JUNIT).is_err(), "{text}");
     }
+}
+
+#[test]
+fn pictures_are_well_formed() {
+    let picture = svg(&sample()).expect("the record has samples");
+    assert_eq!(xmllint(&picture, None), Ok(()));
+    assert_eq!(picture.matches("<polyline").count(), 3, "memory, speed and new behaviour");
+    assert!(xmllint(&picture.replace("</title>", ""), None).is_err());
 }

@@ -33,10 +33,12 @@ pub fn record<'a>(
     for subject in subjects {
         rows.extend(subject_rows(state, dir, catalog, subject, &mut runner));
     }
-    let rates = state
-        .samples
-        .iter()
-        .map(|sample| reports::Rate { at_s: sample.at_ms as f64 / 1000.0, states: sample.states });
+    let rates = state.samples.iter().map(|sample| reports::Rate {
+        at_s: sample.at_ms as f64 / 1000.0,
+        states: sample.states,
+        memory_kib: Some(sample.rss_kib).filter(|kib| *kib > 0),
+        behaviours: Some(sample.marks),
+    });
     Ok(reports::Record {
         schema: reports::SCHEMA.to_owned(),
         verdict: reports::Record::verdict_of(&rows),

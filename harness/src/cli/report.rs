@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use kop_reports::{Comparison, Date, KnownList, Record, html, junit, markdown, sarif};
+use kop_reports::{Comparison, Date, KnownList, Record, html, junit, markdown, sarif, svg};
 
 use super::output::Output;
 use super::{Failure, Outcome, print_all, style};
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(value_name = "RECORD", required = true)]
     records: Vec<PathBuf>,
     /// Show what changed from the first record to the second, as text and Markdown
-    #[arg(long, conflicts_with_all = ["html", "junit", "sarif", "json"])]
+    #[arg(long, conflicts_with_all = ["html", "junit", "sarif", "svg", "json"])]
     compare: bool,
     /// Known divergences, as TOML: each with a reason and the last day on which it is no failure
     #[arg(long, value_name = "FILE.toml")]
@@ -49,6 +49,9 @@ pub struct Args {
     /// Write SARIF 2.1.0: a result points at the operation's source
     #[arg(long, value_name = "FILE")]
     sarif: Option<PathBuf>,
+    /// Write a picture of memory, states per second and new behaviour over the time of the run, as far as the record has them
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// Write the joined record, with known divergences marked
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -67,12 +70,20 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let complaints = apply(known.as_ref(), &mut record);
     let text = |record: &Record| kop_reports::report(record, style());
     let plain = |record: &Record| kop_reports::report(record, Default::default());
-    let wanted: [(&Option<PathBuf>, Render); 6] = [
+    let curves = svg(&record);
+    if args.svg.is_some() && curves.is_none() {
+        return Err(Failure::usage(
+            "--svg: the record has no samples over time; those of check and campaign do",
+        ));
+    }
+    let curves = |_: &Record| curves.clone().unwrap_or_default();
+    let wanted: [(&Option<PathBuf>, Render); 7] = [
         (&args.text, &plain),
         (&args.html, &html),
         (&args.markdown, &markdown),
         (&args.junit, &junit),
         (&args.sarif, &sarif),
+        (&args.svg, &curves),
         (&args.json, &Record::to_json),
     ];
     check_outputs(wanted.iter().map(|(path, _)| path.as_deref()))?;
