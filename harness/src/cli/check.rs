@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         std::fs::create_dir_all(dir).map_err(|error| Failure::path(dir, error))?;
         tempfile::NamedTempFile::new_in(dir).map_err(|error| Failure::path(dir, error))?;
     }
-    let bar = Bar::new();
+    let bar = Bar::new(settings.time);
     let unsaved: Mutex<Option<String>> = Mutex::new(None);
     let checked = check(&catalog, &settings, &bar, &|kop, form, finding| {
         if let Some(dir) = &args.save

@@ -133,7 +133,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 impl Told {
     fn new() -> Self {
         let (total, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Told { bar: Bar::new(), total, done, last: Mutex::new(Instant::now()) }
+        Told { bar: Bar::new(None), total, done, last: Mutex::new(Instant::now()) }
     }
 }
 

@@ -71,16 +71,38 @@ pub struct Bar {
     all: MultiProgress,
     total: ProgressBar,
     by_label: Mutex<BTreeMap<String, ProgressBar>>,
+    limit: Option<Duration>,
     log: Log,
 }
 
 impl Bar {
-    /// A bar without a length yet.
-    pub fn new() -> Self {
+    /// A bar that grows with [`Progress::round`]; of what goes on until a time has passed that is `limit`.
+    pub fn new(limit: Option<Duration>) -> Self {
         let all = bars();
-        let template = "{elapsed:>4} {bar:40.cyan/blue} {pos}/{len} {msg} {per_sec} (eta {eta})";
-        let total = bar(&all, template, None, "");
-        Self { all, total, by_label: Mutex::default(), log: Log::new() }
+        let template = "{elapsed:>4} {bar:40.cyan/blue} {pos}/{len} {per_sec} {msg}";
+        let total = bar(&all, template, Some(0), "");
+        Self { all, total, by_label: Mutex::default(), limit, log: Log::new() }
+    }
+
+    /// How far it is and how long it will take, but for the time that has passed.
+    fn summary(&self) -> String {
+        let (done, length) = (self.total.position(), self.total.length().unwrap_or(0));
+        let elapsed = self.log.elapsed();
+        let per_second = done as f64 / elapsed.as_secs_f64().max(1e-9);
+        // Who announces nothing has units all the same.
+        if length < done {
+            return format!("{done} units, {per_second:.1} a second");
+        }
+        format!("{done} of {length} units, {per_second:.1} a second, {} left", self.left(done, length))
+    }
+
+    /// The time that is left: that of the limit, and after that what the round that was begun takes.
+    fn left(&self, done: u64, length: u64) -> String {
+        let elapsed = self.log.elapsed();
+        let limit =
+            self.limit.and_then(|limit| limit.checked_sub(elapsed)).map(|left| left.as_millis() as u64);
+        let of_units = elapsed.as_millis() * u128::from(length - done) / u128::from(done.max(1));
+        time(limit.unwrap_or(of_units as u64))
     }
 
     /// Removes it.
@@ -94,8 +116,8 @@ impl Progress for Bar {
     fn share(&self, label: &str, units: usize) {
         let mut by_label = lock(&self.by_label);
         if !by_label.contains_key(label) && by_label.len() < MOST_BARS {
-            let template = "{prefix:>14} {bar:30} {pos}/{len} {per_sec} (eta {eta})";
-            by_label.insert(label.to_owned(), bar(&self.all, template, None, label));
+            let template = "{prefix:>16} {bar:30} {pos}/{len} {per_sec} {eta} left";
+            by_label.insert(label.to_owned(), bar(&self.all, template, Some(0), label));
         }
         if let Some(bar) = by_label.get(label) {
             bar.inc_length(units as u64);
@@ -107,18 +129,15 @@ impl Progress for Bar {
     }
 
     fn unit(&self, label: &str) {
-        self.total.set_message(label.to_owned());
         self.total.inc(1);
+        if !self.log.is_log {
+            let (done, length) = (self.total.position(), self.total.length().unwrap_or(0));
+            self.total.set_message(format!("{} left, {label}", self.left(done, length.max(done))));
+        }
         if let Some(bar) = lock(&self.by_label).get(label) {
             bar.inc(1);
         }
-        self.log.line(|| {
-            let (done, length) = (self.total.position(), self.total.length().unwrap_or(0));
-            let per_second = done as f64 / self.log.elapsed().as_secs_f64();
-            let left = length.saturating_sub(done) as f64 / per_second.max(1e-9);
-            let (elapsed, left) = (time(self.log.elapsed().as_millis() as u64), time((left * 1000.0) as u64));
-            format!("{elapsed}: {done} of {length} units, {per_second:.1} a second, {left} left")
-        });
+        self.log.line(|| format!("{}: {}", time(self.log.elapsed().as_millis() as u64), self.summary()));
     }
 }
 
@@ -222,5 +241,52 @@ impl Watch for CampaignBars<'_> {
 
     fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_many_units_there_are_and_how_long_they_take() {
+        let bar = Bar::new(None);
+        [300, 100].into_iter().for_each(|units| bar.round(units));
+        (0..100).for_each(|_| bar.unit("rotate"));
+        std::thread::sleep(Duration::from_millis(40));
+        let summary = bar.summary();
+        assert!(summary.starts_with("100 of 400 units, "), "{summary}");
+        // Three times as long as it took so far, which is no more than a minute.
+        let left = summary.rsplit(", ").next().and_then(|left| left.strip_suffix("s left"));
+        let left: f64 = left.and_then(|left| left.parse().ok()).expect("seconds");
+        assert!((0.1..60.0).contains(&left), "{summary}");
+    }
+
+    #[test]
+    fn a_bar_of_an_operation_has_its_units() {
+        let bar = Bar::new(None);
+        bar.share("rotate", 7);
+        bar.share("select", 5);
+        bar.share("rotate", 4);
+        bar.unit("rotate");
+        let by_label = lock(&bar.by_label);
+        let of = |label: &str| (by_label[label].position(), by_label[label].length());
+        assert_eq!((of("rotate"), of("select")), ((1, Some(11)), (0, Some(5))));
+    }
+
+    #[test]
+    fn the_time_that_is_left_is_that_of_the_limit() {
+        let bar = Bar::new(Some(Duration::from_secs(3600)));
+        bar.round(10);
+        (0..9).for_each(|_| bar.unit("rotate"));
+        assert!(bar.summary().ends_with(", 59m 59s left"), "{}", bar.summary());
+    }
+
+    #[test]
+    fn what_was_not_announced_is_counted_without_a_total() {
+        let bar = Bar::new(None);
+        (0..3).for_each(|_| bar.unit("rotate"));
+        assert!(bar.summary().starts_with("3 units, "), "{}", bar.summary());
+        assert!(!bar.summary().contains("left"), "{}", bar.summary());
     }
 }

@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         open_certificates(dir).map_err(Failure::usage)?;
     }
     let start = Instant::now();
-    let bar = Bar::new();
+    let bar = Bar::new(None);
     let unsaved: Mutex<Option<String>> = Mutex::new(None);
     let proved = prove(&catalog, &settings, &bar, &|kop, form, finding| {
         if let Some(dir) = &args.save
@@ -126,7 +126,7 @@ fn run_jit(args: &Args) -> Result<Outcome, Failure> {
     let settings = jit::Settings { archs: archs(args), limit: args.timeout, jobs: jobs(args), planted: None };
     let mut report = args.report.as_deref().map(Output::open).transpose()?;
     let start = Instant::now();
-    let bar = Bar::new();
+    let bar = Bar::new(None);
     let proved = jit::prove(&settings, |_| true, &bar);
     bar.clear();
     let proved = proved.map_err(Failure::environment)?;
