@@ -298,7 +298,6 @@ impl<'c, 'a> Campaign<'c, 'a> {
     fn unit(&self, runner: &mut Runner, index: usize, n: u64) -> Result<(), CampaignError> {
         let (subject, name) = (&self.subjects[index], &self.names[index]);
         let round = self.shard.round(name, n);
-        runner.refresh().map_err(CampaignError::Engine)?;
         let start = Instant::now();
         let ran = catch_unwind(AssertUnwindSafe(|| runner.run(subject, subject.seed(self.seed, round))));
         let took_us = start.elapsed().as_micros() as u64;

@@ -26,9 +26,6 @@ const STATES_PER_PROGRAM: usize = 500;
 /// The same for a program of single instructions, which is long.
 const STATES_PER_INSTRUCTIONS: usize = 2500;
 
-/// After how many units engines are made anew. Unicorn keeps some tens of KiB of each program until it is closed.
-const RENEWED_AFTER: u32 = 400;
-
 /// What a unit gave.
 #[derive(Debug, Default)]
 pub struct Ran {
@@ -91,8 +88,6 @@ pub struct Runner<'c, 'a> {
     rig: Rig,
     /// Made when the first program comes.
     programs: Option<ProgramRig>,
-    /// How many units these engines have run.
-    units: u32,
 }
 
 impl<'c, 'a> Runner<'c, 'a> {
@@ -101,16 +96,7 @@ impl<'c, 'a> Runner<'c, 'a> {
     /// # Errors
     /// Why an engine cannot be made, in one line.
     pub fn new(settings: &'c Settings, catalog: &'c Catalog<'a>) -> Result<Self, String> {
-        Ok(Self { settings, catalog, rig: Rig::new(&settings.engines)?, programs: None, units: 0 })
-    }
-
-    /// Makes the engines anew when they have run for long, so that memory stays bounded.
-    ///
-    /// # Errors
-    /// As [`Runner::new`].
-    pub fn refresh(&mut self) -> Result<(), String> {
-        self.units += 1;
-        if self.units > RENEWED_AFTER { self.renew() } else { Ok(()) }
+        Ok(Self { settings, catalog, rig: Rig::new(&settings.engines)?, programs: None })
     }
 
     /// Makes the engines anew, after a panic that left them in who knows what state.
@@ -120,7 +106,6 @@ impl<'c, 'a> Runner<'c, 'a> {
     pub fn renew(&mut self) -> Result<(), String> {
         self.rig = Rig::new(&self.settings.engines)?;
         self.programs = None;
-        self.units = 0;
         Ok(())
     }
 
