@@ -77,7 +77,8 @@ fn build(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 
 #[test]
 fn wrong_usage_is_one_line() {
-    let cases: [(&[&str], &[(&str, &str)], &str); 5] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+    let cases: [Case; 5] = [
         (&["--output", "x"], &[], "no option is called --output; usage: "),
         (&["--out"], &[], "--out takes a value"),
         (&["--sanitizer", "thread"], &[], "the sanitizer is thread, and "),

@@ -86,7 +86,7 @@ fn child(name: &str, args: &Inputs, sources: &Sources) -> Result<Command, Failur
 }
 
 fn replay(mut replayer: Replayer, name: &str, files: &[PathBuf]) -> Result<Outcome, Failure> {
-    let progress = Bar::new();
+    let progress = Bar::new(None);
     progress.round(files.len());
     let (mut held, mut unreadable) = (0, 0);
     let mut seen = BTreeSet::new();

@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(planted_as("rare").expect("it exists").expect("a fault").name(), "clmul");
         assert!(planted(&|_| None).expect("nothing is wrong").is_none());
         for name in ["", "rotat", "RARE"] {
-            let error = planted_as(name).err().expect("there is none").to_string();
+            let error = planted_as(name).map(drop).expect_err("there is none").to_string();
             assert_eq!(error, format!("KOP_PLANT: there is no planted fault `{name}`"));
         }
     }
