@@ -9,7 +9,7 @@ PROFILE := --release
 ARGS :=
 TARGET := all
 
-# How long the campaign of `nightly` takes, and where it and its report are.
+# How long `nightly` takes, and where it and its report are.
 MINUTES := 300
 NIGHTLY := nightly
 
@@ -46,7 +46,7 @@ check: deps ## Main job: does native code agree with its proof sequence, for eve
 replay: deps ## Do all cases of corpus/regressions hold?
 	cargo run --locked $(PROFILE) --bin kop -- replay
 
-nightly: deps ## The whole nightly job: replay, campaign, report, update of the corpus (MINUTES=.. NIGHTLY=DIR ARGS=..)
+nightly: deps ## The whole nightly job: replay, mutants, campaign, report, update of the corpus (MINUTES=.. NIGHTLY=DIR ARGS=..)
 	cargo run --locked $(PROFILE) --bin kop -- ci nightly --minutes $(MINUTES) --dir $(NIGHTLY) $(ARGS)
 
 test: fmt clippy fuzz-short unit example ## Everything that CI runs

@@ -55,10 +55,7 @@ pub fn fault(
     if let Some(fault) = faults.find(|fault| fault.callback.arch().is_none_or(|own| own == arch)) {
         return Some(none(fault.message));
     }
-    if let Err(error) = shape::check(proof, usize::from(kop.limits(form).max_insn_cnt)) {
-        return Some(none(error.to_string()));
-    }
-    if let Some(message) = other_proof(kop, form, payload, proof) {
+    if let Some(message) = proof_fault(kop, form, payload, proof) {
         return Some(none(message));
     }
     let mut looked_at: Option<(&Emission, Features)> = None;
@@ -77,6 +74,14 @@ pub fn fault(
             .or_else(|| encoding_faults(kop, form, &request, emission).into_iter().next());
         fault.map(|(_, message)| (features, message))
     })
+}
+
+/// What is wrong with a proof sequence by itself.
+pub fn proof_fault(kop: &dyn Kop, form: &Form, payload: u64, proof: &[Insn]) -> Option<String> {
+    match shape::check(proof, usize::from(kop.limits(form).max_insn_cnt)) {
+        Err(error) => Some(error.to_string()),
+        Ok(()) => other_proof(kop, form, payload, proof),
+    }
 }
 
 /// Where the files of one operation have different proofs.

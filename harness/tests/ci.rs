@@ -36,9 +36,13 @@ fn files(dir: &Path) -> BTreeSet<PathBuf> {
 
 /// A nightly job of 30 seconds in a directory of its own; one operation as text is all that it is about.
 fn nightly(dir: &Path, operation: &str) -> Output {
+    job(dir, operation, "0.5", &[])
+}
+
+fn job(dir: &Path, operation: &str, minutes: &str, args: &[&str]) -> Output {
     fs::write(dir.join("op.kop.toml"), operation).expect("writable");
     let mut command = Command::new(env!("CARGO_BIN_EXE_kop"));
-    command.args(["ci", "nightly", "--minutes", "0.5", "--file", "op.kop.toml", "--dir", "job"]);
+    command.args(["ci", "nightly", "--minutes", minutes, "--file", "op.kop.toml", "--dir", "job"]).args(args);
     command.args(["--report-dir", "out", "--corpus"]).arg(Path::new(ROOT).join("corpus/regressions"));
     command.current_dir(dir).env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("kop runs")
 }
@@ -123,6 +127,56 @@ fn without_a_fault_nothing_is_found() {
     assert!(files(&out.join("corpus")).is_empty());
     assert_eq!(fs::read_to_string(out.join("branch")).expect("a file"), "");
     assert!(said(&output).contains("corpus: nothing new"), "{}", said(&output));
+    // Mutants are part of the job, and what the recorded score does not have is told.
+    assert!(said(&output).contains("\nmutants: "), "{}", said(&output));
+    assert!(
+        said(&output).contains("compared with no recorded score: corpus/mutation-score.json is not there")
+    );
+}
+
+/// A score that was better than it can be is one that has dropped.
+#[test]
+fn a_lower_mutation_score_fails_the_job_with_a_line() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("score.json");
+    fs::write(dir.path().join("op.kop.toml"), example()).expect("writable");
+    let bless = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kop"));
+        command.args(["mutate", "--file", "op.kop.toml", "--baseline", "score.json"]).args(args);
+        command.current_dir(dir.path()).stdin(Stdio::null()).output().expect("kop runs")
+    };
+    let blessed = bless(&["--bless"]);
+    assert_eq!(blessed.status.code(), Some(0), "{}", said(&blessed));
+    let mut score: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).expect("it is written")).expect("JSON");
+    let rows = score["rows"].as_array_mut().expect("rows");
+    let row = rows
+        .iter_mut()
+        .find(|row| row["equivalent"].as_u64() > Some(0))
+        .expect("one with equivalent mutants");
+    let (killed, mutants) =
+        (row["killed"].as_u64().expect("a number"), row["mutants"].as_u64().expect("a number"));
+    let title =
+        ["name", "form", "arch", "side"].map(|key| row[key].as_str().expect("a text").to_owned()).join(" ");
+    row["killed"] = (killed + 1).into();
+    fs::write(&path, score.to_string()).expect("writable");
+    let line =
+        format!("mutation score dropped: {title}: {killed} of {mutants} mutants killed, {} were", killed + 1);
+    // The job gives mutants a fifth of its time.
+    let output = job(dir.path(), &example(), "0.5", &["--mutation-score", "score.json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(said(&output).matches(&line).count(), 1, "{}", said(&output));
+    let report = |name: &str| fs::read_to_string(dir.path().join("out").join(name)).expect(name);
+    assert!(report("summary.md").starts_with("# Nightly: divergent\n"), "{}", report("summary.md"));
+    let drop = &line["mutation score dropped: ".len()..];
+    for name in ["report.html", "report.json", "report.txt"] {
+        assert!(report(name).contains(drop), "{name}");
+    }
+    assert!(report("junit.xml").contains("the mutation score dropped"), "{}", report("junit.xml"));
+    // Left out, it is neither judged nor passed over in silence.
+    let output = job(dir.path(), &example(), "0.05", &["--mutation-score", "score.json", "--no-mutate"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("mutants: left out (--no-mutate)"), "{}", said(&output));
 }
 
 #[test]

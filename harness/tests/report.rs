@@ -152,6 +152,13 @@ fn a_known_divergence_does_not_fail_and_a_list_that_is_not_true_does() {
         assert_eq!((ended_with, err.as_str()), (code, said), "{out}");
         assert_eq!(out.contains("known until 9999-12-31: soon"), code == 0);
     }
+    // A record of another operation says nothing of it.
+    let other = list(&row, "9999-12-31").replace("\"rotate\"", "\"select\"");
+    fs::write(dir.path().join("known.toml"), other).expect("a list");
+    let (code, _, err) = ended(kop(&dir, &args("well.json")));
+    let said =
+        "kop: known divergence select imm64 x86_64 register: not judged, the report has no such row (soon)\n";
+    assert_eq!((code, err.as_str()), (0, said));
 }
 
 #[test]

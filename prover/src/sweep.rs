@@ -178,14 +178,22 @@ impl Claims {
         inspection: &dyn Inspection,
         payloads: impl ParallelIterator<Item = u64>,
     ) -> Tally {
-        let mut tally = payloads
-            .map_init(
-                || Prover::new(self.options),
-                |prover, payload| self.prove_payload(prover, row, features, inspection, payload),
-            )
-            .reduce(Tally::default, Tally::and);
+        let mut tally = self.tally(row, features, inspection, payloads);
         tally.failure = tally.failures.first().map(|failure| self.explain(row, failure));
         tally
+    }
+
+    /// [`Claims::prove_payloads`] without an explanation of the first failure, which takes as long as looking for it did.
+    pub fn tally(
+        &self,
+        row: Row,
+        features: &[Features],
+        inspection: &dyn Inspection,
+        payloads: impl ParallelIterator<Item = u64>,
+    ) -> Tally {
+        let prove =
+            |prover: &mut Prover, payload| self.prove_payload(prover, row, features, inspection, payload);
+        payloads.map_init(|| Prover::new(self.options), prove).reduce(Tally::default, Tally::and)
     }
 
     /// A failure with what is wrong: the table remembers that a claim is not proved, and not in which state it is false.

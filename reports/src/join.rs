@@ -165,25 +165,41 @@ fn added_timings(mine: Timings, theirs: Timings) -> Timings {
     }
 }
 
+/// The mutants of both; of a row that both have, what the one says that has more survivors, with its times.
 fn joined_mutation(mut mine: Mutation, theirs: Mutation) -> Mutation {
-    let key = |row: &MutationRow| (row.name.clone(), row.form.clone(), row.arch.clone(), row.side);
+    let is_row = |a: &MutationRow, b: &MutationRow| {
+        (&a.name, &a.form, &a.arch, a.side) == (&b.name, &b.form, &b.arch, b.side)
+    };
+    let is_of = |mutant: &Mutant, row: &MutationRow| {
+        (&mutant.name, &mutant.form, &mutant.arch, mutant.side) == (&row.name, &row.form, &row.arch, row.side)
+    };
+    let (mut taken, mut replaced): (Vec<MutationRow>, Vec<MutationRow>) = Default::default();
+    let mut shared = false;
     for row in theirs.rows {
-        match mine.rows.iter_mut().find(|known| key(known) == key(&row)) {
-            Some(known) if row.survived > known.survived => *known = row,
-            Some(_) => {}
-            None => mine.rows.push(row),
+        match mine.rows.iter_mut().find(|known| is_row(known, &row)) {
+            Some(known) => {
+                shared = true;
+                if row.survived <= known.survived {
+                    continue;
+                }
+                replaced.push(std::mem::replace(known, row.clone()));
+            }
+            None => mine.rows.push(row.clone()),
         }
+        taken.push(row);
     }
     for (mine, theirs) in [(&mut mine.survivors, theirs.survivors), (&mut mine.slowest, theirs.slowest)] {
-        for mutant in theirs {
-            if !mine.contains(&mutant) {
-                mine.push(mutant);
-            }
-        }
+        mine.retain(|mutant| !replaced.iter().any(|row| is_of(mutant, row)));
+        mine.extend(theirs.into_iter().filter(|mutant| taken.iter().any(|row| is_of(mutant, row))));
     }
     let time = |mutant: &Mutant| mutant.detection_ms.unwrap_or(0.0);
     mine.slowest.sort_by(|a, b| time(b).total_cmp(&time(a)));
-    mine.detection_ms.extend(theirs.detection_ms);
+    if mine.rows.iter().all(|row| row.detection_ms.len() as u64 == row.killed) {
+        mine.detection_ms = mine.rows.iter().flat_map(|row| row.detection_ms.iter().copied()).collect();
+    } else if !shared {
+        mine.detection_ms.extend(theirs.detection_ms);
+    }
+    // Otherwise it is not known which of the times are those of the same mutants: the first record's are kept.
     mine.detection_ms.sort_by(f64::total_cmp);
     mine
 }
@@ -294,24 +310,77 @@ mod tests {
         assert_eq!(joined.rates, [rate, later]);
     }
 
+    fn mutants(side: MutatedSide, survived: u64, times: &[f64]) -> MutationRow {
+        MutationRow {
+            name: "rotate".to_owned(),
+            form: "imm64".to_owned(),
+            arch: "x86_64".to_owned(),
+            side,
+            mutants: survived + times.len() as u64,
+            killed: times.len() as u64,
+            survived,
+            detection_ms: times.to_vec(),
+            ..MutationRow::default()
+        }
+    }
+
+    fn mutation(rows: Vec<MutationRow>) -> Mutation {
+        let mut detection_ms: Vec<f64> =
+            rows.iter().flat_map(|row| row.detection_ms.iter().copied()).collect();
+        detection_ms.sort_by(f64::total_cmp);
+        Mutation { rows, detection_ms, ..Mutation::default() }
+    }
+
     #[test]
     fn mutants_of_both_are_counted_once() {
-        let of = |survived| MutationRow {
+        use MutatedSide::{Emit, Proof};
+        let well = || mutants(Emit, 0, &[1.0, 5.0]);
+        let badly = || mutants(Emit, 1, &[3.0]);
+        let other = || mutants(Proof, 0, &[2.0]);
+        // The same record twice is that record.
+        let twice = joined_mutation(mutation(vec![well(), other()]), mutation(vec![well(), other()]));
+        assert_eq!(twice, mutation(vec![well(), other()]));
+        // Of two that differ the worse one stays, with its times.
+        for (first, second) in [(well(), badly()), (badly(), well())] {
+            let joined = joined_mutation(mutation(vec![first]), mutation(vec![second, other()]));
+            assert_eq!(joined, mutation(vec![badly(), other()]));
+        }
+    }
+
+    #[test]
+    fn mutants_are_told_with_the_row_that_stays() {
+        let mutant = |change: &str| Mutant { change: change.to_owned(), ..survivor() };
+        let with = |row, survivors| Mutation { survivors, ..mutation(vec![row]) };
+        let mine = with(mutants(MutatedSide::Emit, 1, &[]), vec![mutant("a")]);
+        let theirs = with(mutants(MutatedSide::Emit, 2, &[]), vec![mutant("a"), mutant("b")]);
+        let joined = joined_mutation(mine.clone(), theirs.clone());
+        assert_eq!(joined.survivors, theirs.survivors);
+        assert_eq!(joined_mutation(theirs.clone(), mine).survivors, theirs.survivors);
+    }
+
+    #[test]
+    fn times_without_rows_are_added_where_the_rows_are_others() {
+        let old = |side, times: &[f64]| {
+            let row = MutationRow { detection_ms: Vec::new(), ..mutants(side, 0, times) };
+            Mutation { detection_ms: times.to_vec(), ..mutation(vec![row]) }
+        };
+        let (emit, proof) = (old(MutatedSide::Emit, &[1.0, 5.0]), old(MutatedSide::Proof, &[3.0]));
+        assert_eq!(joined_mutation(emit.clone(), proof).detection_ms, [1.0, 3.0, 5.0]);
+        assert_eq!(joined_mutation(emit.clone(), emit).detection_ms, [1.0, 5.0]);
+    }
+
+    fn survivor() -> Mutant {
+        Mutant {
             name: "rotate".to_owned(),
             form: "imm64".to_owned(),
             arch: "x86_64".to_owned(),
             side: MutatedSide::Emit,
-            mutants: 10,
-            killed: 10 - survived,
-            equivalent: 0,
-            survived,
-        };
-        let mutation = |rows, detection_ms| Mutation { rows, detection_ms, ..Mutation::default() };
-        let other = MutationRow { side: MutatedSide::Proof, ..of(0) };
-        let joined = joined_mutation(
-            mutation(vec![of(0)], vec![1.0, 5.0]),
-            mutation(vec![of(2), other.clone()], vec![3.0]),
-        );
-        assert_eq!((joined.rows, joined.detection_ms), (vec![of(2), other], vec![1.0, 3.0, 5.0]));
+            operator: "drop".to_owned(),
+            change: String::new(),
+            payload: String::new(),
+            killed_by: None,
+            detection_ms: None,
+            undecided: None,
+        }
     }
 }

@@ -124,21 +124,27 @@ fn mutant_case(row: &MutationRow, mutation: &Mutation) -> TestCase {
     let survivors: Vec<String> = survivors
         .map(|mutant| format!("{}: {}, payload {}", mutant.operator, mutant.change, mutant.payload))
         .collect();
-    let status = if row.survived == 0 {
-        TestCaseStatus::success()
-    } else {
+    let title = row.title();
+    let drop = mutation.dropped.iter().find_map(|line| line.strip_prefix(&title)?.strip_prefix(": "));
+    let failure = |kind: &str, message: String, text: String| {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_type("survivor");
-        status.set_message(format!("{} survived", plural(row.survived, "mutant")));
-        status.set_description(survivors.join("\n"));
+        status.set_type(kind).set_message(message).set_description(text);
         status
+    };
+    let status = match drop {
+        _ if row.survived > 0 => {
+            failure("survivor", format!("{} survived", plural(row.survived, "mutant")), survivors.join("\n"))
+        }
+        Some(drop) => failure("score", format!("the mutation score dropped: {drop}"), drop.to_owned()),
+        None => TestCaseStatus::success(),
     };
     let mut case = TestCase::new(format!("{} {} {}", row.form, row.arch, row.side.name()), status);
     case.set_classname(format!("kop.mutants.{}", row.name));
     let (killed, equivalent) = (number(row.killed), number(row.equivalent));
     case.set_system_out(format!(
-        "{}: {killed} killed, {equivalent} equivalent",
-        plural(row.mutants, "mutant")
+        "{}: {killed} killed, {equivalent} equivalent, {} left out",
+        plural(row.mutants, "mutant"),
+        number(row.left_out)
     ));
     case
 }

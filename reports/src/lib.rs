@@ -14,6 +14,7 @@ mod samples;
 mod sarif;
 #[cfg(test)]
 mod schema;
+mod score;
 mod standing;
 mod states;
 mod text;
@@ -22,7 +23,7 @@ mod words;
 pub use compare::Comparison;
 pub use html::{html, svg};
 pub use junit::junit;
-pub use known::{Date, Known, KnownList};
+pub use known::{Date, Judged, Known, KnownList};
 pub use markdown::markdown;
 pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
 pub use record::{
@@ -30,6 +31,7 @@ pub use record::{
     RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Timings, Variant, Verdict,
 };
 pub use sarif::sarif;
+pub use score::Baseline;
 pub use standing::Standing;
 pub use text::{
     Style, divergence, engines_table, proof_header, proof_line, proof_summary, report, row_header, row_line,

@@ -89,6 +89,9 @@ fn mutants(mutation: &Mutation) -> String {
     let median = mutation.median_detection_ms().map(milliseconds);
     let median = median.map_or_else(String::new, |median| format!(", median time to detection {median}"));
     let _ = writeln!(text, "Score {score}, {survivors}{median}.\n");
+    for drop in &mutation.dropped {
+        let _ = writeln!(text, "- \u{274c} mutation score dropped: {}", inline(drop));
+    }
     for mutant in &mutation.survivors {
         let (name, form, arch) = (inline(&mutant.name), inline(&mutant.form), inline(&mutant.arch));
         let _ = writeln!(
@@ -100,7 +103,10 @@ fn mutants(mutation: &Mutation) -> String {
             inline(&mutant.payload)
         );
     }
-    if !mutation.survivors.is_empty() {
+    for remark in &mutation.remarks {
+        let _ = writeln!(text, "- {}", inline(remark));
+    }
+    if !(mutation.holds() && mutation.remarks.is_empty()) {
         text.push('\n');
     }
     text
@@ -211,7 +217,7 @@ register divergence: rotate imm64 x86_64, unicorn-x86_64 against rbpf
     fn what_is_known_is_no_failure_and_says_why() {
         let mut record = record(vec![divergent(vec![register_divergence()])]);
         let today = Date::try_from("2026-12-01".to_owned()).expect("a day");
-        assert!(KnownList::parse(KNOWN).expect("a list").apply(&mut record, today).is_empty());
+        assert!(KnownList::parse(KNOWN).expect("a list").apply(&mut record, today).complaints.is_empty());
         let text = markdown(&record);
         assert!(text.starts_with("## \u{2705} kop: no new divergence; 1 row known\n"), "{text}");
         assert!(text.contains("- rotate imm64 x86&#95;64: known until 2027-01-31: fixed soon\n"), "{text}");

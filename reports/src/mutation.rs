@@ -15,10 +15,16 @@ pub struct Mutation {
     pub slowest: Vec<Mutant>,
     /// How long each kill took, in milliseconds, ascending.
     pub detection_ms: Vec<f64>,
+    /// What is worse than the recorded score, a line for each row, which starts with [`MutationRow::title`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
+    /// What else is to be known of the run: what was left out, what is not as the recorded score has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// The mutants of one side of one form on one architecture.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MutationRow {
     /// The operation.
@@ -37,14 +43,35 @@ pub struct MutationRow {
     pub equivalent: u64,
     /// How many are neither.
     pub survived: u64,
+    /// How many there was no time for; they are none of [`MutationRow::mutants`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+    /// How many payloads those that are equivalent are proved for, where that is not all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proved_payloads: Option<u64>,
+    /// How long each kill took, in milliseconds, ascending; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub detection_ms: Vec<f64>,
+    /// How long all mutants were checked together, in seconds on one thread.
+    #[serde(default)]
+    pub check_s: f64,
+    /// How long the prover had them together, in seconds on one thread.
+    #[serde(default)]
+    pub prover_s: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What a mutant breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MutatedSide {
     /// The native emit.
+    #[default]
     Emit,
     /// The proof sequence.
     Proof,
@@ -89,7 +116,19 @@ pub struct Mutant {
     pub undecided: Option<String>,
 }
 
+impl MutationRow {
+    /// Operation, form, architecture and side.
+    pub fn title(&self) -> String {
+        format!("{} {} {} {}", self.name, self.form, self.arch, self.side.name())
+    }
+}
+
 impl Mutation {
+    /// Whether no mutant survived, and nothing is worse than the recorded score.
+    pub fn holds(&self) -> bool {
+        self.survivors.is_empty() && self.dropped.is_empty()
+    }
+
     /// Of the mutants that are not equivalent, the part that is killed, from 0 to 1; `None` when there are none.
     pub fn score(&self) -> Option<f64> {
         let killed: u64 = self.rows.iter().map(|row| row.killed).sum();
@@ -118,6 +157,7 @@ mod tests {
             killed,
             equivalent,
             survived: mutants - killed - equivalent,
+            ..MutationRow::default()
         }
     }
 

@@ -216,6 +216,7 @@ pub(crate) fn mutation() -> Mutation {
         killed,
         equivalent,
         survived,
+        ..MutationRow::default()
     };
     let survivor = Mutant {
         name: "rotate".to_owned(),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How rows and records stand, once known divergences are set apart.
 
+use crate::mutation::Mutation;
 use crate::record::{Divergence, Record, Row, RowVerdict, Verdict};
 
 /// A row's verdict, once known divergences are set apart.
@@ -50,10 +51,9 @@ impl Row {
 }
 
 impl Record {
-    /// Whether nothing in it is a failure: no divergence but known ones, and no mutant that survived.
+    /// Whether nothing in it is a failure: no divergence but known ones, no mutant that survived, and no lower mutation score.
     pub fn holds(&self) -> bool {
-        let survived = self.mutation.as_ref().is_some_and(|mutation| !mutation.survivors.is_empty());
-        self.verdict == Verdict::Equivalent && !survived
+        self.verdict == Verdict::Equivalent && self.mutation.as_ref().is_none_or(Mutation::holds)
     }
 
     /// How many rows stand so.

@@ -52,6 +52,9 @@ pub(crate) fn headline(record: &Record) -> String {
     let survivors = record.mutation.as_ref().map_or(0, |mutation| mutation.survivors.len() as u64);
     match (record.count(Standing::Divergent), record.count(Standing::Known)) {
         (0, _) if survivors > 0 => format!("{} survived", plural(survivors, "mutant")),
+        (0, _) if record.mutation.as_ref().is_some_and(|mutation| !mutation.holds()) => {
+            "the mutation score dropped".to_owned()
+        }
         (0, 0) if rows == 0 && record.mutation.is_some() => "no mutant survived".to_owned(),
         (0, 0) if record.count(Standing::Equivalent) == 0 => "nothing was tested".to_owned(),
         (0, 0) => format!("no divergence in {}", plural(rows, "row")),

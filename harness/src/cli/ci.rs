@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `kop ci`
 
+mod mutants;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kop_harness::campaign::store;
+use kop_reports::Record;
 
 use super::replay::{self, Tally};
 use super::sources::Sources;
 use super::{Failure, Outcome, campaign, print_all};
+use mutants::Mutants;
 
 /// The whole of a CI job in one command, so that a workflow file holds no logic
 #[derive(clap::Args)]
@@ -27,9 +31,10 @@ enum Job {
     Nightly(Nightly),
 }
 
-/// Replay the corpus, run a campaign, and leave a report and an update of the corpus behind
+/// Replay the corpus, measure the mutation score, run a campaign, and leave a report and an update of the corpus behind
 ///
-/// The report is there as JSON, text, Markdown for the summary of a job, one HTML page, JUnit XML and SARIF. Everything is in one
+/// Mutants take up to a fifth of the time, each night from another operation on; what there is no time for is told. The job fails
+/// when one survives, or when the score is lower than the recorded one. The report is there as JSON, text, Markdown for the summary of a job, one HTML page, JUnit XML and SARIF. Everything is in one
 /// directory, and a nightly job that finds it there goes on with the same campaign. Cases that the campaign found and made small
 /// are put below `corpus` in the directory of the report, in the layout of the repository: what is there can be copied over a
 /// checkout and committed. The name of a branch for it, which depends on the cases alone, is printed.
@@ -40,7 +45,7 @@ struct Nightly {
     /// The operations (see `kop list`); all by default
     #[arg(value_name = "OP")]
     ops: Vec<String>,
-    /// How long the campaign takes
+    /// How long the job takes, apart from the replay
     #[arg(long, value_name = "N", value_parser = parse_minutes)]
     minutes: Duration,
     /// The directory of the campaign, which is resumed when it is there
@@ -52,6 +57,12 @@ struct Nightly {
     /// The cases that are replayed, where they are there
     #[arg(long, value_name = "DIR", default_value = "corpus/regressions")]
     corpus: PathBuf,
+    /// The recorded mutation score, where it is there (`kop mutate --baseline FILE --bless` writes it)
+    #[arg(long, value_name = "FILE", default_value = "corpus/mutation-score.json")]
+    mutation_score: PathBuf,
+    /// Leave out mutants
+    #[arg(long)]
+    no_mutate: bool,
     /// Threads; one per core by default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -82,9 +93,11 @@ impl Nightly {
         let report = self.report_dir.clone().unwrap_or_else(|| self.dir.join("report"));
         fs::create_dir_all(&report).map_err(|error| Failure::path(&report, error))?;
         let replayed = self.replay()?;
-        let ran = campaign::start(&campaign::Args {
+        let start = Instant::now();
+        let mutants = Mutants::of(self)?;
+        let mut ran = campaign::start(&campaign::Args {
             ops: self.ops.clone(),
-            time: Some(self.minutes),
+            time: Some(self.minutes.saturating_sub(start.elapsed())),
             jobs: self.jobs,
             dir: self.dir.clone(),
             no_programs: self.no_programs,
@@ -95,10 +108,13 @@ impl Nightly {
         let update = Update::new(&store::findings(&self.dir), &report.join("corpus"));
         let update = update.map_err(|error| Failure::path(&report, error))?;
         let mut text = format!("{replayed}\n{}", ran.text());
-        let _ = writeln!(text, "\n{update}");
+        let _ = writeln!(text, "\n{mutants}\n{update}");
+        let outcome = worst([ran.outcome(), mutants.outcome(), replayed.outcome()]);
+        let records = [ran.record.clone()].into_iter().chain(mutants.record.clone());
+        ran.record = Record::join(records).expect("that of the campaign is there");
         let summary = format!(
-            "# Nightly: {}\n\n```text\n{replayed}\n{update}\n```\n\n{}",
-            verdict(&ran, &replayed),
+            "# Nightly: {}\n\n```text\n{replayed}\n{mutants}\n{update}\n```\n\n{}",
+            if outcome == Outcome::Equivalent { "equivalent" } else { "divergent" },
             kop_reports::markdown(&ran.record)
         );
         let files = [
@@ -115,10 +131,7 @@ impl Nightly {
             fs::write(&path, contents).map_err(|error| Failure::path(&path, error))?;
         }
         print_all(text.as_bytes())?;
-        Ok(match (ran.outcome(), replayed.outcome()) {
-            (Outcome::Divergent, _) | (_, Outcome::Divergent) => Outcome::Divergent,
-            (_, replayed) => replayed,
-        })
+        Ok(outcome)
     }
 
     fn replay(&self) -> Result<Tally, Failure> {
@@ -129,11 +142,11 @@ impl Nightly {
     }
 }
 
-fn verdict(ran: &campaign::Ran, replayed: &Tally) -> &'static str {
-    match (ran.outcome(), replayed.outcome()) {
-        (Outcome::Equivalent, Outcome::Equivalent) => "equivalent",
-        _ => "divergent",
-    }
+/// A divergence above all, then what else is no success.
+fn worst(outcomes: [Outcome; 3]) -> Outcome {
+    let is_divergent = outcomes.contains(&Outcome::Divergent);
+    let other = outcomes.into_iter().find(|outcome| *outcome != Outcome::Equivalent);
+    if is_divergent { Outcome::Divergent } else { other.unwrap_or(Outcome::Equivalent) }
 }
 
 /// Cases for the corpus.

@@ -2,6 +2,7 @@
 //! `kop mutate`
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -12,7 +13,7 @@ use kop_harness::check::{DEFAULT_STATES, Progress};
 use kop_harness::mutate::{Run, Settings, mutate, record};
 use kop_harness::{Scope, check, selection};
 use kop_ops::Arch;
-use kop_reports::{Mutant, Mutation, MutationRow, Record};
+use kop_reports::{Baseline, Mutant, Mutation, MutationRow, Record};
 
 use super::check::{parse_duration, parse_states, select};
 use super::output::Output;
@@ -36,7 +37,8 @@ use super::{Failure, Outcome, print_all};
                         equivalent  it is right: the prover shows it for every payload and every input (of very many \
                         payloads, for\n              every immediate in each aliasing pattern)\n  \
                         survived    neither, which is a weakness of one of them\n\n\
-                        The exit code is 1 if a mutant survives, or if an operation diverges as it is.")]
+                        The exit code is 1 if a mutant survives, if the score is lower than that of --baseline, or if an \
+                        operation diverges as it is.")]
 pub struct Args {
     /// The operations (see `kop list`); all by default
     #[arg(value_name = "OP")]
@@ -53,6 +55,15 @@ pub struct Args {
     /// How long the prover may take for one formula: 500ms, 10s
     #[arg(long, value_name = "D", default_value = "10s", value_parser = parse_duration)]
     limit: Duration,
+    /// Begin no mutant after so long, and say what is left out: 90s, 20m
+    #[arg(long, value_name = "D", value_parser = parse_duration)]
+    time: Option<Duration>,
+    /// The recorded score, which is not to drop: with fewer kills or more survivors in a row the exit code is 1
+    #[arg(long, value_name = "FILE.json")]
+    baseline: Option<PathBuf>,
+    /// Record the score in the file of --baseline, for the rows of this run
+    #[arg(long, requires = "baseline", conflicts_with = "only")]
+    bless: bool,
     /// The engines that take part, separated by commas; all that are here by default (see `kop engines`)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     engines: Vec<String>,
@@ -81,7 +92,14 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let run = mutate(&catalog, &settings, &told);
     told.bar.clear();
     let run = run.map_err(Failure::environment)?;
-    let record = record(&run, &settings);
+    let mut record = record(&run, &settings);
+    if let (Some(path), Some(mutation)) = (&args.baseline, &mut record.mutation) {
+        if args.bless {
+            bless(path, mutation)?;
+        } else {
+            baseline(path)?.compare(mutation);
+        }
+    }
     if let Some(output) = &mut report {
         output.write(record.to_json().as_bytes())?;
     }
@@ -96,7 +114,20 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     } else {
         print_all(text.as_bytes())?;
     }
-    Ok(if run.holds() { Outcome::Equivalent } else { Outcome::Divergent })
+    let holds = run.holds() && record.mutation.as_ref().is_none_or(Mutation::holds);
+    Ok(if holds { Outcome::Equivalent } else { Outcome::Divergent })
+}
+
+/// The score in a file.
+pub(super) fn baseline(path: &Path) -> Result<Baseline, Failure> {
+    let json = fs::read_to_string(path).map_err(|error| Failure::path(path, error))?;
+    Baseline::from_json(&json).map_err(|error| Failure::path(path, error))
+}
+
+fn bless(path: &Path, mutation: &Mutation) -> Result<(), Failure> {
+    let mut recorded = if path.exists() { baseline(path)? } else { Baseline::default() };
+    recorded.update(mutation);
+    fs::write(path, recorded.to_json()).map_err(|error| Failure::path(path, error))
 }
 
 fn settings(args: &Args) -> Result<Settings, Failure> {
@@ -116,8 +147,11 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         jobs: args.jobs.map_or(defaults, usize::from),
         proofs: None,
     };
-    Ok(Settings { check, limit: args.limit, only: args.only.clone() })
+    Ok(Settings { check, limit: args.limit, only: args.only.clone(), time: args.time, turn: 0 })
 }
+
+/// How long the prover may take for one formula, unless told otherwise.
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// A bar on a terminal, and else a line from time to time.
 struct Told {
@@ -171,7 +205,7 @@ fn text(args: &Args, run: &Run, record: &Record) -> String {
         }
         text.push('\n');
     }
-    table(&mut text, run, mutation);
+    table(&mut text, mutation);
     for mutant in &mutation.survivors {
         survivor(&mut text, args, mutant);
     }
@@ -180,7 +214,7 @@ fn text(args: &Args, run: &Run, record: &Record) -> String {
     text
 }
 
-fn table(text: &mut String, run: &Run, mutation: &Mutation) {
+fn table(text: &mut String, mutation: &Mutation) {
     let _ = writeln!(
         text,
         "{:<14} {:<12} {:<8} {:<6} {:>8} {:>8} {:>11} {:>9} {:>7} {:>8}",
@@ -196,7 +230,7 @@ fn table(text: &mut String, run: &Run, mutation: &Mutation) {
         "slowest"
     );
     for row in &mutation.rows {
-        let slowest = run.slowest_ms(row).map_or_else(|| "-".to_owned(), milliseconds);
+        let slowest = row.detection_ms.last().map_or_else(|| "-".to_owned(), |ms| milliseconds(*ms));
         let _ = writeln!(
             text,
             "{:<14} {:<12} {:<8} {:<6} {:>8} {:>8} {:>11} {:>9} {:>7} {:>8}",
@@ -280,6 +314,18 @@ fn summary(text: &mut String, record: &Record, mutation: &Mutation) {
     if let (Some(median), Some(slowest)) = (mutation.median_detection_ms(), mutation.detection_ms.last()) {
         let median = format!("{median:.1} ms");
         let _ = writeln!(text, "time to detect: median {median}, slowest {}", milliseconds(*slowest));
+    }
+    let spent = |of: fn(&MutationRow) -> f64| mutation.rows.iter().map(of).sum::<f64>();
+    let (check, prover) = (spent(|row| row.check_s), spent(|row| row.prover_s));
+    let _ = writeln!(
+        text,
+        "time spent: {check:.1} s in checks, {prover:.1} s in the prover, added up over threads"
+    );
+    for remark in &mutation.remarks {
+        let _ = writeln!(text, "note: {remark}");
+    }
+    for drop in &mutation.dropped {
+        let _ = writeln!(text, "mutation score dropped: {drop}");
     }
     let jobs = if record.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", record.jobs) };
     let _ = writeln!(text, "{:.1} s, {jobs}, seed {}", record.elapsed_s, record.seed);

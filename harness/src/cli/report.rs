@@ -4,7 +4,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use kop_reports::{Comparison, Date, KnownList, Record, html, junit, markdown, sarif, svg};
+use kop_reports::{Comparison, Date, Judged, KnownList, Record, html, junit, markdown, sarif, svg};
 
 use super::output::Output;
 use super::{Failure, Outcome, print_all, style};
@@ -20,8 +20,8 @@ use super::{Failure, Outcome, print_all, style};
                   kop report --compare yesterday.json today.json\n\n\
                   Exit codes:\n  \
                   0  nothing diverges but what is known; with --compare, nothing got worse\n  \
-                  1  a divergence, a mutant that survived, an entry of --known that expired or matches nothing; with\n     \
-                  --compare, something got worse\n  \
+                  1  a divergence, a mutant that survived, an entry of --known that expired, or whose row was run and\n     \
+                  has no such divergence; with --compare, something got worse\n  \
                   2  a file that is no record or no list, or cannot be read or written"
 )]
 pub struct Args {
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         return compare(args, records, known.as_ref());
     }
     let mut record = Record::join(records).ok_or_else(|| Failure::usage("no record was named"))?;
-    let complaints = apply(known.as_ref(), &mut record);
+    let judged = apply(known.as_ref(), &mut record);
     let text = |record: &Record| kop_reports::report(record, style());
     let plain = |record: &Record| kop_reports::report(record, Default::default());
     let curves = svg(&record);
@@ -95,8 +95,8 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     if silent {
         print_all(text(&record).as_bytes())?;
     }
-    tell(&complaints);
-    Ok(outcome(record.holds() && complaints.is_empty()))
+    tell(&judged);
+    Ok(outcome(record.holds() && judged.complaints.is_empty()))
 }
 
 /// What changed from the first record to the second.
@@ -105,7 +105,7 @@ fn compare(args: &Args, records: Vec<Record>, known: Option<&KnownList>) -> Resu
     let [old, mut new] = <[Record; 2]>::try_from(records).map_err(|_| {
         Failure::usage(format!("--compare takes two records, an old one and a new one, not {count}"))
     })?;
-    let complaints = apply(known, &mut new);
+    let judged = apply(known, &mut new);
     let comparison = Comparison::new(&old, &new);
     check_outputs([args.text.as_deref(), args.markdown.as_deref()])?;
     if let Some(path) = &args.text {
@@ -117,8 +117,8 @@ fn compare(args: &Args, records: Vec<Record>, known: Option<&KnownList>) -> Resu
     if args.text.is_none() && args.markdown.is_none() {
         print_all(comparison.text(style()).as_bytes())?;
     }
-    tell(&complaints);
-    Ok(outcome(!comparison.is_worse() && complaints.is_empty()))
+    tell(&judged);
+    Ok(outcome(!comparison.is_worse() && judged.complaints.is_empty()))
 }
 
 fn outcome(holds: bool) -> Outcome {
@@ -137,14 +137,14 @@ fn check_outputs<'a>(paths: impl IntoIterator<Item = Option<&'a Path>>) -> Resul
     Ok(())
 }
 
-fn apply(known: Option<&KnownList>, record: &mut Record) -> Vec<String> {
-    known.map_or_else(Vec::new, |known| known.apply(record, Date::today()))
+fn apply(known: Option<&KnownList>, record: &mut Record) -> Judged {
+    known.map_or_else(Judged::default, |known| known.apply(record, Date::today()))
 }
 
-/// Complaints go to standard error, a line each, so that they do not get into a report.
-fn tell(complaints: &[String]) {
-    for complaint in complaints {
-        eprintln!("kop: {complaint}");
+/// What became of a list goes to standard error, a line each, so that it does not get into a report.
+fn tell(judged: &Judged) {
+    for line in judged.complaints.iter().chain(&judged.notes) {
+        eprintln!("kop: {line}");
     }
 }
 

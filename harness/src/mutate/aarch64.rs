@@ -191,6 +191,7 @@ impl Insn {
 }
 
 impl Instruction for Insn {
+    type Unit = u8;
     type Code = Vec<u8>;
 
     fn decode(code: &Vec<u8>) -> Option<Vec<Self>> {

@@ -9,7 +9,7 @@ use kop_ops::{Arch, Contract, Fault, Features, Form, Kop, Reject, Site, State};
 use kop_ops::{aarch64 as arm, registers, x86_64 as x86};
 use kop_reports::MutatedSide;
 
-use super::edit::{Edit, Instruction, Roles, apply};
+use super::edit::{Edit, Instruction, Roles, edited};
 use super::{aarch64, ebpf as bpf, x86_64};
 
 /// How much longer an emit or a proof may be before its length becomes a fault of its own.
@@ -52,17 +52,6 @@ fn changed<I: Instruction>(code: &I::Code, change: &Change, roles: &Roles) -> Op
     let has_shape = insns.len() == change.shape.len()
         && insns.iter().zip(&*change.shape).all(|(insn, shape)| insn.shape() == *shape);
     if has_shape { edited(code, &insns, change.edit, roles) } else { None }
-}
-
-/// The code, which consists of these instructions, with a change; `None` where it cannot be made or does nothing.
-pub(super) fn edited<I: Instruction>(
-    code: &I::Code,
-    insns: &[I],
-    edit: Edit,
-    roles: &Roles,
-) -> Option<I::Code> {
-    let changed = I::encode(&apply(insns, edit, roles)?)?;
-    (changed != *code).then_some(changed)
 }
 
 impl Place<'_> {

@@ -2,10 +2,14 @@
 //! What becomes of a mutant.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use kop_ops::Features;
-use kop_prover::sweep::{Claims, Failure, FailureKind, Row as Claimed};
+use kop_ops::ebpf::Insn;
+use kop_ops::kop::Emission;
+use kop_prover::statement::Options;
+use kop_prover::sweep::{Claims, Failure, FailureKind, Inspection, Row as Claimed};
 use kop_reports::MutatedSide;
 use rayon::prelude::*;
 
@@ -15,11 +19,15 @@ use crate::check::Settings;
 use crate::check::trial::{Plan, Trial};
 use crate::finding::Finding;
 use crate::generate::alias_pattern;
+use crate::prepare;
 use crate::prove::{AsChecked, FIRST_CHUNK, MOST_PER_CHUNK, Space};
 use crate::rig::Rig;
 
 /// How many units of a check come before the prover: they kill most of what can be killed, in less time than a proof takes.
 const FIRST_UNITS: usize = 4;
+
+/// How long the prover may take for one formula before the whole check runs.
+const QUICKLY: Duration = Duration::from_millis(500);
 
 /// Forms of up to so many combinations of operands are proved whole; of the others, [`Decider::cover`].
 const MOST_PROVED: u64 = 1 << 19;
@@ -43,17 +51,45 @@ pub(super) enum Verdict {
     },
 }
 
+/// What became of a mutant, and how long that took.
+#[derive(Clone, Debug)]
+pub(super) struct Decided {
+    pub verdict: Verdict,
+    /// In the check.
+    pub checked: Duration,
+    /// In the prover.
+    pub proving: Duration,
+}
+
+/// The claims of all mutants, by how long the prover may take for one.
+pub(super) struct Provers {
+    /// As long as it takes for most that are right.
+    quick: Claims,
+    /// As long as was asked for.
+    thorough: Claims,
+}
+
+impl Provers {
+    pub(super) fn new(limit: Duration) -> Self {
+        let claims = |limit| Claims::new(Options { limit, keep: false });
+        Self { quick: claims(limit.min(QUICKLY)), thorough: claims(limit) }
+    }
+}
+
 /// Decides the mutants of an emit or a proof.
 pub(super) struct Decider<'a> {
     pub place: Place<'a>,
     pub plan: &'a Plan,
     pub settings: &'a Settings,
-    pub claims: &'a Claims,
+    /// What a mutant is proved for.
+    pub space: &'a OnceLock<Space>,
+    pub provers: &'a Provers,
 }
 
 impl Decider<'_> {
-    /// Decides a mutant: the first units of its check, the prover, the rest of its check.
-    pub(super) fn decide(&self, rig: &mut Rig, mutant: &Mutant) -> Verdict {
+    /// Decides a mutant: the first units of its check, the prover for a short while, the rest of its check, the prover for as long
+    /// as it may take. What is right is mostly proved in milliseconds, and what is wrong may keep a prover busy for long.
+    pub(super) fn decide(&self, rig: &mut Rig, mutant: &Mutant) -> Decided {
         let broken = Broken::new(self.place, &mutant.change);
         rig.forget();
         let start = Instant::now();
@@ -61,20 +97,29 @@ impl Decider<'_> {
         let trial = Trial::new(&broken, self.place.form, self.plan, has_other_proof, self.settings);
         let first = FIRST_UNITS.min(trial.units());
         let finding = (0..first).find_map(|unit| trial.run(rig, unit));
-        let checked = start.elapsed();
-        if let Some(finding) = finding {
-            return self.killed(&finding, checked);
-        }
-        let failure = match self.prove(&broken, mutant) {
-            None => return Verdict::Equivalent,
-            Some(failure) => failure,
+        let (mut checked, mut proving) = (start.elapsed(), Duration::ZERO);
+        let mut proves = |claims| {
+            let start = Instant::now();
+            let failure = self.prove(claims, &broken, mutant);
+            proving += start.elapsed();
+            failure
         };
-        let start = Instant::now();
-        let finding = (first..trial.units()).find_map(|unit| trial.run(rig, unit));
-        match finding {
-            Some(finding) => self.killed(&finding, checked + start.elapsed()),
-            None => Verdict::Survived { undecided: self.why_undecided(&broken, &failure) },
-        }
+        let verdict = if let Some(finding) = finding {
+            self.killed(&finding, checked)
+        } else if proves(&self.provers.quick).is_none() {
+            Verdict::Equivalent
+        } else {
+            let start = Instant::now();
+            let finding = (first..trial.units()).find_map(|unit| trial.run(rig, unit));
+            checked += start.elapsed();
+            match finding {
+                Some(finding) => self.killed(&finding, checked),
+                None => proves(&self.provers.thorough).map_or(Verdict::Equivalent, |failure| {
+                    Verdict::Survived { undecided: self.why_undecided(&broken, &failure) }
+                }),
+            }
+        };
+        Decided { verdict, checked, proving }
     }
 
     fn killed(&self, finding: &Finding, checked: Duration) -> Verdict {
@@ -89,11 +134,16 @@ impl Decider<'_> {
 
     /// A payload for which the mutant is not proved; `None` when all of [`Decider::space`] are proved that the change does something
     /// to. For the others the mutant is the operation itself.
-    fn prove(&self, broken: &Broken, mutant: &Mutant) -> Option<Failure> {
+    fn prove(&self, claims: &Claims, broken: &Broken, mutant: &Mutant) -> Option<Failure> {
         let features = self.features();
         let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
+        // The emits of an operation with another proof are its own, and no matter of the change.
+        let inspection: &dyn Inspection = match self.place.side {
+            MutatedSide::Emit => &AsChecked,
+            MutatedSide::Proof => &Alone,
+        };
         let prove = |payloads: Vec<u64>| {
-            let mut tally = self.claims.prove_payloads(row, &features, &AsChecked, payloads.into_par_iter());
+            let mut tally = claims.tally(row, &features, inspection, payloads.into_par_iter());
             (!tally.failures.is_empty()).then(|| tally.failures.swap_remove(0))
         };
         // Most that are not equivalent are not for the first payload.
@@ -101,7 +151,7 @@ impl Decider<'_> {
         if let Some(failure) = prove(first.to_vec()).or_else(|| prove(others.to_vec())) {
             return Some(failure);
         }
-        let space = self.space();
+        let space = self.space.get_or_init(|| self.space());
         let (mut from, mut chunk) = (0, FIRST_CHUNK);
         while from < space.len() {
             let to = space.len().min(from + chunk);
@@ -144,6 +194,8 @@ impl Decider<'_> {
                 }));
             }
         }
+        cover.sort_unstable();
+        cover.dedup();
         cover
     }
 
@@ -153,11 +205,27 @@ impl Decider<'_> {
 
     fn why_undecided(&self, broken: &Broken, failure: &Failure) -> String {
         let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
-        match self.claims.explain(row, failure).kind {
+        match self.provers.thorough.explain(row, failure).kind {
             FailureKind::Refuted(_) => "the prover has a counterexample that no engine ran".to_owned(),
             FailureKind::Unsupported(reason) => reason.to_string(),
             FailureKind::Timeout => "not decided in time".to_owned(),
             FailureKind::Callbacks(reason) => reason,
         }
+    }
+}
+
+/// Looks at a proof sequence by itself.
+struct Alone;
+
+impl Inspection for Alone {
+    fn fault(
+        &self,
+        row: Claimed,
+        payload: u64,
+        proof: &[Insn],
+        _emissions: &[(Features, Emission)],
+    ) -> Option<(Features, String)> {
+        let fault = prepare::proof_fault(row.kop, row.form, payload, proof);
+        fault.map(|message| (Features::NONE, message))
     }
 }

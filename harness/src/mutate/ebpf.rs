@@ -125,6 +125,7 @@ fn other_widths(insn: ebpf::Insn) -> Vec<ebpf::Insn> {
 }
 
 impl Instruction for Insn {
+    type Unit = ebpf::Insn;
     type Code = Vec<ebpf::Insn>;
 
     fn decode(code: &Vec<ebpf::Insn>) -> Option<Vec<Self>> {
@@ -154,6 +155,32 @@ impl Instruction for Insn {
                 }
             })
             .collect()
+    }
+
+    fn encode_changed(
+        before: &Vec<ebpf::Insn>,
+        code: &[Self],
+        index: usize,
+        other: Self,
+    ) -> Option<Vec<ebpf::Insn>> {
+        let own = &code[index];
+        let insn = if other.insn.slots() == own.insn.slots() && other.target == own.target {
+            // No other branch reaches further or less far for it.
+            match before[index].branch_offset() {
+                None => other.insn,
+                Some(distance) => other.insn.with_branch_offset(distance)?,
+            }
+        } else {
+            let mut changed = code.to_vec();
+            changed[index] = other;
+            return Self::encode(&changed).filter(|changed| changed != before);
+        };
+        if insn == before[index] {
+            return None;
+        }
+        let mut changed = before.clone();
+        changed[index] = insn;
+        Some(changed)
     }
 
     fn shape(&self) -> u64 {
@@ -285,7 +312,7 @@ fn starts<'i>(code: impl Iterator<Item = &'i ebpf::Insn>) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mutate::edit::{Edit, Roles, apply};
+    use crate::mutate::edit::{Edit, Roles, edited, edits, rearranged, tweaked};
 
     fn code(text: &str) -> Vec<Insn> {
         let insns = ebpf::parse_program(text).expect("a sequence");
@@ -302,8 +329,28 @@ mod tests {
     #[test]
     fn jumps_keep_their_targets() {
         let code = code("if r1 != 0 goto +3\nr2 = 0x123456789 ll\nr3 = 1\nr4 = 2\n");
-        let without = apply(&code, Edit::Drop(1), &Roles::default()).expect("it can be made");
+        let without = rearranged(&code, Edit::Drop(1)).expect("it can be made");
         assert_eq!(text(&without), "if r1 != 0 goto +1; r3 = 1; r4 = 2");
+    }
+
+    #[test]
+    fn one_change_is_encoded_as_all_of_the_code_is() {
+        let before =
+            ebpf::parse_program("if r1 != 0 goto +3\nr2 = 0x123456789 ll\nr3 = 1\nif r3 > r2 goto +0\n")
+                .expect("a sequence");
+        let code = Insn::decode(&before).expect("it is code");
+        let roles = Roles { operands: vec![Some(1), Some(4)], outsider: 5, ..Roles::default() };
+        let mut changes = 0;
+        for edit in edits(&code, &roles).into_iter().filter(|edit| matches!(edit, Edit::Tweak(..))) {
+            let Edit::Tweak(index, tweak) = edit else { continue };
+            let Some(other) = tweaked(&code, index, tweak, &roles) else { continue };
+            let mut changed = code.clone();
+            changed[index] = other;
+            let whole = Insn::encode(&changed).filter(|changed| *changed != before);
+            assert_eq!(edited(&before, &code, edit, &roles), whole, "{edit:?}");
+            changes += usize::from(whole.is_some());
+        }
+        assert!(changes > 50, "{changes}");
     }
 
     #[test]

@@ -39,14 +39,25 @@ pub(super) struct Operand {
 
 /// An instruction that can be broken. What is asked for and is not there, or has no encoding, is `None`.
 pub(super) trait Instruction: Clone + PartialEq {
+    /// What code consists of: bytes, or instructions of eBPF.
+    type Unit: PartialEq + Hash;
+
     /// Code as callbacks answer it.
-    type Code: Clone + PartialEq + Hash;
+    type Code: Clone + PartialEq + AsRef<[Self::Unit]>;
 
     /// The instructions of `code`; `None` when it is not all instructions, or branches elsewhere.
     fn decode(code: &Self::Code) -> Option<Vec<Self>>;
 
     /// The inverse of [`Instruction::decode`]; `None` when a branch does not reach its target.
     fn encode(code: &[Self]) -> Option<Self::Code>;
+
+    /// [`Instruction::encode`] where one instruction is another one, and `before` is the code as it was; `None` also when that is
+    /// the same.
+    fn encode_changed(before: &Self::Code, code: &[Self], index: usize, other: Self) -> Option<Self::Code> {
+        let mut changed = code.to_vec();
+        changed[index] = other;
+        Self::encode(&changed).filter(|changed| changed != before)
+    }
 
     /// What it is apart from the values of its operands: instructions of one shape have the same operands.
     fn shape(&self) -> u64;
@@ -210,12 +221,25 @@ impl Substitute {
     }
 }
 
-/// The code with the change; `None` where it cannot be made.
-pub(super) fn apply<I: Instruction>(code: &[I], edit: Edit, roles: &Roles) -> Option<Vec<I>> {
+/// The code, which consists of these instructions, with a change; `None` where it cannot be made or does nothing.
+pub(super) fn edited<I: Instruction>(
+    code: &I::Code,
+    insns: &[I],
+    edit: Edit,
+    roles: &Roles,
+) -> Option<I::Code> {
+    if let Edit::Tweak(index, tweak) = edit {
+        return I::encode_changed(code, insns, index, tweaked(insns, index, tweak, roles)?);
+    }
+    I::encode(&rearranged(insns, edit)?).filter(|changed| changed != code)
+}
+
+/// The instructions with one left out, doubled or swapped with the next.
+pub(super) fn rearranged<I: Instruction>(code: &[I], edit: Edit) -> Option<Vec<I>> {
     let index = edit.index();
     let mut changed = code.to_vec();
     match edit {
-        Edit::Tweak(_, tweak) => changed[index] = tweaked(code, index, tweak, roles)?,
+        Edit::Tweak(..) => {}
         Edit::Drop(_) => {
             changed.remove(index);
             retarget(&mut changed, |target| if target > index { target - 1 } else { target });
@@ -240,7 +264,7 @@ fn retarget<I: Instruction>(code: &mut [I], change: impl Fn(usize) -> usize) {
     }
 }
 
-fn tweaked<I: Instruction>(code: &[I], index: usize, tweak: Tweak, roles: &Roles) -> Option<I> {
+pub(super) fn tweaked<I: Instruction>(code: &[I], index: usize, tweak: Tweak, roles: &Roles) -> Option<I> {
     let insn = &code[index];
     match tweak {
         Tweak::Register(slot, substitute) => {

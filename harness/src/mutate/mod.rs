@@ -14,23 +14,21 @@ mod mutants;
 mod record;
 mod x86_64;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use kop_ops::{Arch, Catalog, Kop};
-use kop_prover::statement::Options;
-use kop_prover::sweep::Claims;
+use kop_ops::{Arch, Catalog, Form, Kop};
 use kop_reports::MutatedSide;
 use rayon::prelude::*;
 
 use crate::check::trial::{Plan, Trial};
 use crate::check::{self, Progress};
-use crate::prove::STACK;
+use crate::prove::{STACK, Space};
 use crate::rig::Rig;
 
 use broken::Place;
-use decide::{Decider, Verdict};
+use decide::{Decided, Decider, Provers, Verdict};
 use mutants::Mutant;
 
 pub use record::record;
@@ -44,13 +42,18 @@ pub struct Settings {
     pub limit: Duration,
     /// Only mutants whose line (see [`Mutated::line`]) holds this text.
     pub only: Option<String>,
+    /// No mutant is begun after so long.
+    pub time: Option<Duration>,
+    /// The number of the operation to begin with, from which it goes on around the catalog.
+    pub turn: u64,
 }
 
 /// A mutant and what became of it.
 pub struct Mutated<'a> {
+    row: usize,
     place: Place<'a>,
     mutant: Mutant,
-    verdict: Verdict,
+    decided: Decided,
 }
 
 /// Where the operation diverges as it is, so that nothing can be said of its mutants.
@@ -72,13 +75,15 @@ pub struct Run<'a> {
     mutated: Vec<Mutated<'a>>,
     /// Operations that diverge as they are: they have no mutants.
     pub divergent: Vec<Divergent>,
+    /// Operations that there was no time for.
+    pub left_out: Vec<String>,
     elapsed: Duration,
 }
 
 impl Run<'_> {
     /// Whether every mutant is killed or shown to be equivalent, and no operation diverges as it is.
     pub fn holds(&self) -> bool {
-        let survived = |mutated: &Mutated| matches!(mutated.verdict, Verdict::Survived { .. });
+        let survived = |mutated: &Mutated| matches!(mutated.decided.verdict, Verdict::Survived { .. });
         self.divergent.is_empty() && !self.mutated.iter().any(survived)
     }
 }
@@ -88,6 +93,10 @@ struct Row<'a> {
     place: Place<'a>,
     settings: check::Settings,
     plan: Plan,
+    /// What the mutants are proved for; made when the first has to be.
+    space: OnceLock<Space>,
+    /// How many mutants there was no time for.
+    left_out: u64,
 }
 
 impl<'a> Row<'a> {
@@ -95,7 +104,7 @@ impl<'a> Row<'a> {
         let mut settings = check::Settings { time: None, proofs: None, ..settings.clone() };
         settings.scope.archs = vec![place.arch];
         let plan = Plan::new(place.kop, place.form, number, &settings);
-        Row { place, settings, plan }
+        Row { place, settings, plan, space: OnceLock::new(), left_out: 0 }
     }
 
     fn payloads(&self) -> Vec<u64> {
@@ -113,15 +122,23 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The emits and proofs of a catalog. A proof is checked in the row of the first architecture.
-fn places<'a>(catalog: &Catalog<'a>, settings: &Settings) -> Vec<(Place<'a>, usize)> {
+/// The forms of a catalog with their operations, each operation's together.
+fn operations<'a>(catalog: &Catalog<'a>) -> Vec<Vec<(&'a dyn Kop, &'a Form)>> {
+    let mut operations: Vec<Vec<(&'a dyn Kop, &'a Form)>> = Vec::new();
+    for (kop, form) in catalog.forms() {
+        match operations.last_mut().filter(|forms| forms[0].0.name() == kop.name()) {
+            Some(forms) => forms.push((kop, form)),
+            None => operations.push(vec![(kop, form)]),
+        }
+    }
+    operations
+}
+
+/// The emits and proofs of an operation. A proof is checked in the row of the first architecture.
+fn places<'a>(forms: &[(&'a dyn Kop, &'a Form)], settings: &Settings) -> Vec<(Place<'a>, usize)> {
     let mut places = Vec::new();
     // A check of one operation counts its forms from 0.
-    let mut number = 0;
-    let mut last: Option<&'a dyn Kop> = None;
-    for (kop, form) in catalog.forms() {
-        number = if last.is_some_and(|last| last.name() == kop.name()) { number + 1 } else { 0 };
-        last = Some(kop);
+    for (number, &(kop, form)) in forms.iter().enumerate() {
         let archs = settings.check.scope.archs_of(kop, form);
         let first = archs.first().map(|&arch| (arch, MutatedSide::Proof));
         let rows = archs.iter().map(|&arch| (arch, MutatedSide::Emit)).chain(first);
@@ -130,7 +147,7 @@ fn places<'a>(catalog: &Catalog<'a>, settings: &Settings) -> Vec<(Place<'a>, usi
     places
 }
 
-/// Breaks the operations of a catalog and decides every mutant.
+/// Breaks the operations of a catalog and decides every mutant, as far as there is time.
 ///
 /// # Errors
 /// Why an engine cannot be made, in one line.
@@ -145,45 +162,143 @@ pub fn mutate<'a>(
         .stack_size(STACK)
         .build()
         .map_err(|error| error.to_string())?;
-    let places = places(catalog, settings);
-    let mut rows: Vec<Row<'a>> = pool.install(|| {
-        places.par_iter().map(|&(place, number)| Row::new(place, number, &settings.check)).collect()
-    });
-    let emits: Vec<usize> =
-        (0..rows.len()).filter(|&row| rows[row].place.side == MutatedSide::Emit).collect();
-    progress.round(emits.len());
-    let found = on_rigs(&pool, settings, emits.len(), |rig, number| {
-        let row = &rows[emits[number]];
-        let divergence = row.divergence(rig);
-        progress.unit(row.place.kop.name());
-        divergence
-    })?;
-    let divergent: Vec<Divergent> = found.into_iter().flatten().collect();
-    rows.retain(|row| !divergent.iter().any(|other| other.name == row.place.kop.name()));
-    let work: Vec<(usize, Mutant)> = pool.install(|| {
-        let of_row = |(number, row): (usize, &Row<'a>)| {
-            let mutants = mutants::mutants(row.place, &row.payloads(), &row.settings.scope);
-            let wanted = mutants.into_iter().filter(|mutant| is_wanted(row.place, mutant, settings));
-            wanted.map(|mutant| (number, mutant)).collect::<Vec<_>>()
-        };
-        rows.par_iter().enumerate().flat_map_iter(of_row).collect()
-    });
-    progress.round(work.len());
-    let claims = Claims::new(Options { limit: settings.limit, keep: false });
-    let verdicts = on_rigs(&pool, settings, work.len(), |rig, number| {
-        let (row, mutant) = &work[number];
-        let row = &rows[*row];
-        let verdict = Decider { place: row.place, plan: &row.plan, settings: &row.settings, claims: &claims }
-            .decide(rig, mutant);
-        progress.unit(row.place.kop.name());
-        verdict
-    })?;
-    let mutated = work.into_iter().zip(verdicts).map(|((row, mutant), verdict)| {
-        let place = rows[row].place;
-        Mutated { place, mutant, verdict }
-    });
-    let mutated = mutated.collect();
-    Ok(Run { rows, mutated, divergent, elapsed: start.elapsed() })
+    let work = Work {
+        pool,
+        settings,
+        progress,
+        end: settings.time.map(|time| start + time),
+        provers: Provers::new(settings.limit),
+    };
+    let operations = operations(catalog);
+    let first = settings.turn as usize % operations.len().max(1);
+    let mut done: Vec<Option<Run>> = operations.iter().map(|_| None).collect();
+    for number in (0..operations.len()).map(|number| (first + number) % operations.len()) {
+        done[number] = if work.is_over() { None } else { Some(work.operation(&operations[number])?) };
+    }
+    let nothing = || Run {
+        rows: vec![],
+        mutated: vec![],
+        divergent: vec![],
+        left_out: vec![],
+        elapsed: Duration::ZERO,
+    };
+    let mut whole = nothing();
+    for (operation, run) in operations.iter().zip(done) {
+        match run {
+            Some(run) => whole.add(run),
+            None => whole.left_out.push(operation[0].0.name().to_owned()),
+        }
+    }
+    Ok(Run { elapsed: start.elapsed(), ..whole })
+}
+
+impl<'a> Run<'a> {
+    fn add(&mut self, other: Run<'a>) {
+        let before = self.rows.len();
+        self.rows.extend(other.rows);
+        self.mutated.extend(
+            other.mutated.into_iter().map(|mutated| Mutated { row: before + mutated.row, ..mutated }),
+        );
+        self.divergent.extend(other.divergent);
+    }
+}
+
+/// What all operations of a run share.
+struct Work<'s> {
+    pool: rayon::ThreadPool,
+    settings: &'s Settings,
+    progress: &'s dyn Progress,
+    end: Option<Instant>,
+    provers: Provers,
+}
+
+impl Work<'_> {
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Breaks one operation.
+    fn operation<'a>(&self, forms: &[(&'a dyn Kop, &'a Form)]) -> Result<Run<'a>, String> {
+        let settings = self.settings;
+        let places = places(forms, settings);
+        let mut rows: Vec<Row<'a>> = self.pool.install(|| {
+            places.par_iter().map(|&(place, number)| Row::new(place, number, &settings.check)).collect()
+        });
+        let divergent = self.divergent(&rows)?;
+        if !divergent.is_empty() {
+            rows.clear();
+        }
+        let work: Vec<(usize, Mutant)> = self.pool.install(|| {
+            let of_row = |(number, row): (usize, &Row<'a>)| {
+                let mutants = mutants::mutants(row.place, &row.payloads(), &row.settings.scope);
+                let wanted = mutants.into_iter().filter(|mutant| is_wanted(row.place, mutant, settings));
+                wanted.map(|mutant| (number, mutant)).collect::<Vec<_>>()
+            };
+            rows.par_iter().enumerate().flat_map_iter(of_row).collect()
+        });
+        self.progress.round(work.len());
+        let decided = self.on_rigs(work.len(), |rig, number| {
+            let (row, mutant) = &work[number];
+            let row = &rows[*row];
+            let decided = (!self.is_over()).then(|| self.decide(row, rig, mutant));
+            self.progress.unit(row.place.kop.name());
+            decided
+        })?;
+        let mut mutated = Vec::new();
+        for ((row, mutant), decided) in work.into_iter().zip(decided) {
+            match decided {
+                Some(decided) => mutated.push(Mutated { row, place: rows[row].place, mutant, decided }),
+                None => rows[row].left_out += 1,
+            }
+        }
+        Ok(Run { rows, mutated, divergent, left_out: Vec::new(), elapsed: Duration::ZERO })
+    }
+
+    /// Where an operation diverges as it is.
+    fn divergent(&self, rows: &[Row]) -> Result<Vec<Divergent>, String> {
+        let emits: Vec<&Row> = rows.iter().filter(|row| row.place.side == MutatedSide::Emit).collect();
+        self.progress.round(emits.len());
+        let found = self.on_rigs(emits.len(), |rig, number| {
+            let divergence = emits[number].divergence(rig);
+            self.progress.unit(emits[number].place.kop.name());
+            divergence
+        })?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn decide(&self, row: &Row, rig: &mut Rig, mutant: &Mutant) -> Decided {
+        let Row { place, plan, settings, space, .. } = row;
+        let decider = Decider { place: *place, plan, settings, space, provers: &self.provers };
+        decider.decide(rig, mutant)
+    }
+
+    /// Does work on all threads, each with engines of its own; the results in the order of the work.
+    fn on_rigs<T: Send>(
+        &self,
+        count: usize,
+        work: impl Fn(&mut Rig, usize) -> T + Sync,
+    ) -> Result<Vec<T>, String> {
+        let next = AtomicUsize::new(0);
+        let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(count));
+        let failures: Vec<Result<(), String>> = self.pool.broadcast(|_| {
+            if next.load(Ordering::Relaxed) >= count {
+                return Ok(());
+            }
+            let mut rig = Rig::new(&self.settings.check.engines)?.hasty();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok(());
+                }
+                let result = work(&mut rig, number);
+                done.lock().expect("no thread panics").push((number, result));
+            }
+        });
+        failures.into_iter().collect::<Result<(), String>>()?;
+        let mut done = done.into_inner().expect("no thread panics");
+        done.sort_by_key(|(number, _)| *number);
+        Ok(done.into_iter().map(|(_, result)| result).collect())
+    }
 }
 
 fn is_wanted(place: Place, mutant: &Mutant, settings: &Settings) -> bool {
@@ -200,33 +315,4 @@ impl Mutated<'_> {
     pub fn line(&self) -> String {
         line(self.place, &self.mutant)
     }
-}
-
-/// Does work on all threads, each with engines of its own; the results in the order of the work.
-fn on_rigs<T: Send>(
-    pool: &rayon::ThreadPool,
-    settings: &Settings,
-    count: usize,
-    work: impl Fn(&mut Rig, usize) -> T + Sync,
-) -> Result<Vec<T>, String> {
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, T)>> = Mutex::new(Vec::with_capacity(count));
-    let failures: Vec<Result<(), String>> = pool.broadcast(|_| {
-        if next.load(Ordering::Relaxed) >= count {
-            return Ok(());
-        }
-        let mut rig = Rig::new(&settings.check.engines)?.hasty();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return Ok(());
-            }
-            let result = work(&mut rig, number);
-            done.lock().expect("no thread panics").push((number, result));
-        }
-    });
-    failures.into_iter().collect::<Result<(), String>>()?;
-    let mut done = done.into_inner().expect("no thread panics");
-    done.sort_by_key(|(number, _)| *number);
-    Ok(done.into_iter().map(|(_, result)| result).collect())
 }

@@ -10,8 +10,8 @@ use kop_emulators::inspect::listing;
 use kop_ops::{Arch, Features};
 use kop_reports::MutatedSide;
 
-use super::broken::{Change, Place, edited, shape};
-use super::edit::{Edit, Instruction, Kind, edits};
+use super::broken::{Change, Place, shape};
+use super::edit::{Edit, Instruction, Kind, edited, edits};
 use super::{aarch64, ebpf, x86_64};
 use crate::subject::Scope;
 
@@ -103,7 +103,7 @@ fn of_shape<I: Instruction + Listed>(place: Place, shape: &Arc<[u64]>, all: &[Sa
         let mut differing: Vec<(&Sample<I>, I::Code)> = Vec::new();
         for (sample, roles) in samples.iter().zip(&roles) {
             let changed = edited(&sample.code, &sample.insns, edit, roles);
-            changed.hash(&mut hasher);
+            changed.as_ref().map(|changed| difference::<I>(&sample.code, changed)).hash(&mut hasher);
             differing.extend(changed.map(|changed| (*sample, changed)));
         }
         let Some((first, code)) = differing.first() else { continue };
@@ -116,6 +116,17 @@ fn of_shape<I: Instruction + Listed>(place: Place, shape: &Arc<[u64]>, all: &[Sa
         }
     }
     mutants
+}
+
+/// Where code is other than before, which says what it is: its length, the first unit that differs, and those from there to the
+/// last one that does.
+fn difference<'c, I: Instruction>(before: &I::Code, after: &'c I::Code) -> (usize, usize, &'c [I::Unit]) {
+    let (before, after) = (before.as_ref(), after.as_ref());
+    let is_same = |(a, b): &(&I::Unit, &I::Unit)| a == b;
+    let first = before.iter().zip(after).take_while(is_same).count();
+    let (before, rest) = (&before[first..], &after[first..]);
+    let last = before.iter().rev().zip(rest.iter().rev()).take_while(is_same).count();
+    (after.len(), first, &rest[..rest.len() - last])
 }
 
 /// How many registers the code names.

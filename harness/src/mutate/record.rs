@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a record says of a run.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use kop_reports::{Mutant, Mutation, MutationRow, Record, SCHEMA, Verdict as RecordVerdict};
 
 use super::broken::Place;
-use super::decide::Verdict;
-use super::{Mutated, Run, Settings};
+use super::decide::{Decided, Verdict};
+use super::{Mutated, Row, Run, Settings};
+use crate::prove::Space;
 use crate::selection;
 
 /// How many of the mutants that took longest to kill are told.
@@ -23,7 +23,7 @@ pub fn record(run: &Run, settings: &Settings) -> Record {
         seed: settings.check.seed,
         engines: selection::engines_of(&settings.check.engines),
         ops: Vec::new(),
-        elapsed_s: (run.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        elapsed_s: seconds(run.elapsed),
         jobs: settings.check.jobs,
         timings: None,
         rates: Vec::new(),
@@ -36,21 +36,12 @@ impl Run<'_> {
     pub fn mutated(&self) -> impl Iterator<Item = &Mutated<'_>> {
         self.mutated.iter()
     }
-
-    /// How long the slowest kill of a row took, in milliseconds.
-    pub fn slowest_ms(&self, row: &MutationRow) -> Option<f64> {
-        let of_row = self.mutated.iter().filter(|mutated| {
-            let Place { kop, form, arch, side } = mutated.place;
-            kop.name() == row.name && form.name == row.form && arch.name() == row.arch && side == row.side
-        });
-        of_row.filter_map(|mutated| mutated.killed_after()).max().map(milliseconds)
-    }
 }
 
 impl Mutated<'_> {
     /// What became of it, in words.
     pub fn outcome(&self) -> String {
-        match &self.verdict {
+        match &self.decided.verdict {
             Verdict::Killed { by, after } => format!("killed by {by} after {} ms", milliseconds(*after)),
             Verdict::Equivalent => "equivalent".to_owned(),
             Verdict::Survived { undecided } => format!("survived; {undecided}"),
@@ -58,7 +49,7 @@ impl Mutated<'_> {
     }
 
     fn killed_after(&self) -> Option<Duration> {
-        match self.verdict {
+        match self.decided.verdict {
             Verdict::Killed { after, .. } => Some(after),
             Verdict::Equivalent | Verdict::Survived { .. } => None,
         }
@@ -69,44 +60,95 @@ fn mutation(run: &Run) -> Mutation {
     let mut killed: Vec<(&Mutated, Duration)> =
         run.mutated.iter().filter_map(|mutated| Some((mutated, mutated.killed_after()?))).collect();
     killed.sort_by_key(|(_, after)| *after);
-    let is_survivor = |mutated: &&Mutated| matches!(mutated.verdict, Verdict::Survived { .. });
+    let is_survivor = |mutated: &&Mutated| matches!(mutated.decided.verdict, Verdict::Survived { .. });
     Mutation {
         rows: run
             .rows
             .iter()
-            .map(|row| counted(row.place, &run.mutated))
-            .filter(|row| row.mutants > 0)
+            .enumerate()
+            .map(|(number, row)| counted(row, run.mutated.iter().filter(|mutated| mutated.row == number)))
+            .filter(|row| row.mutants > 0 || row.left_out > 0)
             .collect(),
         survivors: run.mutated.iter().filter(is_survivor).map(told).collect(),
         slowest: killed.iter().rev().take(SLOWEST).map(|(mutated, _)| told(mutated)).collect(),
         detection_ms: killed.iter().map(|(_, after)| milliseconds(*after)).collect(),
+        dropped: Vec::new(),
+        remarks: remarks(run),
     }
 }
 
-fn counted(place: Place, mutated: &[Mutated]) -> MutationRow {
-    let of_row = |other: &&Mutated| is_same(place, other.place);
-    let count = |wanted: fn(&Verdict) -> bool| {
-        mutated.iter().filter(of_row).filter(|mutated| wanted(&mutated.verdict)).count() as u64
+/// What was left out, and which proofs do not cover all payloads.
+fn remarks(run: &Run) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for row in run.rows.iter().filter(|row| row.left_out > 0) {
+        let Place { kop, form, arch, side } = row.place;
+        let (name, left_out) = (kop.name(), row.left_out);
+        remarks.push(format!(
+            "{name} {} {arch} {}: {left_out} mutants left out, the time was over",
+            form.name,
+            side.name()
+        ));
+    }
+    if !run.left_out.is_empty() {
+        remarks.push(format!("left out, the time was over: {}", run.left_out.join(", ")));
+    }
+    let mut covered: Vec<(&str, u64)> = Vec::new();
+    for row in &run.rows {
+        let Some(count) = proved_payloads(row) else { continue };
+        let form = (row.place.kop.name(), count);
+        if !covered.contains(&form) {
+            covered.push(form);
+            let all = row.place.form.layout.combinations();
+            remarks.push(format!(
+                "{}: mutants are equivalent for {count} of {all} payloads: those that a check plans, and every immediate in \
+                 each aliasing pattern",
+                form.0
+            ));
+        }
+    }
+    remarks
+}
+
+/// How many payloads equivalent mutants of a row are proved for, where that is not all.
+fn proved_payloads(row: &Row) -> Option<u64> {
+    match row.space.get()? {
+        Space::All(..) => None,
+        space @ Space::Some(_) => Some(space.len()),
+    }
+}
+
+fn counted<'a>(row: &Row, mutated: impl Iterator<Item = &'a Mutated<'a>>) -> MutationRow {
+    let Place { kop, form, arch, side } = row.place;
+    let mut counted = MutationRow {
+        name: kop.name().to_owned(),
+        form: form.name.to_string(),
+        arch: arch.name().to_owned(),
+        side,
+        left_out: row.left_out,
+        proved_payloads: proved_payloads(row),
+        ..MutationRow::default()
     };
-    MutationRow {
-        name: place.kop.name().to_owned(),
-        form: place.form.name.to_string(),
-        arch: place.arch.name().to_owned(),
-        side: place.side,
-        mutants: count(|_| true),
-        killed: count(|verdict| matches!(verdict, Verdict::Killed { .. })),
-        equivalent: count(|verdict| matches!(verdict, Verdict::Equivalent)),
-        survived: count(|verdict| matches!(verdict, Verdict::Survived { .. })),
+    let (mut checked, mut proving) = (Duration::ZERO, Duration::ZERO);
+    for Decided { verdict, checked: own, proving: proved } in mutated.map(|mutated| &mutated.decided) {
+        counted.mutants += 1;
+        checked += *own;
+        proving += *proved;
+        match verdict {
+            Verdict::Killed { after, .. } => {
+                counted.killed += 1;
+                counted.detection_ms.push(milliseconds(*after));
+            }
+            Verdict::Equivalent => counted.equivalent += 1,
+            Verdict::Survived { .. } => counted.survived += 1,
+        }
     }
-}
-
-fn is_same(a: Place, b: Place) -> bool {
-    let names = a.kop.name().cmp(b.kop.name()).then(a.form.name.cmp(&b.form.name));
-    names == Ordering::Equal && a.arch == b.arch && a.side == b.side
+    counted.detection_ms.sort_by(f64::total_cmp);
+    (counted.check_s, counted.prover_s) = (seconds(checked), seconds(proving));
+    counted
 }
 
 fn told(mutated: &Mutated) -> Mutant {
-    let Mutated { place, mutant, verdict } = mutated;
+    let Mutated { place, mutant, decided, .. } = mutated;
     let layout = &place.form.layout;
     let payload = mutant.payloads.first().copied().unwrap_or_default();
     let operands = layout.decode(payload).unwrap_or_default();
@@ -122,7 +164,7 @@ fn told(mutated: &Mutated) -> Mutant {
         detection_ms: None,
         undecided: None,
     };
-    match verdict {
+    match &decided.verdict {
         Verdict::Killed { by, after } => {
             told.killed_by = Some(by.clone());
             told.detection_ms = Some(milliseconds(*after));
@@ -136,4 +178,9 @@ fn told(mutated: &Mutated) -> Mutant {
 /// Milliseconds to the microsecond.
 fn milliseconds(spent: Duration) -> f64 {
     (spent.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Seconds to the millisecond.
+fn seconds(spent: Duration) -> f64 {
+    (spent.as_secs_f64() * 1e3).round() / 1e3
 }

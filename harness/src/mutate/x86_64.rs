@@ -157,6 +157,7 @@ fn immediate_bits(kind: OpKind) -> Option<u32> {
 }
 
 impl Instruction for Insn {
+    type Unit = u8;
     type Code = Vec<u8>;
 
     fn decode(code: &Vec<u8>) -> Option<Vec<Self>> {
@@ -417,7 +418,7 @@ mod tests {
 
     #[test]
     fn branches_keep_their_targets() {
-        use crate::mutate::edit::{Edit, Roles, apply};
+        use crate::mutate::edit::{Edit, rearranged};
         let insns = code(|a| {
             let end = a.label();
             a.test(Size::B8, Gpr::Rax, Gpr::Rax);
@@ -427,7 +428,7 @@ mod tests {
             a.neg(Size::B8, Gpr::Rax);
         });
         assert_eq!(insns[1].target(), Some(3));
-        let twice = apply(&insns, Edit::Duplicate(2), &Roles::default()).expect("it can be made");
+        let twice = rearranged(&insns, Edit::Duplicate(2)).expect("it can be made");
         let bytes = Insn::encode(&twice).expect("the target is near");
         let lines = listing(Arch::X86_64, &bytes);
         assert_eq!((lines.len(), lines[1].text.as_str()), (5, "je 0xb"));

@@ -23,6 +23,12 @@ pub(super) fn section(record: &Record) -> Option<Section> {
             " survived."
             @if let Some(score) = mutation.score() { " The score is " strong { (percent(score)) } "." }
         }
+        @if !mutation.dropped.is_empty() || !mutation.remarks.is_empty() {
+            ul {
+                @for drop in &mutation.dropped { li { strong { "The score dropped: " } (drop) } }
+                @for remark in &mutation.remarks { li { (remark) } }
+            }
+        }
         @if !mutation.survivors.is_empty() {
             h3 { "Survivors" }
             (scroll_box("Mutants that survived", mutants(&mutation.survivors, false)))

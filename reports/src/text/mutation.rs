@@ -15,13 +15,18 @@ pub(super) fn summary(mutation: &Mutation, style: Style) -> String {
     let sum = |of: fn(&crate::mutation::MutationRow) -> u64| mutation.rows.iter().map(of).sum::<u64>();
     let relevant = sum(|row| row.mutants - row.equivalent);
     let mut line = Line::default();
-    let paint = if mutation.survivors.is_empty() { Paint::Green } else { Paint::Red };
+    let paint = if mutation.holds() { Paint::Green } else { Paint::Red };
     let score = mutation.score().map_or_else(|| "no score".to_owned(), percent);
     line.put(paint, &format!("{} of {} mutants killed", number(sum(|row| row.killed)), number(relevant)));
     line.put(Paint::Plain, &format!(" ({score}), {} equivalent", number(sum(|row| row.equivalent))));
     block.line(line);
     if let Some(median) = mutation.median_detection_ms() {
         block.field("median", Paint::Plain, &format!("{} to the divergence", milliseconds(median)));
+    }
+    for (label, paint, lines) in
+        [("dropped", Paint::Red, &mutation.dropped), ("remark", Paint::Plain, &mutation.remarks)]
+    {
+        lines.iter().for_each(|line| block.field(label, paint, line));
     }
     if !mutation.survivors.is_empty() {
         block.label("survived");
@@ -70,5 +75,20 @@ mod tests {
             "      1.2 s by register on unicorn-x86_64",
         ];
         assert_eq!(summary(&mutation(), Style::default()), lines(&expected));
+    }
+
+    #[test]
+    fn a_summary_tells_what_dropped_and_what_was_left_out() {
+        let mutation = Mutation {
+            dropped: vec!["rotate imm64 x86_64 emit: 4 of 8 mutants killed, 5 were".to_owned()],
+            remarks: vec!["6 mutants left out: the time was over".to_owned()],
+            ..Mutation::default()
+        };
+        let expected = [
+            "0 of 0 mutants killed (no score), 0 equivalent",
+            "  dropped    rotate imm64 x86_64 emit: 4 of 8 mutants killed, 5 were",
+            "  remark     6 mutants left out: the time was over",
+        ];
+        assert_eq!(summary(&mutation, Style::default()), lines(&expected));
     }
 }
