@@ -308,7 +308,8 @@ impl Memory {
             (&self.window, &other.window, self.slot.window()),
             (&self.stack, &other.stack, self.slot.stack()),
         ];
-        pairs.into_iter().find_map(|(mine, theirs, base)| {
+        // Most are equal, which whole slices say much faster than bytes do.
+        pairs.into_iter().filter(|(mine, theirs, _)| mine != theirs).find_map(|(mine, theirs, base)| {
             let offset = mine.iter().zip(theirs.iter()).position(|(a, b)| a != b)?;
             Some((base + offset as u64, mine[offset], theirs[offset]))
         })
