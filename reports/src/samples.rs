@@ -245,6 +245,7 @@ pub(crate) fn mutation() -> Mutation {
         survivors: vec![survivor],
         slowest: vec![slowest],
         detection_ms: vec![0.4, 0.5, 0.5, 0.9, 1.5, 2.0, 2.5, 8.0, 15.0, 40.0, 1200.0],
+        ..Mutation::default()
     }
 }
 
