@@ -20,8 +20,8 @@ use super::{Failure, Outcome, print_all, style};
                   kop report --compare yesterday.json today.json\n\n\
                   Exit codes:\n  \
                   0  nothing diverges but what is known; with --compare, nothing got worse\n  \
-                  1  a divergence, a mutant that survived, an entry of --known that expired, or whose row was run and\n     \
-                  has no such divergence; with --compare, something got worse\n  \
+                  1  a divergence, a mutant that survived, an entry of --known that expired, or whose row was\n     \
+                  run and has no such divergence; with --compare, something got worse\n  \
                   2  a file that is no record or no list, or cannot be read or written"
 )]
 pub struct Args {
