@@ -131,9 +131,8 @@ fn remarks(record: &Record) -> String {
 }
 
 fn divergences(record: &Record, text: &mut String) {
-    let all = record.ops.iter().flat_map(|row| row.divergences.iter().map(move |found| (row, found)));
     let mut left_out = 0;
-    for (row, found) in all {
+    for (row, found) in record.divergences() {
         let block = folded(row, found);
         if text.len() + block.len() > LONGEST {
             left_out += 1;

@@ -537,6 +537,20 @@ impl Record {
         }
     }
 
+    /// The divergences with their rows, in the order of the rows. What is wrong on no architecture alone (a proof, a reference) is
+    /// in the rows of all and comes once, with the first.
+    pub fn divergences(&self) -> impl Iterator<Item = (&Row, &Divergence)> {
+        self.ops.iter().enumerate().flat_map(move |(number, row)| {
+            let is_told = move |found: &Divergence| {
+                let same = |other: &&Row| (&other.name, &other.form) == (&row.name, &row.form);
+                let mut told = self.ops[..number].iter().filter(same).flat_map(|other| &other.divergences);
+                // A cause names the architecture, if there is one.
+                found.cause.is_some() && told.any(|known| known.cause == found.cause)
+            };
+            row.divergences.iter().filter(move |found| !is_told(found)).map(move |found| (row, found))
+        })
+    }
+
     /// The verdict that the rows give; known divergences are none.
     pub fn verdict_of(rows: &[Row]) -> Verdict {
         if rows.iter().any(|row| row.standing() == Standing::Divergent) {

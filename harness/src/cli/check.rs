@@ -186,10 +186,8 @@ fn text(loaded: &Loaded, record: &Record, verbose: bool) -> String {
             }
         }
     }
-    for row in &record.ops {
-        for divergence in &row.divergences {
-            let _ = writeln!(text, "\n{}", kop_reports::divergence(divergence, row, style).trim_end());
-        }
+    for (row, divergence) in record.divergences() {
+        let _ = writeln!(text, "\n{}", kop_reports::divergence(divergence, row, style).trim_end());
     }
     let _ = writeln!(text, "\n{}", kop_reports::summary(record, style).trim_end());
     text

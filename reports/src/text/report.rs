@@ -16,8 +16,7 @@ pub fn report(record: &Record, style: Style) -> String {
         let lines = proved.iter().map(|row| proof_line(row, style) + "\n");
         parts.push(std::iter::once(proof_header(style) + "\n").chain(lines).collect());
     }
-    let with_rows = record.ops.iter().flat_map(|row| row.divergences.iter().map(move |found| (found, row)));
-    parts.extend(with_rows.map(|(found, row)| divergence(found, row, style)));
+    parts.extend(record.divergences().map(|(row, found)| divergence(found, row, style)));
     if !checked.is_empty() || (proved.is_empty() && record.mutation.is_none()) {
         parts.push(summary(record, style));
     }
@@ -34,6 +33,7 @@ pub fn report(record: &Record, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Divergence;
     use crate::samples::{divergent, mutation, proved, record, register_divergence, row};
 
     fn lines_of(record: &Record) -> Vec<String> {
@@ -47,6 +47,34 @@ mod tests {
         let order =
             ["FAIL  rotate", "ok    a", "register divergence: rotate imm64", "1 row equivalent, 1 divergent"];
         assert!(order.map(at).is_sorted(), "{lines:#?}");
+    }
+
+    #[test]
+    fn what_concerns_no_architecture_alone_is_told_once() {
+        let of =
+            |cause: Option<&str>| Divergence { cause: cause.map(str::to_owned), ..register_divergence() };
+        let any = Some("any/shape/emit/proof");
+        let first = divergent(vec![of(any), of(Some("x86_64/register/emit/r3")), of(None)]);
+        let arm = |name: &str, causes: &[Option<&str>]| Row {
+            divergences: causes.iter().map(|cause| of(*cause)).collect(),
+            ..Row { name: name.to_owned(), arch: "aarch64".to_owned(), ..first.clone() }
+        };
+        let second = arm(&first.name, &[any, Some("aarch64/register/emit/r3"), None]);
+        let other = arm("other", &[any]);
+        let record = record(vec![first.clone(), second, other]);
+        let told = record.divergences().map(|(row, found)| (&*row.name, &*row.arch, found.cause.as_deref()));
+        let (name, x86) = (&*first.name, &*first.arch);
+        let expected = [
+            (name, x86, any),
+            (name, x86, Some("x86_64/register/emit/r3")),
+            (name, x86, None),
+            (name, "aarch64", Some("aarch64/register/emit/r3")),
+            (name, "aarch64", None),
+            ("other", "aarch64", any),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+        let shown = lines_of(&record).iter().filter(|line| line.contains(" divergence: ")).count();
+        assert_eq!(shown, expected.len());
     }
 
     #[test]
