@@ -79,7 +79,7 @@ impl Bar {
     /// A bar that grows with [`Progress::round`]; of what goes on until a time has passed that is `limit`.
     pub fn new(limit: Option<Duration>) -> Self {
         let all = bars();
-        let template = "{elapsed:>4} {bar:40.cyan/blue} {pos}/{len} {per_sec} {msg}";
+        let template = "{elapsed:>16} {bar:30.cyan/blue} {pos}/{len} {msg}";
         let total = bar(&all, template, Some(0), "");
         Self { all, total, by_label: Mutex::default(), limit, log: Log::new() }
     }
@@ -116,7 +116,7 @@ impl Progress for Bar {
     fn share(&self, label: &str, units: usize) {
         let mut by_label = lock(&self.by_label);
         if !by_label.contains_key(label) && by_label.len() < MOST_BARS {
-            let template = "{prefix:>16} {bar:30} {pos}/{len} {per_sec} {eta} left";
+            let template = "{prefix:>16} {bar:30} {pos}/{len} {msg}";
             by_label.insert(label.to_owned(), bar(&self.all, template, Some(0), label));
         }
         if let Some(bar) = by_label.get(label) {
@@ -132,10 +132,14 @@ impl Progress for Bar {
         self.total.inc(1);
         if !self.log.is_log {
             let (done, length) = (self.total.position(), self.total.length().unwrap_or(0));
-            self.total.set_message(format!("{} left, {label}", self.left(done, length.max(done))));
+            let left = self.left(done, length.max(done));
+            self.total.set_message(format!("{:.1}/s, {left} left, {label}", self.total.per_sec()));
         }
         if let Some(bar) = lock(&self.by_label).get(label) {
             bar.inc(1);
+            // One that has not begun has neither.
+            let (rate, left) = (bar.per_sec(), time(bar.eta().as_millis() as u64));
+            bar.set_message(format!("{rate:.1}/s, {left} left"));
         }
         self.log.line(|| format!("{}: {}", time(self.log.elapsed().as_millis() as u64), self.summary()));
     }
