@@ -72,15 +72,7 @@ pub fn divergence(
     scope: &Scope,
     save: Option<&Path>,
 ) -> Result<Divergence, String> {
-    let minimal = minimise(rig, kop, form, finding, scope);
-    let mut case = raw_case(kop, form, finding);
-    let mut shown = finding.clone();
-    if let Some(minimal) = minimal {
-        shown = minimal.finding;
-        case = Case::new(kop, form, minimal.payload, &minimal.state);
-        case.garbage = minimal.garbage;
-        label(&mut case, &shown);
-    }
+    let (case, mut shown) = minimised(rig, kop, form, finding, scope, &|| false).expect("nobody stops it");
     let path = match save {
         None => None,
         Some(dir) => Some(
@@ -91,6 +83,25 @@ pub fn divergence(
     // What is told of the features is what the code was emitted for when it was found.
     shown.features = finding.features;
     Ok(of_case(kop, form, &shown, &case, path.as_deref(), occurrences, arch))
+}
+
+/// The smallest case of a finding, and the finding as that shows it: what was found, where it cannot be made smaller. `None` when
+/// `stop` became true before the end.
+pub fn minimised(
+    rig: &mut Rig,
+    kop: &dyn Kop,
+    form: &Form,
+    finding: &Finding,
+    scope: &Scope,
+    stop: &dyn Fn() -> bool,
+) -> Option<(Case, Finding)> {
+    let Some(minimal) = minimise(rig, kop, form, finding, scope, stop).ok()? else {
+        return Some((raw_case(kop, form, finding), finding.clone()));
+    };
+    let mut case = Case::new(kop, form, minimal.payload, &minimal.state);
+    case.garbage = minimal.garbage;
+    label(&mut case, &minimal.finding);
+    Some((case, minimal.finding))
 }
 
 /// The divergence that a case shows in the row of `arch`, when it is in the file `path`.

@@ -31,25 +31,35 @@ pub struct Shown {
 /// A callback that takes longer than this on a payload hangs: no further payloads are tried.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Somebody wants to wait no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
 /// The smallest case found that shows what `finding` shows; `None` when not even its own case does, or when what ran does
 /// not end. Where nothing ran, the payload is the case.
 ///
 /// Smaller means, in this order: slot 0, no garbage, memory zero, registers at their defaults, operands at the low end.
+///
+/// # Errors
+/// [`Stopped`] when `stop` became true before the end.
 pub fn minimise(
     rig: &mut Rig,
     kop: &dyn Kop,
     form: &Form,
     finding: &Finding,
     scope: &Scope,
-) -> Option<Shown> {
+    stop: &dyn Fn() -> bool,
+) -> Result<Option<Shown>, Stopped> {
     let Some((state, garbage)) = finding.run.as_ref() else {
-        return Some(smallest_payload(kop, form, finding, scope));
+        return Ok(Some(smallest_payload(kop, form, finding, scope)));
     };
     if finding.is_endless() {
-        return None;
+        return Ok(None);
     }
-    let mut search = Search { rig, kop, form, scope, wanted: finding, left: ATTEMPTS };
-    let mut best = search.attempt(finding.payload, state, *garbage)?;
+    let mut search = Search { rig, kop, form, scope, wanted: finding, left: ATTEMPTS, stop, stopped: false };
+    let Some(mut best) = search.attempt(finding.payload, state, *garbage) else {
+        return if search.stopped { Err(Stopped) } else { Ok(None) };
+    };
     let moved = rebase(&best.state, kop_ops::Slot::default());
     search.keep(&mut best, |shown| shown.state = moved);
     search.keep(&mut best, |shown| shown.garbage = 0);
@@ -57,7 +67,7 @@ pub fn minimise(
     search.registers(&mut best);
     search.operands(&mut best);
     search.registers(&mut best);
-    Some(best)
+    if search.stopped { Err(Stopped) } else { Ok(Some(best)) }
 }
 
 /// The finding with a payload of the fewest bits that still shows it, as far as callbacks answer quickly.
@@ -90,10 +100,16 @@ struct Search<'r, 'k> {
     scope: &'r Scope,
     wanted: &'r Finding,
     left: usize,
+    stop: &'r dyn Fn() -> bool,
+    stopped: bool,
 }
 
 impl Search<'_, '_> {
     fn attempt(&mut self, payload: u64, state: &State, garbage: u64) -> Option<Shown> {
+        self.stopped |= (self.stop)();
+        if self.stopped {
+            self.left = 0;
+        }
         self.left = self.left.checked_sub(1)?;
         let subject = prepare(self.kop, self.form, payload, self.scope).subject?;
         let findings = self.rig.judge(&subject, state, garbage);

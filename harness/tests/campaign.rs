@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use kop_harness::campaign::state::{Line, State};
-use kop_harness::campaign::{Store, StoreError, store};
+use kop_harness::campaign::state::{Line, State, Unit};
+use kop_harness::campaign::{self, Build, Limits, Shard, Store, StoreError, Subject, Watch, store};
 use kop_harness::case::load_tree;
+use kop_harness::check::{Quiet, Settings, check};
 use kop_harness::program::text;
 use kop_harness::reports::{Record, Verdict};
+use kop_harness::{Rig, Scope, describe, selection};
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::{Catalog, Kop};
 
@@ -402,4 +404,121 @@ fn programs_show_an_operation_that_is_wrong_in_them() {
     assert!(instructions.clone().count() > 200 && instructions.clone().all(|row| row.divergences.is_empty()));
     assert!(instructions.clone().all(|row| row.states > 0), "every instruction ran on both architectures");
     desk.cases("programs");
+}
+
+/// The settings of a campaign in this process, on one thread.
+fn settings() -> Settings {
+    let engines = selection::by_names(ENGINES.split(',')).expect("they are here");
+    Settings { engines, jobs: 1, ..Settings::default() }
+}
+
+#[test]
+fn another_build_neither_goes_on_nor_is_merged() {
+    let desk = Desk::new();
+    desk.ends("a", &["--rounds", "1"], 1);
+    fs::create_dir(desk.at("b")).expect("writable");
+    let known = store::read(&desk.at("a")).expect("a campaign");
+    let as_of = |build: Build| {
+        let state = State { build, ..State::new(0, 200, Build::default()) };
+        fs::write(desk.at("b/state.json"), state.to_json()).expect("writable");
+    };
+    let refused = |command: &mut Command, expected: &str| {
+        let output = command.output().expect("kop runs");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.contains(expected), "{error}");
+    };
+    as_of(Build { executable: "0123".to_owned(), ..known.build.clone() });
+    refused(&mut desk.campaign("b", &["--rounds", "1"]), "b: made by another build, of the same version");
+    refused(
+        &mut desk.kop(&["merge", "a", "b", "--into", "c"]),
+        "b: made by another build than a, of the same",
+    );
+    assert!(!desk.at("c").exists());
+    // A machine of another architecture has another executable, and its shard is a part of the same campaign.
+    as_of(Build { executable: "0123".to_owned(), host: "other".to_owned(), ..known.build });
+    let merged = desk.kop(&["merge", "a", "b", "--into", "c"]).output().expect("kop runs");
+    assert_eq!(merged.status.code(), Some(1), "{}", said(&merged));
+    fs::write(desk.at("and_not.kop.toml"), FAULTY.replace("bit & 62", "bit")).expect("writable");
+    refused(
+        &mut desk.campaign("a", &["--rounds", "1"]),
+        "take another directory; `kop replay a/findings` shows",
+    );
+    let status = desk.kop(&["campaign", "--dir", "a", "--status"]).output().expect("kop runs");
+    assert!(said(&status).contains("  build      kop "), "{}", said(&status));
+}
+
+#[test]
+fn on_a_full_disk_it_ends_with_one_line_and_goes_on_when_there_is_room() {
+    const ROUNDS: [&str; 4] = ["--rounds", "25", "--jobs", "2"];
+    let desk = Desk::new();
+    desk.ends("calm", &ROUNDS, 1);
+    // Once it has begun, no file may be longer than the journal and three bytes: a line is cut, or a case.
+    let kop = desk.campaign("full", &ROUNDS);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(kop.get_program()).args(kop.get_args());
+    limited.current_dir(desk.dir.path()).env("NO_COLOR", "1").stdin(Stdio::null());
+    let child = limited.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a shell");
+    let units = || store::read(&desk.at("full")).map_or(0, |state| state.units());
+    until("the first units", || units() > 3);
+    let most = fs::metadata(desk.at("full/journal.0")).expect("a journal").len() + 3;
+    let set = Command::new("prlimit")
+        .args([format!("--pid={}", child.id()), format!("--fsize={most}:{most}")])
+        .status();
+    assert!(set.expect("prlimit (util-linux) runs").success());
+    let output = child.wait_with_output().expect("a child");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let last = error.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(last.starts_with("kop: full") && last.contains(": File too large (os error 27)"), "{error}");
+    assert!((1..50).contains(&units()), "{} units", units());
+    desk.ends("full", &ROUNDS, 1);
+    assert_eq!((desk.knows("full"), desk.cases("full")), (desk.knows("calm"), desk.cases("calm")));
+}
+
+#[test]
+fn what_is_no_directory_is_one_line() {
+    let desk = Desk::new();
+    let file = desk.campaign("and_not.kop.toml", &[]).output().expect("kop runs");
+    assert_eq!(file.status.code(), Some(2));
+    assert_eq!(said(&file), "kop: and_not.kop.toml: Not a directory (os error 20)\n");
+    let proc = desk.campaign("/proc/campaign", &[]).output().expect("kop runs");
+    assert_eq!((proc.status.code(), said(&proc).lines().count()), (Some(2), 1), "{}", said(&proc));
+}
+
+#[test]
+fn making_cases_small_ends_with_the_time_and_is_done_after_the_next_start() {
+    /// Takes a while after a unit, so that the time is over when its findings are there.
+    struct Slow(Duration);
+    impl Watch for Slow {
+        fn unit(&self, _subject: &Subject, _unit: &Unit, _state: &State) {
+            std::thread::sleep(self.0);
+        }
+    }
+    let desk = Desk::new();
+    let kops = kop_modules::text::load(&desk.at("and_not.kop.toml")).expect("an operation");
+    let catalog = kops.iter().fold(Catalog::empty(), |catalog, kop| catalog.and(kop as &dyn Kop));
+    let subjects = Subject::list(&catalog, false);
+    let mut store = Store::open(&desk.at("dir"), || State::new(0, 200, Build::default())).expect("it is new");
+    let mut run = |limits, pause| {
+        let shard = Shard::default();
+        campaign::run(&mut store, &catalog, &subjects, &settings(), shard, limits, &Slow(pause))
+            .expect("it runs");
+        let found = store.state().found.values();
+        (found.clone().count(), found.filter(|found| found.minimised).count())
+    };
+    let time = Duration::from_secs(3);
+    let (found, small) = run(Limits { time: Some(time), rounds: None }, time);
+    assert!(found > 0 && small == 0, "{small} of {found}");
+    let (found, small) = run(Limits { time: None, rounds: Some(1) }, Duration::ZERO);
+    assert!(found > 0 && small == found, "{small} of {found}");
+    // One that is begun is given up.
+    let checked =
+        check(&catalog, &Settings { states: 200, ..settings() }, &Quiet, &|_, _, _| {}).expect("engines");
+    let (kop, form, finding) = checked.findings().find(|found| found.2.run.is_some()).expect("a finding");
+    let mut rig = Rig::new(&settings().engines).expect("engines");
+    let tries = std::cell::Cell::new(0);
+    let stop = || tries.replace(tries.get() + 1) == 3;
+    assert!(describe::minimised(&mut rig, kop, form, finding, &Scope::default(), &stop).is_none());
+    assert!(describe::minimised(&mut rig, kop, form, finding, &Scope::default(), &|| false).is_some());
 }

@@ -90,8 +90,10 @@ fn a_check_is_rendered_in_every_form() {
     );
     let args =
         ["report", "r.json", "--text", "r.txt", "--html", "r.html", "--markdown", "r.md", "--junit", "r.xml"];
-    let (code, out, err) =
-        ended(kop(&dir, &[&args[..], &["--sarif", "r.sarif", "--json", "joined.json"]].concat()));
+    let (code, out, err) = ended(kop(
+        &dir,
+        &[&args[..], &["--sarif", "r.sarif", "--svg", "r.svg", "--json", "joined.json"]].concat(),
+    ));
     assert_eq!((code, out, err), (0, String::new(), String::new()));
     for (name, start) in [
         ("r.txt", "ok    rotate"),
@@ -102,6 +104,7 @@ fn a_check_is_rendered_in_every_form() {
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"kop\" tests=\"8\" failures=\"0\"",
         ),
         ("r.sarif", "{\n  \"$schema\": \"https://"),
+        ("r.svg", "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n<svg "),
     ] {
         assert!(read(&dir, name).starts_with(start), "{name}: {}", &read(&dir, name)[..200]);
     }
@@ -216,7 +219,8 @@ fn what_got_worse_fails_a_comparison() {
 #[test]
 fn bad_input_is_one_clear_line() {
     let dir = tempfile::tempdir().expect("a directory");
-    checked(&dir, "r.json", "400");
+    let record = checked(&dir, "r.json", "400");
+    write(&dir, "still.json", &Record { rates: Vec::new(), ..record });
     let whole = read(&dir, "r.json");
     fs::write(dir.path().join("cut.json"), &whole[..whole.len() / 2]).expect("a file");
     fs::write(dir.path().join("later.json"), whole.replace("kop-report/1", "kop-report/9")).expect("a file");
@@ -234,6 +238,7 @@ fn bad_input_is_one_clear_line() {
         (&["report", "r.json", "--known", "none.toml"], "kop: none.toml: No such file"),
         (&["report", "r.json", "--html", "no/such/dir.html"], "kop: no/such/dir.html: No such file"),
         (&["report", "r.json", "--html", "-", "--text", "-"], "kop: -: named for two reports"),
+        (&["report", "still.json", "--svg", "r.svg"], "kop: --svg: the record has no samples over time"),
         (
             &["report", "--compare", "r.json"],
             "kop: --compare takes two records, an old one and a new one, not 1",

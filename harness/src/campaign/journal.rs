@@ -20,6 +20,8 @@ pub struct Journal {
     file: File,
     lines: u64,
     bytes: u64,
+    /// The last line may be torn: what came behind it would be lost with it.
+    is_torn: bool,
 }
 
 /// Why a journal cannot be read.
@@ -56,17 +58,23 @@ impl Journal {
             file.sync_all()?;
         }
         file.seek(io::SeekFrom::Start(sound as u64))?;
-        Ok((Self { file, lines: lines.len() as u64, bytes: sound as u64 }, lines))
+        Ok((Self { file, lines: lines.len() as u64, bytes: sound as u64, is_torn: false }, lines))
     }
 
-    /// Adds a line and waits until it is on disk.
+    /// Adds a line and waits until it is on disk. After a failure, as on a full disk, no other line is taken: a part of this one
+    /// may be there, which the next [`Journal::open`] cuts off as long as it is the last.
     ///
     /// # Errors
     /// What writing and synchronising report.
     pub fn append(&mut self, line: &impl Serialize) -> io::Result<()> {
+        if self.is_torn {
+            return Err(io::Error::other("an earlier line could not be written"));
+        }
         let text = written(self.lines, line)?;
+        self.is_torn = true;
         self.file.write_all(text.as_bytes())?;
         self.file.sync_data()?;
+        self.is_torn = false;
         self.lines += 1;
         self.bytes += text.len() as u64;
         Ok(())
@@ -187,5 +195,17 @@ mod tests {
         let swapped: Vec<&str> = text.lines().rev().collect();
         fs::write(&path, format!("{}\n", swapped.join("\n"))).expect("writable");
         assert!(matches!(lines::<String>(&path), Err(JournalError::Damaged(1))));
+    }
+
+    #[test]
+    fn nothing_is_written_behind_a_line_that_could_not_be() {
+        let (_dir, path) = journal(2);
+        let (mut journal, _) = Journal::open::<String>(&path).expect("sound");
+        let writable = std::mem::replace(&mut journal.file, File::open(&path).expect("readable"));
+        assert!(journal.append(&"refused").is_err());
+        journal.file = writable;
+        let error = journal.append(&"behind it").expect_err("it may be torn").to_string();
+        assert_eq!(error, "an earlier line could not be written");
+        assert_eq!(lines::<String>(&path).expect("sound").len(), 2);
     }
 }

@@ -30,7 +30,7 @@ pub struct Merged {
 /// Merges what the directories `from` know into `into`, which is made when it is not there.
 ///
 /// # Errors
-/// [`StoreError`]: a directory is in use or none, or campaigns differ in their seed, the size of their units, or the number of
+/// [`StoreError`]: a directory is in use or none, or campaigns differ in their build, their seed, the size of their units, or the number of
 /// their shards.
 pub fn merge<P: AsRef<Path>>(from: &[P], into: &Path) -> Result<Merged, StoreError> {
     let mut sources: Vec<(&Path, State)> = Vec::new();
@@ -43,7 +43,7 @@ pub fn merge<P: AsRef<Path>>(from: &[P], into: &Path) -> Result<Merged, StoreErr
         sources.push((dir, state));
     }
     let Some((first_dir, first)) = sources.first() else { return Ok(Merged::default()) };
-    let mut store = Store::open(into, || State::new(first.seed, first.states))?;
+    let mut store = Store::open(into, || State::new(first.seed, first.states, first.build.clone()))?;
     agree(first_dir, first, into, store.state())?;
     let mut merged = Merged::default();
     // Cases first: what a state names has to be there.
@@ -72,6 +72,15 @@ fn agree(one: &Path, first: &State, other: &Path, second: &State) -> Result<(), 
         let reason = format!("another campaign than {}: its {what} is {b}, not {a}", one.display());
         Err(StoreError::Other(other.to_owned(), reason))
     };
+    if let Some(difference) = first.build.difference(&second.build) {
+        let reason = format!(
+            "made by another build than {}, {difference}: counts of both would say nothing of either ({}, not {})",
+            one.display(),
+            second.build,
+            first.build
+        );
+        return Err(StoreError::Other(other.to_owned(), reason));
+    }
     if first.seed != second.seed {
         return differs("seed", first.seed.to_string(), second.seed.to_string());
     }

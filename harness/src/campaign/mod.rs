@@ -6,6 +6,7 @@
 //! round, so that each unit can be repeated alone and the set of units does not depend on threads or machines
 //! ([`Shard`]). [`schedule`] says who is next, [`store`] what is on disk and when, [`state`] what is known.
 
+mod build;
 mod journal;
 mod memory;
 mod merge;
@@ -32,6 +33,7 @@ use runner::{Ran, Runner};
 use schedule::Candidate;
 use state::{Line, Sample, State, Unit};
 
+pub use build::Build;
 pub use memory::resident_kib;
 pub use merge::{Merged, merge};
 pub use report::record;
@@ -205,13 +207,14 @@ impl<'c, 'a> Campaign<'c, 'a> {
                 }
                 Task::Minimise { file, cause } => {
                     let dir = self.lock().store.findings();
-                    let tried = AssertUnwindSafe(|| runner.minimise(&dir, &file, &cause));
+                    let stop = || self.is_over() || self.watch.is_interrupted();
+                    let tried = AssertUnwindSafe(|| runner.minimise(&dir, &file, &cause, &stop));
                     let minimised = match catch_unwind(tried) {
                         Ok(minimised) => minimised.map_err(CampaignError::Case),
                         // The case stays as it was found.
-                        Err(_) => runner.renew().map_err(CampaignError::Engine),
+                        Err(_) => runner.renew().map_err(CampaignError::Engine).map(|()| true),
                     };
-                    minimised.and_then(|()| self.minimised(&file))
+                    minimised.and_then(|is_done| self.minimised(&file, is_done))
                 }
                 Task::Unit { subject, n } => self.unit(&mut runner, subject, n),
             };
@@ -230,19 +233,24 @@ impl<'c, 'a> Campaign<'c, 'a> {
         self.lock().failed.get_or_insert(error);
     }
 
+    /// Whether the time is over.
+    fn is_over(&self) -> bool {
+        self.limits.time.is_some_and(|time| self.start.elapsed() >= time)
+    }
+
     /// What to do next; `None` when all is done.
     fn next(&self) -> Option<Task> {
         let mut shared = self.lock();
         if shared.failed.is_some() || self.watch.is_interrupted() {
             return None;
         }
-        // One thread makes cases small, the others go on.
-        let waiting = shared.next_to_minimise(&self.names);
+        let is_over = self.is_over();
+        // One thread makes cases small, the others go on. What is left when the time is over is done after the next start.
+        let waiting = shared.next_to_minimise(&self.names).filter(|_| !is_over);
         if let (Some((file, cause)), None) = (&waiting, &shared.minimising) {
             shared.minimising = Some(file.clone());
             return Some(Task::Minimise { file: file.clone(), cause: cause.clone() });
         }
-        let is_over = self.limits.time.is_some_and(|time| self.start.elapsed() >= time);
         let chosen = if is_over { None } else { self.choose(&shared) };
         match chosen {
             Some((subject, n)) => {
@@ -356,9 +364,13 @@ impl<'c, 'a> Campaign<'c, 'a> {
         Ok(())
     }
 
-    fn minimised(&self, file: &str) -> Result<(), CampaignError> {
+    /// A thread has stopped making a case small, because it is or because somebody wants the campaign to end.
+    fn minimised(&self, file: &str, is_done: bool) -> Result<(), CampaignError> {
         let mut shared = self.lock();
         shared.minimising = None;
+        if !is_done {
+            return Ok(());
+        }
         Ok(shared.store.append(&Line::Minimised(file.to_owned()))?)
     }
 

@@ -16,7 +16,7 @@ use crate::case::{self, AS_FOUND, Case};
 use crate::check::{Settings, run_form};
 use crate::describe;
 use crate::generate::kind_of;
-use crate::program::{CaseProblem, ProgramCase, ProgramFinding, ProgramRig, minimise, text};
+use crate::program::{CaseProblem, ProgramCase, ProgramFinding, ProgramRig, minimise_until, text};
 use crate::replay::replay;
 use crate::rig::Rig;
 
@@ -180,19 +180,25 @@ impl<'c, 'a> Runner<'c, 'a> {
     }
 
     /// Makes the case of a finding, in the file `file` below `dir`, as small as it gets; what was found takes long to try for
-    /// code that does not end, so that its case stays as it is.
+    /// code that does not end, so that its case stays as it is. `false` when `stop` ended it before, and the case is as it was.
     ///
     /// # Errors
     /// The path and what is wrong with the file.
-    pub fn minimise(&mut self, dir: &Path, file: &str, cause: &str) -> Result<(), String> {
+    pub fn minimise(
+        &mut self,
+        dir: &Path,
+        file: &str,
+        cause: &str,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, String> {
         let path = dir.join(file);
         let fail = |error: String| format!("{}: {error}", path.display());
         if !path.exists() {
             // Somebody has taken it away.
-            return Ok(());
+            return Ok(true);
         }
         if is_program(file) {
-            return self.minimise_program(dir, file, cause).map_err(fail);
+            return self.minimise_program(dir, file, cause, stop).map_err(fail);
         }
         let case = case::load(&path, self.catalog).map_err(|error| fail(error.to_string()))?;
         self.rig.take_breath();
@@ -200,22 +206,32 @@ impl<'c, 'a> Runner<'c, 'a> {
         let kop = self.catalog.get(&case.kop).map_err(|error| fail(error.to_string()))?;
         let Some(finding) = replayed.findings.iter().find(|finding| finding.cause() == cause) else {
             // Shown by states in a row, not by one alone.
-            return Ok(());
+            return Ok(true);
         };
         let form = kop.forms().iter().find(|form| form.name == case.form.name).unwrap_or(&case.form);
-        let (arch, scope) = (finding.arch.unwrap_or(Arch::X86_64), &self.settings.scope);
-        describe::divergence(&mut self.rig, kop, form, finding, 1, arch, scope, Some(dir)).map(drop)
+        let small = describe::minimised(&mut self.rig, kop, form, finding, &self.settings.scope, stop);
+        let Some((small, _)) = small else { return Ok(false) };
+        case::save_minimised(dir, &small, cause).map_err(|error| fail(error.to_string()))?;
+        Ok(true)
     }
 
-    fn minimise_program(&mut self, dir: &Path, file: &str, cause: &str) -> Result<(), String> {
+    fn minimise_program(
+        &mut self,
+        dir: &Path,
+        file: &str,
+        cause: &str,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<bool, String> {
         let case = text::load(&dir.join(file)).map_err(|error| error.to_string())?;
         let rig = self.programs.get_or_insert_with(|| program_rig(self.settings));
         let judged = rig.judge(&case, self.catalog).map_err(|problem| problem.to_string())?;
         let is_meant = |found: &&ProgramFinding| cause.ends_with(&program_cause(folder(file), found));
-        let Some(finding) = judged.findings.iter().find(is_meant) else { return Ok(()) };
-        let (small, found) = minimise(rig, self.catalog, &case, finding);
+        let Some(finding) = judged.findings.iter().find(is_meant) else { return Ok(true) };
+        let small = minimise_until(rig, self.catalog, &case, finding, stop);
+        let Some((small, found)) = small else { return Ok(false) };
         let small = ProgramCase { comment: vec![found.to_string()], ..small };
-        text::save(&dir.join(folder(file)), &small, cause).map(drop).map_err(|error| error.to_string())
+        text::save(&dir.join(folder(file)), &small, cause).map_err(|error| error.to_string())?;
+        Ok(true)
     }
 
     /// The engines for operations and for programs, and what they know of the operations.

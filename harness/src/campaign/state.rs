@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use kop_reports::Row;
 use serde::{Deserialize, Serialize};
 
+use super::build::Build;
 use super::schedule::Pace;
 use super::shard::Rounds;
 use super::totals;
 use crate::behaviour::MARKS;
 
 /// The schema of a campaign's directory.
-pub const SCHEMA: &str = "kop-campaign/1";
+pub const SCHEMA: &str = "kop-campaign/2";
 
 /// The most findings of one subject: others are counted.
 pub const MOST_FINDINGS: usize = 64;
@@ -35,6 +36,8 @@ pub struct State {
     pub seed: u64,
     /// The states of each row in a unit.
     pub states: usize,
+    /// The build that made it, and no other goes on with.
+    pub build: Build,
     /// The journal that goes on where this ends.
     pub generation: u64,
     /// How long the campaign ran, in milliseconds, whatever the number of starts.
@@ -152,11 +155,12 @@ pub struct Unit {
 
 impl State {
     /// A campaign before its start.
-    pub fn new(seed: u64, states: usize) -> Self {
+    pub fn new(seed: u64, states: usize, build: Build) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
             seed,
             states,
+            build,
             generation: 0,
             elapsed_ms: 0,
             starts: 0,
@@ -276,7 +280,7 @@ impl State {
         let header: Header = serde_json::from_str(json).map_err(|error| format!("no campaign: {error}"))?;
         if header.schema != SCHEMA {
             return Err(format!(
-                "a campaign of the schema {:?}, but only {SCHEMA:?} is understood",
+                "a campaign of the schema {:?}, but only {SCHEMA:?} is understood: take another directory",
                 header.schema
             ));
         }
@@ -372,10 +376,10 @@ mod tests {
     #[test]
     fn it_is_a_function_of_the_lines_and_survives_json() {
         let lines: Vec<Line> = (0..20).map(|n| unit(if n % 3 == 0 { "a" } else { "b" }, n / 2)).collect();
-        let mut whole = State::new(3, 500);
+        let mut whole = State::new(3, 500, Build::default());
         lines.iter().for_each(|line| whole.apply(line));
         for cut in 0..lines.len() {
-            let mut first = State::new(3, 500);
+            let mut first = State::new(3, 500, Build::default());
             lines[..cut].iter().for_each(|line| first.apply(line));
             let mut again = State::from_json(&first.to_json()).expect("it was written by us");
             assert_eq!(again, first);
@@ -386,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_unit_counts_once() {
-        let mut state = State::new(0, 1);
+        let mut state = State::new(0, 1, Build::default());
         (0..3).for_each(|_| state.apply(&unit("a", 4)));
         assert_eq!((state.units(), state.states_run(), state.marks()), (1, 10, 2));
         assert_eq!(state.subjects["a"].shards["0/1"].occurrences["a/a.kop"], 3);
@@ -396,7 +400,7 @@ mod tests {
 
     #[test]
     fn nothing_grows_without_end() {
-        let mut state = State::new(0, 1);
+        let mut state = State::new(0, 1, Build::default());
         for n in 0..5000u64 {
             let Line::Unit(mut unit) = unit("a", n) else { unreachable!("it is a unit") };
             unit.found = vec![(format!("a/{n}.kop"), "cause".to_owned(), 1)];
@@ -417,7 +421,7 @@ mod tests {
         let error = State::from_json(r#"{"schema": "kop-campaign/9"}"#).expect_err("another schema");
         assert_eq!(
             error,
-            r#"a campaign of the schema "kop-campaign/9", but only "kop-campaign/1" is understood"#
+            "a campaign of the schema \"kop-campaign/9\", but only \"kop-campaign/2\" is understood: take another directory"
         );
         assert!(State::from_json("{}").expect_err("none").starts_with("no campaign: "));
     }

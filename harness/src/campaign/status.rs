@@ -22,6 +22,7 @@ pub fn status(state: &State, dir: &Path) -> String {
         let _ = writeln!(text, "  {name:<10} {value}");
     };
     field("time", format!("{}, {}", time(state.elapsed_ms), plural(state.starts, "start")));
+    field("build", state.build.to_string());
     field("seed", format!("{}, {} states of each row in a unit", state.seed, number(state.states as u64)));
     let shards: std::collections::BTreeSet<&String> =
         state.subjects.values().flat_map(|subject| subject.shards.keys()).collect();
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn an_empty_campaign_has_a_status() {
-        let text = status(&State::new(3, 500), Path::new("dir"));
+        let text = status(&State::new(3, 500, super::super::Build::default()), Path::new("dir"));
         assert!(text.starts_with("dir\n") && text.contains("findings   0, 0 of them as found"), "{text}");
     }
 }

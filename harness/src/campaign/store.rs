@@ -250,6 +250,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaign::Build;
     use crate::campaign::state::{Sample, Unit};
 
     fn unit(n: u64) -> Line {
@@ -263,14 +264,16 @@ mod tests {
     }
 
     fn open(dir: &Path) -> Store {
-        Store::open(dir, || State::new(5, 100)).expect("it can be opened")
+        Store::open(dir, || State::new(5, 100, Build::default())).expect("it can be opened")
     }
 
     #[test]
     fn one_process_at_a_time() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let first = open(dir.path());
-        let error = Store::open(dir.path(), || State::new(5, 100)).expect_err("it is in use").to_string();
+        let error = Store::open(dir.path(), || State::new(5, 100, Build::default()))
+            .expect_err("it is in use")
+            .to_string();
         let own = std::process::id();
         assert_eq!(error, format!("{}: in use by another campaign (process {own})", dir.path().display()));
         drop(first);
@@ -332,9 +335,11 @@ mod tests {
     #[test]
     fn what_is_no_campaign_is_named() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        fs::write(dir.path().join("state.json"), r#"{"schema":"kop-campaign/2"}"#).expect("writable");
-        let error = Store::open(dir.path(), || State::new(5, 100)).expect_err("another schema").to_string();
-        assert!(error.contains("state.json: a campaign of the schema \"kop-campaign/2\""), "{error}");
+        fs::write(dir.path().join("state.json"), r#"{"schema":"kop-campaign/1"}"#).expect("writable");
+        let error = Store::open(dir.path(), || State::new(5, 100, Build::default()))
+            .expect_err("another schema")
+            .to_string();
+        assert!(error.contains("state.json: a campaign of the schema \"kop-campaign/1\""), "{error}");
         let empty = tempfile::tempdir().expect("a temporary directory");
         assert!(matches!(read(empty.path()), Err(StoreError::Io(..))));
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kop_harness::campaign::state::State;
-use kop_harness::campaign::{self, CampaignError, Limits, Shard, Store, StoreError, Subject};
+use kop_harness::campaign::{self, Build, CampaignError, Limits, Shard, Store, StoreError, Subject};
 use kop_harness::check::Settings;
 use kop_harness::{Scope, describe, selection};
 use kop_reports::{Record, RowVerdict, Verdict};
@@ -24,7 +24,13 @@ use super::{Failure, Outcome, print_all, style};
 #[command(after_help = "Examples:\n  kop campaign --time 8h --dir nightly\n  \
                         kop campaign --dir nightly --status\n  \
                         kop campaign rotate select --time 10m --no-programs\n  \
-                        kop campaign --time 8h --dir part --shard 0/4   on the first of four machines")]
+                        kop campaign --time 8h --dir part --shard 0/4   on the first of four machines\n\n\
+                        Exit codes:\n  \
+                        0  no divergence is known to the directory\n  \
+                        1  there is one, from this start or an earlier one\n  \
+                        2  bad usage; a directory that cannot be written, as it is read-only or the disk is full,\n     \
+                        or that holds another campaign or one of another build; what was written down is kept\n  \
+                        3  another process works on the directory, or an engine is absent")]
 pub struct Args {
     /// The operations (see `kop list`); all by default
     #[arg(value_name = "OP")]
@@ -71,6 +77,11 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let ran = start(args)?;
     let mut text = ran.text();
     let _ = writeln!(text, "  report     {}", args.dir.join("report.json").display());
+    let raw = ran.state.found.values().filter(|found| !found.minimised).count();
+    if raw > 0 {
+        let _ =
+            writeln!(text, "  as found   {raw} of the cases, which become small when the campaign goes on");
+    }
     if ran.interrupted {
         let _ = writeln!(text, "\nstopped; the same command goes on from here: {}", resume());
     }
@@ -104,10 +115,8 @@ impl Ran {
                 let _ = writeln!(text, "{}", kop_reports::row_line(row, style).trim_end());
             }
         }
-        for row in &self.record.ops {
-            for divergence in &row.divergences {
-                let _ = writeln!(text, "\n{}", kop_reports::divergence(divergence, row, style).trim_end());
-            }
+        for (row, divergence) in self.record.divergences() {
+            let _ = writeln!(text, "\n{}", kop_reports::divergence(divergence, row, style).trim_end());
         }
         let mut summary = self.record.clone();
         for row in summary.ops.iter_mut().filter(|row| is_long(&row.name)) {
@@ -129,8 +138,9 @@ pub(super) fn start(args: &Args) -> Result<Ran, Failure> {
     let everything = loaded.everything();
     let subjects = Subject::list(&chosen, !args.no_programs);
     let (seed, states) = (args.seed.unwrap_or(0), args.states.unwrap_or(campaign::DEFAULT_STATES));
-    let mut store = Store::open(&args.dir, || State::new(seed, states))?;
-    check_fixed(args, store.state())?;
+    let build = Build::this(&everything, &args.sources.contents());
+    let mut store = Store::open(&args.dir, || State::new(seed, states, build.clone()))?;
+    check_fixed(args, &build, store.state())?;
     let settings = settings(args, store.state())?;
     let limits = Limits { time: args.time, rounds: args.rounds };
     let interrupted = interrupts()?;
@@ -145,7 +155,18 @@ pub(super) fn start(args: &Args) -> Result<Ran, Failure> {
 }
 
 /// What was decided when the directory was made stays so: otherwise units would not be what they are called.
-fn check_fixed(args: &Args, state: &State) -> Result<(), Failure> {
+fn check_fixed(args: &Args, build: &Build, state: &State) -> Result<(), Failure> {
+    if let Some(difference) = build.difference(&state.build) {
+        return Err(Failure::path(
+            &args.dir,
+            format!(
+                "made by another build, {difference} ({}; this is {build}): take another directory; `kop replay {}` \
+                 shows which of its findings are left",
+                state.build,
+                describe::shell_word(&campaign::store::findings(&args.dir).display().to_string())
+            ),
+        ));
+    }
     let differs = |what: &str, known: String, asked: String| {
         let reason = format!("{what} is {known} there, not {asked}: take another directory");
         Err(Failure::path(&args.dir, reason))

@@ -80,6 +80,15 @@ impl Sources {
         words
     }
 
+    /// What the files hold that operations come from; one that cannot be read is for [`Sources::load`] to tell.
+    pub fn contents(&self) -> Vec<Vec<u8>> {
+        let paths = self.modules.iter();
+        #[cfg(feature = "text")]
+        let paths = paths.chain(&self.files);
+        let words = self.cflags.iter().chain(&self.contracts).map(|word| word.clone().into_bytes());
+        paths.filter_map(|path| std::fs::read(path).ok()).chain(words).collect()
+    }
+
     /// The payloads that were named.
     pub fn payloads(&self) -> &[u64] {
         &self.payloads

@@ -23,6 +23,17 @@ pub fn minimise(
     case: &ProgramCase,
     finding: &ProgramFinding,
 ) -> (ProgramCase, ProgramFinding) {
+    minimise_until(rig, catalog, case, finding, &|| false).expect("nobody stops it")
+}
+
+/// As [`minimise`]; `None` when `stop` became true before the end.
+pub fn minimise_until(
+    rig: &mut ProgramRig,
+    catalog: &Catalog,
+    case: &ProgramCase,
+    finding: &ProgramFinding,
+    stop: &dyn Fn() -> bool,
+) -> Option<(ProgramCase, ProgramFinding)> {
     let mut minimiser = Minimiser {
         rig,
         catalog,
@@ -30,6 +41,8 @@ pub fn minimise(
         best: case.clone(),
         found: finding.clone(),
         left: ATTEMPTS,
+        stop,
+        stopped: false,
     };
     // Where a program does not end any more, that should show soon.
     let impatient = minimiser.with(|case| case.fuel = case.fuel.min(SHORT_FUEL));
@@ -42,8 +55,11 @@ pub fn minimise(
             minimiser.operands(program);
         }
         minimiser.surroundings();
+        if minimiser.stopped {
+            return None;
+        }
         if minimiser.left == 0 || minimiser.best == before {
-            return (minimiser.best, minimiser.found);
+            return Some((minimiser.best, minimiser.found));
         }
     }
 }
@@ -55,6 +71,8 @@ struct Minimiser<'m, 'c> {
     best: ProgramCase,
     found: ProgramFinding,
     left: usize,
+    stop: &'m dyn Fn() -> bool,
+    stopped: bool,
 }
 
 /// An instruction with the index that it goes to.
@@ -64,6 +82,10 @@ impl Minimiser<'_, '_> {
     /// Keeps the case if it still shows the divergence.
     fn keep(&mut self, case: ProgramCase) -> bool {
         if self.left == 0 || case == self.best {
+            return false;
+        }
+        if (self.stop)() {
+            (self.left, self.stopped) = (0, true);
             return false;
         }
         self.left -= 1;

@@ -19,7 +19,7 @@ use kop_semantics::{Image, Outcome, Run, World, spec};
 pub use compare::Difference;
 pub(crate) use compare::Terms;
 pub use instructions::{Instructions, sweep};
-pub use minimise::minimise;
+pub use minimise::{minimise, minimise_until};
 pub use rig::{Blame, CaseProblem, Judged, Made, ProgramFinding, ProgramRig};
 
 /// A program with all that it finds.
