@@ -17,9 +17,9 @@ NIGHTLY := nightly
 EXAMPLE := --manifest-path examples/own-operation/Cargo.toml
 EXAMPLE_TARGET := --target-dir $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 
-# The programs of corpus/programs, compiled for eBPF: what tests, the benchmark and `kop run` take.
+# The programs of corpus/programs, compiled for eBPF: what tests and `kop run` take.
 PROGRAMS_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/programs
-PROGRAMS := $(patsubst corpus/programs/%.c,$(PROGRAMS_DIR)/%.o,$(wildcard corpus/programs/*.c))
+PROGRAMS := $(patsubst corpus/programs/%.bpf.c,$(PROGRAMS_DIR)/%.o,$(wildcard $(addprefix corpus/programs/,*.bpf.c micro/*.bpf.c apps/*.bpf.c)))
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. \
 	-Wall -Wextra -Wno-unused-parameter
 
@@ -36,7 +36,7 @@ deps: ## Install what is missing: Debian packages, then the C and C++ libraries 
 
 programs: deps $(PROGRAMS) ## Compile corpus/programs for eBPF, into target/programs
 
-$(PROGRAMS_DIR)/%.o: corpus/programs/%.c $(wildcard corpus/programs/include/*.h)
+$(PROGRAMS_DIR)/%.o: corpus/programs/%.bpf.c $(wildcard corpus/programs/include/*.h)
 	@mkdir -p $(@D)
 	@echo "programs: $<"; clang $(BPF_CFLAGS) -Icorpus/programs/include -c $< -o $@
 
@@ -83,9 +83,8 @@ fuzz-deps: deps
 test-deps: deps
 	@scripts/deps --tests
 
-bench: deps programs ## States per second, per engine; the JIT against the kernel's and rbpf's (target/programs.json)
+bench: deps ## States per second, per engine (target/states.json)
 	cargo bench --locked -p kop-harness --bench states -- --json $(dir $(PROGRAMS_DIR))states.json
-	cargo bench --locked -p kop-harness --bench programs -- --json $(PROGRAMS_DIR).json
 
 check-arm64: ## Are the crates right on ARM64 hosts? Runs what there are cross tools for, and says what is missing
 	@scripts/check-arm64

@@ -5,6 +5,7 @@
 //! ([`check`], [`replay`](mod@replay), fuzz targets) is glue. An operation of one's own is checked by [`assert_equivalent`].
 
 pub mod behaviour;
+pub mod bench;
 pub mod bounded;
 pub mod campaign;
 pub mod case;

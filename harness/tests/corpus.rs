@@ -7,6 +7,8 @@ use std::process::Command;
 
 use kop_emulators::engines::host_features;
 use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
+use kop_harness::bench::expectation::Expectation;
+use kop_harness::packets;
 use kop_jit::load::{LoadOptions, load};
 use kop_ops::program::MapAddresses;
 use kop_ops::state::Slot;
@@ -23,6 +25,8 @@ const FUEL: u64 = 1 << 20;
 /// as well, with results that depend on the machine; rbpf is sound for raw programs alone.
 const NOT_ADMITTED: &[(&str, &str, &str)] = &[
     ("rbpf", "*", "checks only the first byte of an access"),
+    ("kernel", "l4_balancer", "can make the kernel drop any element of an LRU map"),
+    ("kernel", "rate_limiter", "gives another result in each run"),
     ("kernel", "tc_flow_counter", "can make the kernel drop any element of an LRU map"),
     ("kernel", "xdp_rate_limit", "gives another result in each run"),
     ("kernel", "xdp_router", "refers to what this machine may not have"),
@@ -33,10 +37,12 @@ struct Sample {
     object: Object,
     entry: usize,
     input: Input,
-    result: u32,
-    packet: Vec<u8>,
-    after: Vec<(String, Vec<u8>, Vec<u8>)>,
+    packets: Vec<Vec<u8>>,
+    expectation: Expectation,
 }
+
+/// The programs that take one packet each, and the suites of the benchmark.
+const FOLDERS: [&str; 3] = ["", "micro", "apps"];
 
 fn folder() -> PathBuf {
     Path::new(ROOT).join("corpus/programs")
@@ -52,65 +58,46 @@ fn objects() -> PathBuf {
         .join("programs")
 }
 
-fn samples() -> Vec<Sample> {
-    let objects = objects();
-    let mut names: Vec<String> = std::fs::read_dir(folder())
-        .expect("the corpus is there")
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".c")?.to_owned()))
-        .collect();
+fn names(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("the corpus is there");
+    let name = |file: std::fs::DirEntry| Some(file.file_name().to_str()?.strip_suffix(".bpf.c")?.to_owned());
+    let mut names: Vec<String> = files.filter_map(|file| name(file.ok()?)).collect();
     names.sort();
-    names.iter().map(|name| Sample::new(name, &objects)).collect()
+    names
 }
 
-fn bytes(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal"))
-        .collect()
+fn samples() -> Vec<Sample> {
+    let objects = objects();
+    let all = FOLDERS.iter().flat_map(|suite| {
+        let (folder, objects) = (folder().join(suite), objects.join(suite));
+        names(&folder).into_iter().map(move |name| Sample::new(&name, &folder, &objects))
+    });
+    all.collect()
 }
 
 impl Sample {
-    fn new(name: &str, objects: &Path) -> Self {
+    fn new(name: &str, folder: &Path, objects: &Path) -> Self {
         let elf = std::fs::read(objects.join(format!("{name}.o"))).expect("it was compiled");
-        let object = load(&elf, &LoadOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let program = |name: &str| object.programs.iter().position(|program| program.name == name);
-        let map = |map: &str| {
-            let found = object.maps.iter().position(|spec| spec.name == map || spec.name.ends_with(map));
-            found.unwrap_or_else(|| panic!("{name}: no map {map}"))
-        };
-        let packet = std::fs::read(folder().join(format!("{name}.bin"))).expect("it has a packet");
-        let mut input = Input { packet: packet.clone(), fill: 7, ..Input::default() };
-        let mut maps = object.maps.to_vec();
-        let mut sample = Self {
+        let mut object =
+            load(&elf, &LoadOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let entry = object.programs.iter().position(|program| program.name == name);
+        let text = std::fs::read_to_string(folder.join(format!("{name}.expect"))).expect("an expectation");
+        let expectation = Expectation::parse(&text).unwrap_or_else(|error| panic!("{name}.expect: {error}"));
+        let file = |suffix: &str| folder.join(format!("{name}.{suffix}"));
+        // A capture beside a packet is for the benchmark to rotate.
+        let file = if file("bin").exists() { file("bin") } else { file("pcap") };
+        let packets = packets::read(file.to_str().expect("text")).expect("packets");
+        assert_eq!(packets.len(), expectation.packets.len(), "{name}");
+        let mut input = Input { packet: packets[0].clone(), fill: 7, ..Input::default() };
+        expectation.prepare(&mut object, &mut input).unwrap_or_else(|error| panic!("{name}.expect: {error}"));
+        Self {
             name: name.to_owned(),
-            entry: program(name).expect("a program of the file's name"),
-            input: Input::default(),
-            result: u32::MAX,
-            packet,
-            after: Vec::new(),
-            object: object.clone(),
-        };
-        let text = std::fs::read_to_string(folder().join(format!("{name}.expect"))).expect("an expectation");
-        for line in text.lines().filter(|line| !line.starts_with('#')) {
-            match line.split(' ').collect::<Vec<_>>()[..] {
-                ["before", to, key, value] => match value.strip_prefix('@') {
-                    Some(target) => {
-                        let target = program(target).expect("a program") as u32;
-                        maps[map(to)].initial.push((bytes(key), target.to_le_bytes().to_vec()));
-                    }
-                    None => input.maps.push((map(to), bytes(key), bytes(value))),
-                },
-                ["result", number] => sample.result = number.parse().expect("a number"),
-                ["packet", hex] => sample.packet = bytes(hex),
-                ["after", from, key, value] => {
-                    sample.after.push((object.maps[map(from)].name.clone(), bytes(key), bytes(value)));
-                }
-                _ => panic!("{name}.expect: `{line}`"),
-            }
+            entry: entry.expect("a program of the file's name"),
+            object,
+            input,
+            packets,
+            expectation,
         }
-        sample.input = input;
-        sample.object.maps = maps.into();
-        sample
     }
 
     fn codes(&self, arch: Arch, features: Features, guarded: bool) -> Vec<Code> {
@@ -133,32 +120,41 @@ impl Sample {
 
     /// Runs it; what is not as expected, or why the engine does not run it.
     fn run(&self, engine: &mut dyn ProgramEngine, codes: &[Code]) -> Result<Option<String>, String> {
-        let (world, image) =
+        let (mut world, mut image) =
             World::new(&self.object, self.entry, Slot::default(), &self.input).expect("a world");
-        let registers = world.registers();
-        let run = Run {
-            object: &self.object,
-            entry: self.entry,
-            world: &world,
-            image: &image,
-            registers: &registers,
-            fuel: FUEL,
-        };
-        let job = Job { run, codes };
-        engine.admits(&job)?;
-        let outcome = engine.run(&job);
-        let Some(contents) = outcome.contents() else { return Ok(Some(format!("{:?}", outcome.end))) };
-        if contents.r0 as u32 != self.result {
-            return Ok(Some(format!("returns {}, not {}", contents.r0 as u32, self.result)));
+        let mut input = self.input.clone();
+        let mut maps = Vec::new();
+        for (number, (packet, wanted)) in self.packets.iter().zip(&self.expectation.packets).enumerate() {
+            input.packet.clone_from(packet);
+            world.deliver(&mut image, &input).expect("a packet that fits");
+            let registers = world.registers();
+            let run = Run {
+                object: &self.object,
+                entry: self.entry,
+                world: &world,
+                image: &image,
+                registers: &registers,
+                fuel: FUEL,
+            };
+            let job = Job { run, codes };
+            engine.admits(&job)?;
+            let outcome = engine.run(&job);
+            let Some(contents) = outcome.contents() else {
+                return Ok(Some(format!("packet {}: {:?}", number + 1, outcome.end)));
+            };
+            let sent = wanted.packet.as_ref().unwrap_or(packet);
+            if contents.r0 as u32 != wanted.result || contents.data != *sent {
+                let (r0, data) = (contents.r0 as u32, &contents.data);
+                return Ok(Some(format!(
+                    "packet {}: returns {r0}, not {}; leaves {data:02x?}, not {sent:02x?}",
+                    number + 1,
+                    wanted.result
+                )));
+            }
+            maps = contents.maps;
+            (world, image) = (outcome.world, outcome.image);
         }
-        if contents.data != self.packet {
-            return Ok(Some(format!("leaves the packet {:02x?}, not {:02x?}", contents.data, self.packet)));
-        }
-        let wrong = self.after.iter().find(|(name, key, value)| {
-            let map = contents.maps.iter().find(|map| map.name == *name);
-            !map.is_some_and(|map| map.entries.contains(&(key.clone(), value.clone())))
-        });
-        Ok(wrong.map(|(name, key, value)| format!("map {name} does not hold {key:02x?}: {value:02x?}")))
+        Ok(self.expectation.missing(&maps))
     }
 }
 
@@ -172,7 +168,7 @@ fn expectations_are_what_the_script_writes() {
 #[test]
 fn every_program_does_what_is_expected_on_every_engine() {
     let samples = samples();
-    assert!(samples.len() >= 37, "only {} programs", samples.len());
+    assert!(samples.len() >= 80, "only {} programs", samples.len());
     let mut wrong = Vec::new();
     let mut refused = Vec::new();
     for kind in PROGRAM_ENGINES {

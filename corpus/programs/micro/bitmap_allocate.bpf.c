@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ports of a NAT from a bitmap of 256: for each of 160 requests the first free one of the word that a hash names, or one
+ * given back; the index of the lowest clear bit comes from a ladder, as there is no instruction for it.
+ */
+#include "compute.h"
+
+INLINE u32 lowest_bit(u64 x)
+{
+	u32 index = 0;
+
+	if (!(x & 0xffffffff)) {
+		index += 32;
+		x >>= 32;
+	}
+	if (!(x & 0xffff)) {
+		index += 16;
+		x >>= 16;
+	}
+	if (!(x & 0xff)) {
+		index += 8;
+		x >>= 8;
+	}
+	if (!(x & 0xf)) {
+		index += 4;
+		x >>= 4;
+	}
+	if (!(x & 3)) {
+		index += 2;
+		x >>= 2;
+	}
+	return index + !(x & 1);
+}
+
+SECTION("xdp") int bitmap_allocate(struct xdp_md *ctx)
+{
+	u8 requests[160];
+	u64 used[4] = { 1, 3, 7, 15 };
+	u32 result = 0;
+
+	if (!input(ctx, requests, sizeof(requests)))
+		return 0;
+	ROLLED
+	for (u32 i = 0; i < sizeof(requests); i++) {
+		u32 word = requests[i] & 3;
+		u64 free = ~used[word];
+
+		if (requests[i] & 0x80 || !free) {
+			/* One is given back, whether it was taken or not. */
+			used[word] &= ~(1ull << (requests[i] >> 2 & 31));
+			continue;
+		}
+		u32 bit = lowest_bit(free);
+
+		used[word] |= 1ull << bit;
+		result = result * 33 + word * 64 + bit;
+	}
+	return result;
+}
+
+LICENSE("GPL");
