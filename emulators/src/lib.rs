@@ -22,6 +22,8 @@ pub mod slots;
 pub mod spec;
 #[cfg(feature = "native")]
 pub mod stopwatch;
+#[cfg(feature = "native")]
+pub mod traffic;
 #[cfg(feature = "unicorn")]
 pub mod unicorn;
 

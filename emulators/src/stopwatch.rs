@@ -40,6 +40,28 @@ mod control {
     pub const ARGUMENT: u64 = END - 24;
     pub const CALLS: u64 = END - 32;
     pub const RESULT: u64 = END - 40;
+    pub const FIRST: u64 = END - 48;
+    pub const STRIDE: u64 = END - 56;
+    pub const BEHIND: u64 = END - 64;
+}
+
+/// What calls get as their argument, one after the other, and then from the first again: `count` (at least one) numbers that are
+/// `stride` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arguments {
+    /// The first.
+    pub first: u64,
+    /// From one to the next.
+    pub stride: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Arguments {
+    /// The same for every call.
+    pub const fn same(argument: u64) -> Self {
+        Self { first: argument, stride: 1, count: 1 }
+    }
 }
 
 /// How many entries are timed to know what one takes: the median counts.
@@ -65,7 +87,7 @@ impl Stopwatch {
         let empty = stopwatch.place(&empty).expect("the region has room");
         let mut times = Vec::with_capacity(ENTRIES);
         for _ in 0..ENTRIES {
-            let timed = stopwatch.run(empty, 0, 1).map_err(|stop| stop.fault.to_string())?;
+            let timed = stopwatch.run(empty, Arguments::same(0), 1).map_err(|stop| stop.fault.to_string())?;
             times.push(timed.time);
         }
         times.sort_unstable();
@@ -89,16 +111,23 @@ impl Stopwatch {
         Some(place)
     }
 
-    /// Calls the function at `address` `calls` times, at least once, with `argument` as its first argument (rdi) and its third (rdx). The
-    /// function keeps what the System V ABI says.
+    /// Calls the function at `address` `calls` times, at least once, with one of `arguments` as its first argument (rdi) and its third
+    /// (rdx). The function keeps what the System V ABI says.
     ///
     /// # Errors
     /// The [`Stop`] that ended the loop early; calls may take about a second together.
-    pub fn run(&mut self, address: u64, argument: u64, calls: u32) -> Result<Timed, Stop> {
+    pub fn run(&mut self, address: u64, arguments: Arguments, calls: u32) -> Result<Timed, Stop> {
         let calls = u64::from(calls.max(1));
-        for (word, value) in
-            [(control::FUNCTION, address), (control::ARGUMENT, argument), (control::CALLS, calls)]
-        {
+        let Arguments { first, stride, count } = arguments;
+        let words = [
+            (control::FUNCTION, address),
+            (control::ARGUMENT, first),
+            (control::FIRST, first),
+            (control::STRIDE, stride),
+            (control::BEHIND, first + stride * count),
+            (control::CALLS, calls),
+        ];
+        for (word, value) in words {
             self.word(word).copy_from_slice(&value.to_le_bytes());
         }
         let start = Instant::now();
@@ -128,6 +157,11 @@ fn driver() -> (Vec<u8>, usize) {
     a.mov(Size::B8, Gpr::Rdi, word(control::ARGUMENT));
     a.mov(Size::B8, Gpr::Rdx, Gpr::Rdi);
     a.call_rm(word(control::FUNCTION));
+    a.mov(Size::B8, Gpr::Rcx, word(control::ARGUMENT));
+    a.add(Size::B8, Gpr::Rcx, word(control::STRIDE));
+    a.cmp(Size::B8, Gpr::Rcx, word(control::BEHIND));
+    a.cmov(Cond::Ae, Size::B8, Gpr::Rcx, word(control::FIRST));
+    a.mov(Size::B8, word(control::ARGUMENT), Gpr::Rcx);
     a.dec(Size::B8, Gpr::Rbx);
     a.jcc(Cond::Ne, again);
     a.mov(Size::B8, word(control::RESULT), Gpr::Rax);
@@ -159,15 +193,29 @@ mod tests {
         let again = stopwatch.place(&counter()).expect("there is room");
         assert_ne!(function, again);
         let argument = Region::Rows.address() + 64;
-        assert_eq!(stopwatch.run(function, argument, 1).map(|timed| timed.result), Ok(1));
-        assert_eq!(stopwatch.run(again, argument, 1000).map(|timed| timed.result), Ok(1001));
+        let same = Arguments::same(argument);
+        assert_eq!(stopwatch.run(function, same, 1).map(|timed| timed.result), Ok(1));
+        assert_eq!(stopwatch.run(again, same, 1000).map(|timed| timed.result), Ok(1001));
+    }
+
+    #[test]
+    fn arguments_take_turns() {
+        let mut stopwatch = Stopwatch::new().expect("children run here");
+        let function = stopwatch.place(&counter()).expect("there is room");
+        let first = Region::Rows.address() + 64;
+        let three = Arguments { first, stride: 64, count: 3 };
+        stopwatch.run(function, three, 8).expect("it returns");
+        let counted = |stopwatch: &mut Stopwatch, at: u64| {
+            stopwatch.run(function, Arguments::same(first + 64 * at), 1).map(|timed| timed.result - 1)
+        };
+        assert_eq!([0, 1, 2, 3].map(|at| counted(&mut stopwatch, at)), [Ok(3), Ok(3), Ok(2), Ok(0)]);
     }
 
     #[test]
     fn a_function_that_faults_is_told_of() {
         let mut stopwatch = Stopwatch::new().expect("children run here");
         let function = stopwatch.place(&counter()).expect("there is room");
-        let stop = stopwatch.run(function, 0, 1).expect_err("nothing is mapped there");
+        let stop = stopwatch.run(function, Arguments::same(0), 1).expect_err("nothing is mapped there");
         assert_eq!(stop.at, Some(function));
         assert!(stopwatch.place(&[0; Region::Code.size()]).is_none());
     }

@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
     use crate::arena::Region;
-    use crate::stopwatch::Stopwatch;
+    use crate::stopwatch::{Arguments, Stopwatch};
 
     #[test]
     fn the_code_is_found_and_runs_elsewhere() {
@@ -125,7 +125,7 @@ mod tests {
         let mut stopwatch = Stopwatch::new().expect("children run here");
         let function = stopwatch.place(&code).expect("there is room");
         stopwatch.arena_mut().bytes_mut(Region::Rows)[8] = 41;
-        let timed = stopwatch.run(function, Region::Rows.address(), 3).expect("it returns");
+        let timed = stopwatch.run(function, Arguments::same(Region::Rows.address()), 3).expect("it returns");
         assert_eq!(timed.result, 42);
     }
 
