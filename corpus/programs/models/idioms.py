@@ -455,7 +455,7 @@ def five_tuples(data):
 
 
 MODELS = {
-    "adler32": lambda data: zlib.adler32(data[:256]),
+    "adler32": lambda data: zlib.adler32(data[:384] * 4),
     "ip_to_text": ip_to_text,
     "bit_fields": bit_fields,
     "bitmap_allocate": bitmap_allocate,
