@@ -186,15 +186,17 @@ impl State {
         for (address, bytes) in traffic.image.regions() {
             write(address, bytes);
         }
-        state.with_codes(codes)
+        state.with_codes(codes, &traffic.image.ranges())
     }
 
-    /// Puts down the code of programs and of the entries of helper functions, and the runtime block that names these.
-    fn with_codes(mut self, codes: &[Code]) -> io::Result<Self> {
+    /// Puts down the code of programs and of the entries of helper functions, and the runtime block that names these and what guarded
+    /// code may access.
+    fn with_codes(mut self, codes: &[Code], ranges: &[(u64, u64)]) -> io::Result<Self> {
         let region = Region::Programs;
         let mut block = RuntimeBlock::new();
         block.set_registers(&self.registers);
         block.set_fuel(u64::MAX);
+        block.set_ranges(ranges);
         let ids = codes.first().map_or(&[][..], |code| &code.helpers);
         let mut bytes = Vec::new();
         for (slot, id) in ids.iter().enumerate() {
