@@ -10,7 +10,7 @@ mod divergences;
 mod icons;
 mod mutants;
 mod notes;
-mod plot;
+pub(crate) mod plot;
 mod proofs;
 mod speed;
 mod verdicts;
@@ -22,7 +22,7 @@ use crate::standing::Standing;
 use crate::words::{duration, headline, number, percent, plural};
 pub use speed::svg;
 
-const STYLE: &str = include_str!("html/style.css");
+pub(crate) const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
 /// What the page may do: its own styles and its one script, by the script's hash.
@@ -164,7 +164,7 @@ fn footer(record: &Record) -> Markup {
 }
 
 /// What must not make the page wider than its window, in a box that scrolls by itself and that the keyboard reaches.
-fn scroll_box(label: &str, body: Markup) -> Markup {
+pub(crate) fn scroll_box(label: &str, body: Markup) -> Markup {
     html! { div.scroll tabindex="0" role="region" aria-label=(label) { (body) } }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versioned result records and their renderings; depends on no other crate of the project.
 
+mod bench;
 mod compare;
 mod html;
 mod join;
@@ -20,6 +21,10 @@ mod states;
 mod text;
 mod words;
 
+pub use bench::{
+    BENCH_SCHEMA, Bench, BenchBackend, BenchFailure, BenchProgram, Cell, Group, Mean, Measure, Spread,
+    Timing, baselines,
+};
 pub use compare::Comparison;
 pub use html::{html, svg};
 pub use junit::junit;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use kop_reports::{Record, html};
+use kop_reports::{Bench, Record, html};
 use serde_json::Value;
 
 const PROBE: &str = include_str!("browser/probe.js");
@@ -18,6 +18,13 @@ const DARK: &str = "--blink-settings=preferredColorScheme=0";
 
 /// What the browser asks for itself, whatever page it shows.
 const OWN_HOSTS: [&str; 2] = [".google.com", ".googleapis.com"];
+
+/// The record of a benchmark of some programs.
+const BENCH: &str = include_str!("records/bench.json");
+
+fn bench_page() -> String {
+    Bench::from_json(BENCH).expect("a record").html()
+}
 
 fn page() -> String {
     html(&Record::from_json(SAMPLE).expect("a record"))
@@ -108,6 +115,18 @@ fn every_text_has_enough_contrast_light_and_dark() {
     }
     let faint = page().replace("--soft: #5a5f69", "--soft: #a0a5af");
     assert!(!strings(&probe(&faint, 1280, &[])["faint"]).is_empty());
+}
+
+#[test]
+fn a_benchmarks_page_fits_its_window_and_is_legible() {
+    for (width, args) in [(320, &[][..]), (1280, &[][..]), (1280, &[DARK][..])] {
+        let seen = probe(&bench_page(), width, args);
+        assert_eq!((&seen["width"], &seen["page"]), (&width.into(), &width.into()));
+        assert!(seen["texts"].as_u64() > Some(100), "{}", seen["texts"]);
+        assert_eq!(strings(&seen["faint"]), [""; 0], "{width}");
+        assert_eq!(strings(&seen["unseen"]), [""; 0], "{width}");
+        assert_eq!(strings(&seen["resources"]), [""; 0]);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! What pictures have in common: ticks at round numbers, and numbers short enough for an axis.
 
 /// Round numbers from 0 on, at most `most` steps apart, of which the last is at least `max`.
-pub(super) fn ticks(max: f64, most: usize) -> Vec<f64> {
+pub(crate) fn ticks(max: f64, most: usize) -> Vec<f64> {
     let max = if max.is_finite() && max > 0.0 { max } else { 1.0 };
     let raw = max / most.max(1) as f64;
     let power = 10f64.powf(raw.log10().floor());
@@ -14,7 +14,7 @@ pub(super) fn ticks(max: f64, most: usize) -> Vec<f64> {
 }
 
 /// A number of an axis: `250`, `1.5k`, `2M`.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     let (scaled, unit) = match value {
         v if v >= 1e9 => (v / 1e9, "G"),
         v if v >= 1e6 => (v / 1e6, "M"),
@@ -27,7 +27,7 @@ pub(super) fn short(value: f64) -> String {
 }
 
 /// A coordinate, to a tenth of a pixel.
-pub(super) fn px(value: f64) -> String {
+pub(crate) fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
 }

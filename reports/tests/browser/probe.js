@@ -40,12 +40,13 @@ addEventListener("load", () => {
   const rows = [...document.querySelectorAll("#verdict-rows > tr")];
   const input = document.getElementById("filter-text");
   const filter = (text) => {
+    if (!input) return [];
     input.value = text;
     input.dispatchEvent(new Event("input"));
     return rows.filter((row) => row.checkVisibility()).map((row) => row.textContent);
   };
   const shown = filter("aarch64 ROTATE");
-  const told = document.getElementById("filter-count").textContent;
+  const told = document.getElementById("filter-count")?.textContent;
   const all = filter("").length;
   const reached = [...document.querySelectorAll("a[href], summary, .scroll, input, pre, button")];
   const unseen = reached.filter((element) => {

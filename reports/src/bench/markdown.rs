@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A benchmark as Markdown: a table for each group, means first.
+
+use std::fmt::Write as _;
+
+use super::{Bench, Group, Measure, digits};
+use crate::markdown::inline;
+use crate::words::duration;
+
+pub(super) fn markdown(bench: &Bench) -> String {
+    let sign = if bench.failures.is_empty() { "\u{2705}" } else { "\u{274c}" };
+    let mut text = format!("## {sign} kop bench: {}\n\n", inline(&bench.headline()));
+    let _ = writeln!(
+        text,
+        "{}, Linux {}. {} rounds, {} rotating inputs, {}. Above 1 is faster than the baseline.\n",
+        inline(&bench.processor),
+        inline(&bench.kernel),
+        bench.rounds,
+        bench.inputs,
+        duration(bench.elapsed_s)
+    );
+    for failure in &bench.failures {
+        let (program, backend) = (inline(&failure.program), inline(&failure.backend));
+        let _ = writeln!(text, "- \u{274c} {program} on {backend}: {}", inline(&failure.message));
+    }
+    for group in Group::ALL.into_iter().filter(|group| !bench.of(*group).is_empty()) {
+        table(bench, group, &mut text);
+    }
+    absent(bench, &mut text);
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn table(bench: &Bench, group: Group, text: &mut String) {
+    let shown = bench.shown(group);
+    let _ = writeln!(text, "\n### {}\n", inline(group.title()));
+    text.push_str("| program | insns ");
+    for index in &shown {
+        let name = inline(&bench.backends[*index].name);
+        let _ = match group {
+            Group::Traffic => write!(text, "| {name} "),
+            _ => write!(text, "| {name} | rotating "),
+        };
+    }
+    text.push_str("|\n|---|--:");
+    let columns = if group == Group::Traffic { shown.len() } else { 2 * shown.len() };
+    text.push_str(&"|--:".repeat(columns));
+    text.push_str("|\n| **geometric mean** | ");
+    let measures: &[Measure] =
+        if group == Group::Traffic { &[Measure::Fixed] } else { &[Measure::Fixed, Measure::Rotating] };
+    let mut cell = |value: Option<String>| {
+        let _ = write!(text, "| {} ", value.unwrap_or_default());
+    };
+    for index in &shown {
+        for measure in measures {
+            cell(bench.mean(group, *index, *measure).map(|mean| format!("**{:.3}**", mean.value)));
+        }
+    }
+    text.push_str("|\n");
+    for program in bench.of(group) {
+        let mark = if program.short { " (short)" } else { "" };
+        let _ = write!(text, "| {}{mark} | {} ", inline(&program.name), program.insns);
+        for index in &shown {
+            for measure in measures {
+                let value = bench.value(program, *index, *measure).map(digits).unwrap_or_default();
+                let _ = write!(text, "| {value} ");
+            }
+        }
+        text.push_str("|\n");
+    }
+}
+
+fn absent(bench: &Bench, text: &mut String) {
+    let backends = bench.backends.iter().filter_map(|backend| Some((backend, backend.absent.as_ref()?)));
+    let mut lines = String::new();
+    for (backend, reason) in backends {
+        let _ = writeln!(lines, "- {}: {}", inline(&backend.name), inline(reason));
+    }
+    for (backend, reason, count) in bench.reasons() {
+        let _ = writeln!(lines, "- {}, {count} programs: {}", inline(backend), inline(reason));
+    }
+    if !lines.is_empty() {
+        let _ = write!(text, "\n<details><summary>What is missing</summary>\n\n{lines}\n</details>\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::bench;
+
+    #[test]
+    fn every_row_has_as_many_cells_as_its_head() {
+        let text = bench().markdown();
+        assert!(text.starts_with("## \u{2705} kop bench: micro (3 programs)\n"), "{text}");
+        let mut columns = 0;
+        for line in text.lines() {
+            match line.starts_with('|') {
+                true if columns == 0 => columns = line.matches('|').count(),
+                true => assert_eq!(line.matches('|').count(), columns, "{line}"),
+                false => columns = 0,
+            }
+        }
+        assert!(text.contains("it has no &lt;page&gt;"), "{text}");
+    }
+}

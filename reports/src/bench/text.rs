@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A benchmark as tables of plain text.
+
+use std::fmt::Write as _;
+
+use super::{Bench, BenchProgram, Group, Measure, Spread, baselines, digits, time};
+use crate::words::duration;
+
+/// The columns of a program's name and of a value.
+const NAME: usize = 18;
+const VALUE: usize = 14;
+
+pub(super) fn text(bench: &Bench) -> String {
+    let mut text = format!(
+        "{}: {}, Linux {}; {} rounds, {} rotating inputs, {}\n",
+        bench.headline(),
+        bench.processor,
+        bench.kernel,
+        bench.rounds,
+        bench.inputs,
+        duration(bench.elapsed_s)
+    );
+    for group in Group::ALL.into_iter().filter(|group| !bench.of(*group).is_empty()) {
+        speeds(bench, group, Measure::Fixed, &mut text);
+        if group != Group::Traffic {
+            speeds(bench, group, Measure::Rotating, &mut text);
+        }
+        code(bench, group, &mut text);
+    }
+    missing(bench, &mut text);
+    for failure in &bench.failures {
+        let _ = writeln!(text, "FAILED {} on {}: {}", failure.program, failure.backend, failure.message);
+    }
+    text
+}
+
+/// Run times: the baseline's in nanoseconds, the others' speed by it.
+fn speeds(bench: &Bench, group: Group, measure: Measure, text: &mut String) {
+    let shown = bench.shown(group);
+    let inputs = match (group, measure) {
+        (Group::Traffic, _) => "",
+        (_, Measure::Rotating) => ", rotating inputs",
+        _ => ", the same input",
+    };
+    let base = baselines(group, measure).iter().find(|name| {
+        shown.iter().any(|index| {
+            bench.backends[*index].name == **name
+                && bench.of(group).iter().any(|program| timing(program, *index, measure).is_some())
+        })
+    });
+    let Some(base) = base else { return };
+    let _ = writeln!(
+        text,
+        "\n{}{inputs}: time of {base}, and how many times as fast others are\n",
+        group.title()
+    );
+    let _ = write!(text, "{:NAME$} {:>6} {:>22}", "program", "insns", format!("{base}, ns"));
+    let others: Vec<usize> = shown.into_iter().filter(|index| bench.backends[*index].name != *base).collect();
+    for index in &others {
+        let _ = write!(text, " {:>VALUE$}", bench.backends[*index].name);
+    }
+    text.push('\n');
+    let base = bench.backends.iter().position(|backend| backend.name == *base).expect("it is one of them");
+    for program in bench.of(group) {
+        let own = timing(program, base, measure).map(|timing| with_spread(timing.ns));
+        let mark = if program.short { "*" } else { "" };
+        let _ = write!(
+            text,
+            "{:NAME$} {:6} {:>22}",
+            format!("{}{mark}", program.name),
+            program.insns,
+            or_dash(own)
+        );
+        for index in &others {
+            let speed = timing(program, *index, measure).and_then(|timing| timing.speed);
+            let _ = write!(text, " {:>VALUE$}", or_dash(speed.map(|speed| digits(speed.median))));
+        }
+        text.push('\n');
+    }
+    let _ = write!(text, "{:NAME$} {:6} {:>22}", "geometric mean", "", "1");
+    for index in &others {
+        let mean = bench.mean(group, *index, measure).map(|mean| format!("{:.3}", mean.value));
+        let _ = write!(text, " {:>VALUE$}", or_dash(mean));
+    }
+    text.push('\n');
+    if bench.of(group).iter().any(|program| program.short) {
+        text.push_str("* over so soon that the loop around it is a part of what is measured; in no mean\n");
+    }
+}
+
+fn timing(program: &BenchProgram, index: usize, measure: Measure) -> Option<super::Timing> {
+    let cell = program.cells.get(index)?;
+    if measure == Measure::Rotating { cell.rotating } else { cell.fixed }
+}
+
+/// Sizes of code and compile times, in the mean over programs.
+fn code(bench: &Bench, group: Group, text: &mut String) {
+    let _ = writeln!(text, "\n{:NAME$} {:>22} {:>22}", "code", "size by the baseline's", "compile time");
+    for index in bench.shown(group) {
+        let size = bench.mean(group, index, Measure::Size).map(|mean| digits(mean.value));
+        let programs = bench.of(group);
+        let times: Vec<f64> =
+            programs.iter().filter_map(|program| Some(program.cells[index].compile_ns?.median)).collect();
+        let mean = (!times.is_empty()).then(|| time(times.iter().sum::<f64>() / times.len() as f64));
+        let name = &bench.backends[index].name;
+        let _ = writeln!(text, "{name:NAME$} {:>22} {:>22}", or_dash(size), or_dash(mean));
+    }
+}
+
+fn missing(bench: &Bench, text: &mut String) {
+    text.push_str("\nwhat is missing (-)\n");
+    for backend in &bench.backends {
+        if let Some(reason) = &backend.absent {
+            let _ = writeln!(text, "  {}: {reason}", backend.name);
+        }
+    }
+    for (backend, reason, count) in bench.reasons() {
+        let _ = writeln!(text, "  {backend}, {}: {reason}", crate::words::plural(count as u64, "program"));
+    }
+}
+
+fn with_spread(spread: Spread) -> String {
+    let Spread { median, low, high } = spread;
+    format!("{} ({}..{})", digits(median), digits(low), digits(high))
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::BenchFailure;
+    use super::super::tests::bench;
+
+    #[test]
+    fn groups_are_listed_apart_with_their_means() {
+        let mut bench = bench();
+        bench.programs[1].short = true;
+        let failure = BenchFailure {
+            program: "bits".to_owned(),
+            backend: "jit".to_owned(),
+            message: "returns 3, 4 is expected".to_owned(),
+        };
+        bench.failures.push(failure);
+        let text = bench.text();
+        assert!(text.starts_with("micro (3 programs): 1 failure: A CPU, Linux 6.18; 11 rounds"), "{text}");
+        let means: Vec<&str> = text.lines().filter(|line| line.starts_with("geometric mean")).collect();
+        // Each group on the same input and on rotating inputs.
+        assert_eq!(means.len(), 4, "{text}");
+        assert!(means[0].ends_with("2.000") && means[2].ends_with("5.000"), "{means:?}");
+        assert!(text.contains("sieve*"), "{text}");
+        assert!(text.contains("  native: it is not there yet\n"), "{text}");
+        assert!(text.contains("  rbpf, 3 programs: it has no <page>\n"), "{text}");
+        assert!(text.ends_with("FAILED bits on jit: returns 3, 4 is expected\n"), "{text}");
+        assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
+    }
+}
