@@ -20,6 +20,7 @@ EXAMPLE_TARGET := --target-dir $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # The programs of corpus/programs, compiled for eBPF: what tests and `kop run` take.
 PROGRAMS_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/programs
 PROGRAMS := $(patsubst corpus/programs/%.bpf.c,$(PROGRAMS_DIR)/%.o,$(wildcard $(addprefix corpus/programs/,*.bpf.c micro/*.bpf.c apps/*.bpf.c)))
+BENCH_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/bench
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)=. \
 	-Wall -Wextra -Wno-unused-parameter
 
@@ -83,8 +84,11 @@ fuzz-deps: deps
 test-deps: deps
 	@scripts/deps --tests
 
-bench: deps ## States per second, per engine (target/states.json)
-	cargo bench --locked -p kop-harness --bench states -- --json $(dir $(PROGRAMS_DIR))states.json
+bench: deps ## States per second, per engine; programs on our JIT, the kernel's, rbpf's and as native code (target/bench/)
+	@mkdir -p $(BENCH_DIR)
+	cargo bench --locked -p kop-harness --bench states -- --json $(BENCH_DIR)/states.json
+	cargo run --locked $(PROFILE) --bin kop -- bench --suite micro --report $(BENCH_DIR)/micro.json --html $(BENCH_DIR)/micro.html $(ARGS)
+	cargo run --locked $(PROFILE) --bin kop -- bench --suite apps --report $(BENCH_DIR)/apps.json --html $(BENCH_DIR)/apps.html $(ARGS)
 
 check-arm64: ## Are the crates right on ARM64 hosts? Runs what there are cross tools for, and says what is missing
 	@scripts/check-arm64

@@ -5,8 +5,8 @@
 //! changes, `packet BYTES`, then `after MAP KEY VALUE`. A value of `before` may be `@PROGRAM`. Lines that start with `#` say nothing.
 
 use kop_ops::Object;
-use kop_semantics::world::MapContents;
 use kop_semantics::Input;
+use kop_semantics::world::MapContents;
 
 use crate::packets::hex;
 
@@ -39,7 +39,9 @@ enum Value {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExpectationError {
     /// A line that says nothing.
-    #[error("line {line}: `{text}`: not `before MAP KEY VALUE`, `result NUMBER`, `packet BYTES` or `after MAP KEY VALUE`")]
+    #[error(
+        "line {line}: `{text}`: not `before MAP KEY VALUE`, `result NUMBER`, `packet BYTES` or `after MAP KEY VALUE`"
+    )]
     Line {
         /// Its number, from 1.
         line: usize,

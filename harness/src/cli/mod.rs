@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The command line: one file per subcommand.
 
+mod bench;
 mod campaign;
 mod check;
 mod ci;
@@ -80,6 +81,7 @@ enum Command {
     Export(export::Args),
     Headers(headers::Args),
     Run(run::Args),
+    Bench(bench::Args),
     Jit(jit::Args),
     Engines(engines::Args),
     Completions(Completions),
@@ -130,6 +132,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Export(args) => export::run(&args),
         Command::Headers(args) => headers::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Jit(args) => jit::run(&args),
         Command::Engines(args) => engines::run(&args),
         Command::Completions(args) => {

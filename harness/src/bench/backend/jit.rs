@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Our JIT.
+
+use std::sync::LazyLock;
+
+use kop_emulators::engines::host_features;
+use kop_jit::Options;
+use kop_ops::program::{MapAddresses, SiteTarget};
+use kop_ops::{Arch, Catalog, Code, Program};
+
+use super::{Backend, Built, Compiled, timed};
+use crate::bench::machine::{Argument, Machine};
+use crate::bench::suite::Sample;
+
+/// What it compiles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// What the verifier has accepted, with the proof sequences of Kop sites.
+    Plain,
+    /// The same with checks.
+    Guarded,
+}
+
+struct Jit(Form);
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::einsn);
+
+/// The backend.
+pub fn make(_machine: &Machine, form: Form) -> Result<Box<dyn Backend>, String> {
+    Ok(Box::new(Jit(form)))
+}
+
+/// A program's code.
+///
+/// # Errors
+/// What the JIT says.
+pub fn compile(
+    program: &Program,
+    operations: &[SiteTarget],
+    addresses: &MapAddresses,
+    form: Form,
+) -> Result<Code, String> {
+    let options = Options {
+        arch: Arch::X86_64,
+        features: host_features(),
+        guarded: form == Form::Guarded,
+        observe: false,
+        catalog: &CATALOG,
+        operations,
+        emits: false,
+        addresses,
+    };
+    kop_jit::compile(program, &options).map_err(|error| error.to_string())
+}
+
+/// How often a program is compiled to know how long it takes.
+const TIMES: usize = 15;
+
+impl Backend for Jit {
+    fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
+        let Compiled { codes, compile_ns } = self.compile(machine, sample)?;
+        let code = &codes[sample.index];
+        let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
+        Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns })
+    }
+
+    fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
+        let object = &sample.object;
+        let one = |program: &Program| compile(program, &object.operations, &sample.addresses, self.0);
+        let codes = object.programs.iter().map(one).collect::<Result<_, _>>()?;
+        Ok(Compiled { codes, compile_ns: Some(timed(TIMES, || one(sample.program()))) })
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The ways to run a program, behind one trait; one that is not here is a value with its reason.
+//!
+//! A new one is a file and an entry of [`BACKENDS`]. One of our own compilers implements [`Backend::compile`], and runs programs
+//! with maps as well as those without.
+
+pub mod jit;
+mod kernel;
+mod native;
+mod rbpf;
+
+use std::time::Instant;
+
+use kop_ops::Code;
+use kop_reports::Spread;
+
+use super::machine::{Call, Machine};
+use super::suite::Sample;
+
+/// A way to run a program.
+pub trait Backend {
+    /// Makes a program without maps and helper functions ready to be called.
+    ///
+    /// # Errors
+    /// Why this program does not run so, in one line.
+    fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String>;
+
+    /// Compiles all programs of the file to run over traffic.
+    ///
+    /// # Errors
+    /// Why this program does not run so, in one line.
+    fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String>;
+}
+
+/// A program that can be called.
+pub struct Built {
+    /// How.
+    pub call: Call,
+    /// Bytes of code, where they are known.
+    pub code_bytes: Option<usize>,
+    /// How long it took to make.
+    pub compile_ns: Option<Spread>,
+}
+
+/// Programs for traffic.
+pub struct Compiled {
+    /// One for each program of the file.
+    pub codes: Vec<Code>,
+    /// How long it took to make the code of the program that is measured.
+    pub compile_ns: Option<Spread>,
+}
+
+/// A backend before it is made.
+pub struct BackendKind {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// Makes it, or says why it is not here.
+    pub make: fn(&Machine) -> Result<Box<dyn Backend>, String>,
+}
+
+/// Why backends that run one program alone do not run others.
+const ALONE: &str = "it runs programs without maps and helper functions: those of user space are not the kernel's to compare with";
+
+const NO_REWRITING: &str = "programs are not rewritten into Kops yet";
+
+/// Every backend, in the order of reports.
+pub const BACKENDS: &[BackendKind] = &[
+    BackendKind {
+        name: "kernel",
+        about: "the kernel's JIT, through BPF_PROG_TEST_RUN, less an empty program",
+        make: kernel::test_run,
+    },
+    BackendKind {
+        name: "kernel-image",
+        about: "the code of the kernel's JIT, read back and run in user space",
+        make: kernel::image,
+    },
+    BackendKind { name: "rbpf", about: "rbpf's JIT", make: rbpf::make },
+    BackendKind {
+        name: "jit",
+        about: "our JIT, without Kops",
+        make: |machine| jit::make(machine, jit::Form::Plain),
+    },
+    BackendKind {
+        name: "jit-guarded",
+        about: "our JIT, without Kops, with checked accesses and fuel",
+        make: |machine| jit::make(machine, jit::Form::Guarded),
+    },
+    BackendKind {
+        name: "kops",
+        about: "our JIT with Kops in general registers, as the kernel could have them",
+        make: |_| Err(NO_REWRITING.to_owned()),
+    },
+    BackendKind {
+        name: "kops-simd",
+        about: "our JIT with Kops, with SIMD",
+        make: |_| Err(NO_REWRITING.to_owned()),
+    },
+    BackendKind {
+        name: "kops-profile",
+        about: "our JIT with Kops chosen by a profile of branches",
+        make: |_| Err(NO_REWRITING.to_owned()),
+    },
+    BackendKind {
+        name: "native-tier",
+        about: "whole programs by the optimising compiler",
+        make: |_| Err("there is no optimising compiler yet".to_owned()),
+    },
+    BackendKind {
+        name: "clang-general",
+        about: "clang's native code of the same C, in general registers",
+        make: |machine| native::make(machine, true),
+    },
+    BackendKind {
+        name: "clang",
+        about: "clang's native code of the same C, with all that the CPU has: the limit",
+        make: |machine| native::make(machine, false),
+    },
+];
+
+/// The spread of the times that some runs of `action` take.
+fn timed<T>(times: usize, mut action: impl FnMut() -> T) -> Spread {
+    let times: Vec<f64> = (0..times)
+        .map(|_| {
+            let start = Instant::now();
+            drop(std::hint::black_box(action()));
+            start.elapsed().as_nanos() as f64
+        })
+        .collect();
+    Spread::of(&times)
+}

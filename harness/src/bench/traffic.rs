@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Programs with maps over their traffic: our compilers against each other, on the same maps and helper functions.
+
+use std::time::Duration;
+
+use kop_emulators::traffic::Traffic;
+use kop_ops::ebpf::{Insn, Reg};
+use kop_ops::state::Slot;
+use kop_ops::{Code, Flow, Object, Program};
+use kop_reports::{BenchFailure, BenchProgram, Cell, Group};
+use kop_semantics::{Image, World};
+
+use super::backend::{self, BACKENDS, Backend, Compiled};
+use super::machine::Machine;
+use super::measure::{Rounds, Way, interleaved};
+use super::{Sample, failure, reference, timing};
+
+/// Measures a program over its packets: nanoseconds a packet.
+pub fn measure(
+    sample: &Sample,
+    machine: &Machine,
+    backends: &[Result<Box<dyn Backend>, String>],
+    rounds: Rounds,
+    failures: &mut Vec<BenchFailure>,
+) -> BenchProgram {
+    let mut program = BenchProgram {
+        name: sample.name.clone(),
+        insns: sample.insns() as u64,
+        group: Group::Traffic,
+        packets: sample.packets.len() as u64,
+        short: false,
+        cells: BACKENDS.iter().map(|_| Cell::default()).collect(),
+    };
+    let mut codes: Vec<Result<Compiled, String>> = backends
+        .iter()
+        .map(|made| {
+            made.as_ref().map_err(|_| String::new()).and_then(|backend| backend.compile(machine, sample))
+        })
+        .collect();
+    // Guarded code in the child of the host engine first: what runs below is kept from nothing.
+    let checked = reference::traffic(sample, "spec").map_err(|error| ("spec", error));
+    let checked = checked.and_then(|wanted| {
+        reference::traffic(sample, "host").map(|_| wanted).map_err(|error| ("host", error))
+    });
+    match checked {
+        Ok(wanted) => times(sample, &mut codes, &wanted, rounds, failures, &mut program.cells),
+        Err((engine, message)) => {
+            failures.push(failure(sample, engine, message));
+            for code in codes.iter_mut().filter(|code| code.is_ok()) {
+                *code = Err("it fails".to_owned());
+            }
+        }
+    }
+    for (cell, code) in program.cells.iter_mut().zip(&codes) {
+        match code {
+            Ok(code) => {
+                cell.code_bytes = Some(code.codes[sample.index].bytes.len() as u64);
+                cell.compile_ns = code.compile_ns;
+            }
+            Err(reason) => cell.absent = (!reason.is_empty()).then(|| reason.clone()),
+        }
+    }
+    program
+}
+
+fn times(
+    sample: &Sample,
+    codes: &mut [Result<Compiled, String>],
+    wanted: &[u32],
+    rounds: Rounds,
+    failures: &mut Vec<BenchFailure>,
+    cells: &mut [Cell],
+) {
+    let (world, image) = match World::new(&sample.object, sample.index, Slot::default(), &sample.input) {
+        Ok(state) => state,
+        Err(error) => return failures.push(failure(sample, "spec", error.to_string())),
+    };
+    for (code, kind) in codes.iter_mut().zip(BACKENDS) {
+        let Ok(compiled) = code else { continue };
+        match run(sample, &world, &image, &compiled.codes, sample.index, 1) {
+            Ok((_, results)) if results == wanted => {}
+            Ok(_) => {
+                failures.push(failure(
+                    sample,
+                    kind.name,
+                    "it returns something else than spec does".to_owned(),
+                ));
+                *code = Err("it fails".to_owned());
+            }
+            Err(reason) => *code = Err(reason),
+        }
+    }
+    let (world, image) = (&world, &image);
+    let empty = empty(sample);
+    let mut ways: Vec<Way> = codes.iter().map(|code| way(sample, world, image, code.as_ref())).collect();
+    let floor = empty.as_ref().map(|codes| (codes, 0)).map_err(Clone::clone);
+    ways.push(floor.map(|(codes, entry)| {
+        Box::new(move |passes| Ok(run(sample, world, image, codes, entry, passes)?.0)) as Box<_>
+    }));
+    let mut times = interleaved(&mut ways, for_children(rounds));
+    drop(ways);
+    let Some(Ok(floor)) = times.pop() else { return };
+    for times in times.iter_mut().flatten() {
+        for (time, floor) in times.iter_mut().zip(&floor) {
+            *time = (*time - floor) / sample.packets.len() as f64;
+        }
+    }
+    let base = BACKENDS.iter().position(|kind| kind.name == "jit").and_then(|jit| times[jit].clone().ok());
+    for ((cell, times), code) in cells.iter_mut().zip(times).zip(codes) {
+        match times {
+            Ok(times) => cell.fixed = Some(timing(&times, base.as_ref())),
+            Err(reason) => *code = Err(reason),
+        }
+    }
+}
+
+/// A sample is a child, whose making costs more than a sample of other programs: fewer and longer ones.
+fn for_children(rounds: Rounds) -> Rounds {
+    Rounds { samples: rounds.samples.min(2), sample: rounds.sample * 8, ..rounds }
+}
+
+fn way<'a>(
+    sample: &'a Sample,
+    world: &'a World,
+    image: &'a Image,
+    code: Result<&'a Compiled, &String>,
+) -> Way<'a> {
+    let compiled = code.map_err(Clone::clone)?;
+    Ok(Box::new(move |passes| Ok(run(sample, world, image, &compiled.codes, sample.index, passes)?.0)))
+}
+
+fn run(
+    sample: &Sample,
+    world: &World,
+    image: &Image,
+    codes: &[Code],
+    entry: usize,
+    passes: u32,
+) -> Result<(Duration, Vec<u32>), String> {
+    let traffic = Traffic { world, image, fields: &sample.input.fields, packets: &sample.packets };
+    let passed = traffic.run(codes, entry, passes)?;
+    Ok((passed.time, passed.results))
+}
+
+/// A program that only returns, in the place of this one: what it takes to put packets in place.
+fn empty(sample: &Sample) -> Result<Vec<Code>, String> {
+    let flow = Flow::new(vec![Insn::mov64(Reg::R0, 0), Insn::Exit]).expect("it is a program");
+    let program = Program { name: "empty".to_owned(), kind: sample.program().kind, flow };
+    let object =
+        Object { programs: vec![program.clone()], maps: sample.object.maps.clone(), ..Object::default() };
+    let code =
+        backend::jit::compile(&program, &object.operations, &sample.addresses, backend::jit::Form::Plain)?;
+    Ok(vec![code])
+}
