@@ -13,20 +13,23 @@ SECTION("xdp") int rendezvous(struct xdp_md *ctx)
 	if (!input(ctx, flows, sizeof(flows)))
 		return 0;
 	ROLLED
-	for (u32 i = 0; i < 24; i++) {
-		u32 best = 0, chosen = 0;
-
+	for (int pass = 0; pass < 2; pass++) {
 		ROLLED
-		for (u32 backend = 0; backend < 12; backend++) {
-			u64 hash = (flows[i] ^ backend * 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
-			u32 weight = hash >> 32;
+		for (u32 i = 0; i < 24; i++) {
+			u32 best = 0, chosen = 0;
 
-			if (weight > best) {
-				best = weight;
-				chosen = backend;
+			ROLLED
+			for (u32 backend = 0; backend < 12; backend++) {
+				u64 hash = (flows[i] ^ backend * 0x9e3779b97f4a7c15) * 0xbf58476d1ce4e5b9;
+				u32 weight = hash >> 32;
+
+				if (weight > best) {
+					best = weight;
+					chosen = backend;
+				}
 			}
+			result = result * 13 + chosen;
 		}
-		result = result * 13 + chosen;
 	}
 	return result;
 }

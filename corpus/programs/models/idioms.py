@@ -193,7 +193,7 @@ def log_histogram(data):
 
 def rendezvous(data):
     values = []
-    for flow in words(data, 8, 24):
+    for flow in words(data, 8, 24) * 2:
         weigh = lambda backend: ((flow ^ backend * 0x9E3779B97F4A7C15 & M64) * 0xBF58476D1CE4E5B9 & M64) >> 32
         values.append(max(range(12), key=weigh))
     return horner(13, values)
@@ -303,7 +303,7 @@ def rtp_jitter(data):
 
 def tcp_options(data):
     result = 0
-    for header in range(11):
+    for header in [*range(11)] * 3:
         options, seen = data[40 * header:40 * header + 40], 0
         while options and options[0]:
             kind = options[0]
@@ -428,7 +428,7 @@ def morton(data):
 def five_tuples(data):
     step = lambda value, word: (rotate(value, 5, 32) ^ word) * 0x9E3779B1 & M32
     result = others = 0
-    for i in range(7):
+    for i in [*range(7)] * 8:
         frame = data[64 * i:64 * i + 64]
         wrapped = frame + frame
         number = lambda at, size: int.from_bytes(wrapped[at % 64:at % 64 + size], "big")
@@ -475,7 +475,7 @@ MODELS = {
     "multiply_high": multiply_high,
     "pcg_sampler": pcg_sampler,
     "hamming": hamming,
-    "port_ranges": lambda data: horner(12, [port_class(int.from_bytes(data[i:i + 2], "big")) for i in range(0, 400, 2)]),
+    "port_ranges": lambda data: horner(12, [port_class(int.from_bytes(data[i:i + 2], "big")) for i in [*range(0, 400, 2)] * 2]),
     "service_class": service_class,
     "common_prefix": common_prefix,
     "varint": varint,
