@@ -43,6 +43,9 @@ pub struct Args {
     markdown: Option<PathBuf>,
 }
 
+/// Makes a report of a record.
+type Render = fn(&Bench) -> String;
+
 impl From<BenchError> for Failure {
     fn from(error: BenchError) -> Self {
         match error {
@@ -55,7 +58,7 @@ impl From<BenchError> for Failure {
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let filter = args.filter.as_deref().map(Regex::new).transpose();
     let filter = filter.map_err(|_| Failure::usage("--filter: no regular expression"))?;
-    let renderings: [(&Option<PathBuf>, fn(&Bench) -> String); 3] =
+    let renderings: [(&Option<PathBuf>, Render); 3] =
         [(&args.report, Bench::to_json), (&args.html, Bench::html), (&args.markdown, Bench::markdown)];
     let mut outputs = Vec::new();
     for (path, render) in renderings.iter().filter_map(|(path, render)| Some((path.as_deref()?, render))) {
