@@ -522,3 +522,51 @@ fn making_cases_small_ends_with_the_time_and_is_done_after_the_next_start() {
     assert!(describe::minimised(&mut rig, kop, form, finding, &Scope::default(), &stop).is_none());
     assert!(describe::minimised(&mut rig, kop, form, finding, &Scope::default(), &|| false).is_some());
 }
+
+#[test]
+fn time_goes_where_new_behaviour_comes_from_and_nobody_is_forgotten() {
+    /// Ends it after so many units.
+    struct Units(AtomicUsize);
+    impl Watch for Units {
+        fn unit(&self, _subject: &Subject, _unit: &Unit, _state: &State) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+
+        fn is_interrupted(&self) -> bool {
+            self.0.load(Ordering::Relaxed) == 0
+        }
+    }
+    let catalog = Catalog::einsn();
+    // A form whose few behaviours are soon seen, and programs, which have new ones for hours.
+    let all = Subject::list(&catalog, true);
+    let named = |name: &str| all.iter().find(|subject| subject.to_string() == name).expect(name).clone();
+    let subjects = [named("count_zeros trailing32"), named("program xdp sound")];
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut store = Store::open(dir.path(), || State::new(1, 500, Build::default())).expect("it is new");
+    let (limits, watch) = (Limits::default(), Units(AtomicUsize::new(180)));
+    campaign::run(&mut store, &catalog, &subjects, &settings(), Shard::default(), limits, &watch)
+        .expect("it runs");
+    let text = fs::read_to_string(dir.path().join("journal.0")).expect("a journal");
+    let lines = text.lines().map(|line| serde_json::from_str(&line[17..]).expect("JSON behind the checksum"));
+    let done: Vec<Box<Unit>> = lines
+        .filter_map(|line| match line {
+            Line::Unit(unit) => Some(unit),
+            _ => None,
+        })
+        .collect();
+    let late = &done[120..];
+    let of = |subject: &Subject, value: fn(&Unit) -> u64| -> u64 {
+        late.iter().filter(|unit| unit.subject == subject.to_string()).map(|unit| value(unit)).sum()
+    };
+    let [dry, fruitful] = &subjects;
+    let new = |subject: &Subject| of(subject, |unit| unit.new.len() as u64);
+    let time = |subject: &Subject| of(subject, |unit| unit.took_us);
+    let longest = late.iter().map(|unit| unit.took_us).max().unwrap_or(0);
+    let told =
+        format!("new {} and {}, us {} and {}, {longest}", new(dry), new(fruitful), time(dry), time(fruitful));
+    assert!(new(fruitful) > 10 * new(dry).max(1), "{told}");
+    assert!(time(fruitful) > 2 * time(dry), "{told}");
+    // A subject without any yield has a twentieth of what the best one has, to within a unit of each.
+    assert!(21 * (time(dry) + longest) + longest > time(fruitful), "{told}");
+    assert!(late.iter().any(|unit| unit.subject == dry.to_string()), "{told}");
+}

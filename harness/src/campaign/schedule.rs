@@ -2,11 +2,12 @@
 //! Who is next: time goes where new behaviour comes from, and nobody is forgotten.
 //!
 //! A subject's *yield* is the number of new marks per second of its recent units: after each unit a quarter of the old
-//! yield is replaced by that of the unit. Its *weight* is `FLOOR + yield / (yield + HALF)`, between `FLOOR` and `FLOOR + 1`,
+//! yield is replaced by that of the unit. Its *weight* is `FLOOR` and the cube root of its yield, of which [`MOST`] counts as 1,
 //! divided by the number of subjects of its group (operations, programs, instructions), so that the groups have equal shares
 //! while they yield alike. Each unit advances the subject's *clock* by its time divided by the weight, and the subject whose
 //! clock is behind all others is next (stride scheduling: Waldspurger and Weihl, 1995). So the time of a subject is proportional
-//! to its weight, and one that yields nothing any more has at least `FLOOR / (FLOOR + 1)` of the time of one of its group that
+//! to its weight. The root tells yields apart over five orders of magnitude, from the first minute to the last night: with a
+//! bound that some yield comes close to, one of seven marks a second would have as much time as one of five hundred. One that yields nothing any more has at least `FLOOR / (FLOOR + 1)` of the time of one of its group that
 //! yields the most.
 //!
 //! Clocks and yields are whole numbers and follow from the journal alone.
@@ -14,13 +15,11 @@
 use serde::{Deserialize, Serialize};
 
 /// What a subject without any yield weighs, in thousandths.
-const FLOOR: u64 = 100;
+const FLOOR: u64 = 50;
 
-/// The yield that is worth half of what yield can be worth, in thousandths of a mark per second.
-const HALF: u64 = 2000;
-
-/// Where a new subject's yield starts: it may have everything to show.
-const UNKNOWN: u64 = 1_000_000;
+/// The most that a yield counts, in thousandths of a mark per second; a new subject starts there, as it may have everything to
+/// show.
+const MOST: u64 = 1_000_000;
 
 /// How long a unit is taken to last before there was one, in microseconds.
 const EXPECTED_US: u64 = 100_000;
@@ -38,14 +37,14 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { new_per_ks: UNKNOWN, clock: 0, unit_us: 0 }
+        Self { new_per_ks: MOST, clock: 0, unit_us: 0 }
     }
 }
 
 impl Pace {
     /// The weight, in thousandths, for a group of one.
     pub fn weight(&self) -> u64 {
-        FLOOR + 1000 * self.new_per_ks / (self.new_per_ks + HALF)
+        FLOOR + cube_root(self.new_per_ks.min(MOST) * 1000)
     }
 
     /// A unit took so long and had so many new marks.
@@ -53,7 +52,7 @@ impl Pace {
         let took_us = took_us.max(1);
         self.clock = self.clock.saturating_add(self.charge(took_us));
         let rate = new.saturating_mul(1_000_000_000) / took_us;
-        self.new_per_ks = (3 * self.new_per_ks + rate.min(UNKNOWN)) / 4;
+        self.new_per_ks = (3 * self.new_per_ks + rate.min(MOST)) / 4;
         self.unit_us = if self.unit_us == 0 { took_us } else { (3 * self.unit_us + took_us) / 4 };
     }
 
@@ -67,6 +66,16 @@ impl Pace {
         let clock = self.clock.saturating_add(self.charge(unit_us).saturating_mul(running));
         clock.saturating_mul(members)
     }
+}
+
+/// The cube root of at most a thousand millions, rounded down.
+fn cube_root(of: u64) -> u64 {
+    let (mut low, mut high) = (0u64, 1000);
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if middle * middle * middle <= of { low = middle } else { high = middle - 1 }
+    }
+    low
 }
 
 /// A subject that has work.
@@ -105,6 +114,17 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_cube_roots() {
+        for (of, root) in
+            [(0, 0), (1, 1), (7, 1), (8, 2), (26, 2), (27, 3), (999_999_999, 999), (1_000_000_000, 1000)]
+        {
+            assert_eq!(cube_root(of), root, "{of}");
+        }
+        let weight = |new_per_ks| Pace { new_per_ks, ..Pace::default() }.weight();
+        assert_eq!([0, 1, 8, 1000, MOST, 2 * MOST].map(weight), [50, 60, 70, 150, 1050, 1050]);
+    }
+
+    #[test]
     fn what_yields_alike_has_equal_shares() {
         let steady: &dyn Fn(u64) -> u64 = &|_| 5;
         for share in shares(100, &[4; 4], &[steady; 4]) {
@@ -117,7 +137,7 @@ mod tests {
         let (dry, fruitful) = (|unit| u64::from(unit < 10) * 5, |_| 5);
         let shares = shares(1000, &[4; 4], &[&dry, &fruitful, &dry, &dry]);
         assert!(shares[1] > 0.7, "{shares:?}");
-        // At least FLOOR / (FLOOR + 1) of what the best has: an eleventh.
+        // More than FLOOR / (FLOOR + 1) of what the best could have.
         assert!(shares.iter().all(|&share| share >= shares[1] / 11.5), "{shares:?}");
     }
 
