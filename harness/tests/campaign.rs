@@ -544,7 +544,7 @@ fn time_goes_where_new_behaviour_comes_from_and_nobody_is_forgotten() {
     let subjects = [named("count_zeros trailing32"), named("program xdp sound")];
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut store = Store::open(dir.path(), || State::new(1, 500, Build::default())).expect("it is new");
-    let (limits, watch) = (Limits::default(), Units(AtomicUsize::new(180)));
+    let (limits, watch) = (Limits::default(), Units(AtomicUsize::new(900)));
     campaign::run(&mut store, &catalog, &subjects, &settings(), Shard::default(), limits, &watch)
         .expect("it runs");
     let text = fs::read_to_string(dir.path().join("journal.0")).expect("a journal");
@@ -555,7 +555,7 @@ fn time_goes_where_new_behaviour_comes_from_and_nobody_is_forgotten() {
             _ => None,
         })
         .collect();
-    let late = &done[120..];
+    let late = &done[450..];
     let of = |subject: &Subject, value: fn(&Unit) -> u64| -> u64 {
         late.iter().filter(|unit| unit.subject == subject.to_string()).map(|unit| value(unit)).sum()
     };
