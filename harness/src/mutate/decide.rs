@@ -5,16 +5,18 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use kop_ops::Features;
-use kop_ops::ebpf::Insn;
+use kop_ops::ebpf::{Insn, RegSet};
 use kop_ops::kop::Emission;
+use kop_ops::{Features, Kop, Site};
 use kop_prover::statement::Options;
+use kop_prover::statement::Prover;
 use kop_prover::sweep::{Claims, Failure, FailureKind, Inspection, Row as Claimed};
 use kop_reports::MutatedSide;
 use rayon::prelude::*;
 
 use super::broken::{Broken, Place};
 use super::mutants::Mutant;
+use super::same::Same;
 use crate::check::Settings;
 use crate::check::trial::{Plan, Trial};
 use crate::finding::Finding;
@@ -67,12 +69,14 @@ pub(super) struct Provers {
     quick: Claims,
     /// As long as was asked for.
     thorough: Claims,
+    /// Of proof sequences alone.
+    same: Same,
 }
 
 impl Provers {
     pub(super) fn new(limit: Duration) -> Self {
         let claims = |limit| Claims::new(Options { limit, keep: false });
-        Self { quick: claims(limit.min(QUICKLY)), thorough: claims(limit) }
+        Self { quick: claims(limit.min(QUICKLY)), thorough: claims(limit), same: Same::default() }
     }
 }
 
@@ -83,6 +87,8 @@ pub(super) struct Decider<'a> {
     pub settings: &'a Settings,
     /// What a mutant is proved for.
     pub space: &'a OnceLock<Space>,
+    /// Whether the operation as it is is proved for all of that.
+    pub is_proved: &'a OnceLock<bool>,
     pub provers: &'a Provers,
 }
 
@@ -135,6 +141,9 @@ impl Decider<'_> {
     /// A payload for which the mutant is not proved; `None` when all of [`Decider::space`] are proved that the change does something
     /// to. For the others the mutant is the operation itself.
     fn prove(&self, claims: &Claims, broken: &Broken, mutant: &Mutant) -> Option<Failure> {
+        if self.place.side == MutatedSide::Proof && self.does_what_it_did(broken, mutant) {
+            return None;
+        }
         let features = self.features();
         let row = Claimed { kop: broken, form: self.place.form, arch: self.place.arch };
         // The emits of an operation with another proof are its own, and no matter of the change.
@@ -142,14 +151,60 @@ impl Decider<'_> {
             MutatedSide::Emit => &AsChecked,
             MutatedSide::Proof => &Alone,
         };
-        let prove = |payloads: Vec<u64>| {
+        self.first_of_all(broken, mutant, |payloads| {
             let mut tally = claims.tally(row, &features, inspection, payloads.into_par_iter());
             (!tally.failures.is_empty()).then(|| tally.failures.swap_remove(0))
+        })
+    }
+
+    /// Whether the changed proof sequence does what the operation's own does, and that is proved to be what native code does.
+    fn does_what_it_did(&self, broken: &Broken, mutant: &Mutant) -> bool {
+        let features = self.features();
+        let (form, same) = (self.place.form, &self.provers.same);
+        let differs = |prover: &mut Prover, payload: u64| {
+            let (Some(own), Ok(changed)) = (self.place.proof(payload), broken.instantiate(form, payload))
+            else {
+                return true;
+            };
+            let operands = form.layout.decode(payload).unwrap_or_default();
+            let dead = |&features: &Features| broken.contract(&Site { form, operands, features }).dead;
+            let dead = features.iter().map(dead).reduce(RegSet::intersect).unwrap_or(RegSet::EMPTY);
+            prepare::proof_fault(broken, form, payload, &changed).is_some()
+                || !same.are(prover, &own, &changed, dead)
         };
+        let other = self.first_of_all(broken, mutant, |payloads| {
+            let found = payloads.into_par_iter().map_init(|| Same::prover(QUICKLY), differs);
+            found.any(|differs| differs).then_some(())
+        });
+        other.is_none() && self.is_proved()
+    }
+
+    fn is_proved(&self) -> bool {
+        *self.is_proved.get_or_init(|| {
+            let features = self.features();
+            let row = Claimed { kop: self.place.kop, form: self.place.form, arch: self.place.arch };
+            let space = self.space.get_or_init(|| self.space());
+            (0..space.len()).step_by(MOST_PER_CHUNK as usize).all(|from| {
+                let payloads = space.payloads(self.place.form, from, space.len().min(from + MOST_PER_CHUNK));
+                self.place.kop.expect(&payloads, &features);
+                let claims = &self.provers.thorough;
+                claims.tally(row, &features, &AsChecked, payloads.into_par_iter()).failures.is_empty()
+            })
+        })
+    }
+
+    /// The first thing that `look` finds for payloads that the change does something to.
+    fn first_of_all<T>(
+        &self,
+        broken: &Broken,
+        mutant: &Mutant,
+        mut look: impl FnMut(Vec<u64>) -> Option<T>,
+    ) -> Option<T> {
+        let features = self.features();
         // Most that are not equivalent are not for the first payload.
         let (first, others) = mutant.payloads.split_at(1);
-        if let Some(failure) = prove(first.to_vec()).or_else(|| prove(others.to_vec())) {
-            return Some(failure);
+        if let Some(found) = look(first.to_vec()).or_else(|| look(others.to_vec())) {
+            return Some(found);
         }
         let space = self.space.get_or_init(|| self.space());
         let (mut from, mut chunk) = (0, FIRST_CHUNK);
@@ -158,8 +213,8 @@ impl Decider<'_> {
             let payloads = space.payloads(self.place.form, from, to);
             self.place.kop.expect(&payloads, &features);
             let differing = payloads.into_par_iter().filter(|&payload| broken.differs(payload, &features));
-            if let Some(failure) = prove(differing.collect()) {
-                return Some(failure);
+            if let Some(found) = look(differing.collect()) {
+                return Some(found);
             }
             (from, chunk) = (to, (chunk * 4).min(MOST_PER_CHUNK));
         }

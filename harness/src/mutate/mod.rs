@@ -12,6 +12,7 @@ mod ebpf;
 mod edit;
 mod mutants;
 mod record;
+mod same;
 mod x86_64;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -95,6 +96,8 @@ struct Row<'a> {
     plan: Plan,
     /// What the mutants are proved for; made when the first has to be.
     space: OnceLock<Space>,
+    /// Whether the operation as it is is proved for that.
+    is_proved: OnceLock<bool>,
     /// How many mutants there was no time for.
     left_out: u64,
 }
@@ -104,7 +107,7 @@ impl<'a> Row<'a> {
         let mut settings = check::Settings { time: None, proofs: None, ..settings.clone() };
         settings.scope.archs = vec![place.arch];
         let plan = Plan::new(place.kop, place.form, number, &settings);
-        Row { place, settings, plan, space: OnceLock::new(), left_out: 0 }
+        Row { place, settings, plan, space: OnceLock::new(), is_proved: OnceLock::new(), left_out: 0 }
     }
 
     fn payloads(&self) -> Vec<u64> {
@@ -267,8 +270,8 @@ impl Work<'_> {
     }
 
     fn decide(&self, row: &Row, rig: &mut Rig, mutant: &Mutant) -> Decided {
-        let Row { place, plan, settings, space, .. } = row;
-        let decider = Decider { place: *place, plan, settings, space, provers: &self.provers };
+        let Row { place, plan, settings, space, is_proved, .. } = row;
+        let decider = Decider { place: *place, plan, settings, space, is_proved, provers: &self.provers };
         decider.decide(rig, mutant)
     }
 
