@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Whole programs: files are loaded, Kop sites lowered to their proof sequences, and instructions compiled to native code
-//! for x86-64 and AArch64. Nothing here runs code.
+//! Whole programs: files are loaded, plain instructions rewritten into Kop sites, sites lowered to their proof sequences, and
+//! instructions compiled to native code for x86-64 and AArch64. Nothing here runs code.
 
 mod aarch64;
 mod analysis;
@@ -11,6 +11,7 @@ pub mod load;
 mod lower;
 mod object_file;
 mod planted;
+pub mod rewrite;
 mod site;
 #[cfg(test)]
 mod site_tests;

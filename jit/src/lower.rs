@@ -59,7 +59,7 @@ fn lower_program(
         return Ok((program.clone(), None));
     }
     let mut expanded = Expanded::new(&program.flow, &proofs);
-    retarget(&mut expanded).map_err(|(index, offset)| LowerError::TooFar {
+    retarget(&mut expanded.insns, &expanded.targets).map_err(|(index, offset)| LowerError::TooFar {
         program: program.name.clone(),
         index: expanded.origins[index] as usize,
         offset,
@@ -70,16 +70,16 @@ fn lower_program(
 }
 
 /// Gives every jump and local call the offset of its target; an error is the jump that does not reach, with its offset.
-fn retarget(expanded: &mut Expanded) -> Result<(), (usize, i64)> {
-    let mut slots = Vec::with_capacity(expanded.insns.len() + 1);
+pub(crate) fn retarget(insns: &mut [Insn], targets: &[u32]) -> Result<(), (usize, i64)> {
+    let mut slots = Vec::with_capacity(insns.len() + 1);
     slots.push(0);
     let mut slot = 0;
-    for insn in &expanded.insns {
+    for insn in &*insns {
         slot += insn.slots() as i64;
         slots.push(slot);
     }
-    for (index, insn) in expanded.insns.iter_mut().enumerate() {
-        let target = expanded.targets[index];
+    for (index, insn) in insns.iter_mut().enumerate() {
+        let target = targets[index];
         if target == NOWHERE {
             continue;
         }

@@ -47,7 +47,7 @@ impl<'a> Operations<'a> {
 }
 
 /// The id of an operation's form, a new one if it has none yet.
-pub(super) fn target(targets: &mut Vec<SiteTarget>, kop: &str, form: &str) -> i32 {
+pub(crate) fn target(targets: &mut Vec<SiteTarget>, kop: &str, form: &str) -> i32 {
     if let Some(known) = targets.iter().find(|target| target.kop == kop && target.form == form) {
         return known.id;
     }

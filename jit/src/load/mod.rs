@@ -19,6 +19,7 @@ use kop_ops::ebpf::decode_program;
 use kop_ops::{Catalog, Flow, Object, Program, ProgramKind};
 
 pub use error::{LoadError, Place};
+pub(crate) use link::target as operation;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Rewriting: plain instructions become Kop sites that compute the same.
+//!
+//! A program is cut into straight regions ([`region`]), in which every register's content is a value ([`value`]). A value that is
+//! an operation on others ([`recognise`]) gets a site ([`plan`]): where it stands, which registers it takes, which instructions go
+//! because nothing else needs them. What does not go keeps its order. Then the edit is looked at anew ([`claim`]), without what
+//! led to it: what matters behind, where jumps go, what the operation leaves in its temporaries; and a [`Validator`] proves the rest
+//! or refuses it.
+
+mod assemble;
+mod claim;
+mod context;
+mod function;
+mod liveness;
+mod plan;
+mod planted;
+mod recognise;
+mod region;
+mod site;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use kop_ops::program::SiteTarget;
+use kop_ops::{Catalog, Object, Program};
+
+pub use claim::Claim;
+pub use planted::Planted;
+
+use crate::lower::lower;
+use context::Contexts;
+use liveness::Liveness;
+use plan::{Edit, Planner};
+use recognise::{Match, recognise};
+use region::{Item, Region, regions, targets};
+use value::{Graph, Registers, Value};
+
+/// Decides whether a rewrite is right.
+pub trait Validator {
+    /// Decides a claim: how it was shown to hold, in a few words.
+    ///
+    /// # Errors
+    /// Why it does not hold, or why that is not known.
+    fn validate(&mut self, claim: &Claim) -> Result<String, String>;
+}
+
+/// How programs are rewritten.
+pub struct Options<'a> {
+    /// The operations that may be used.
+    pub catalog: &'a Catalog<'a>,
+    /// A mistake to be made.
+    pub planted: Option<Planted>,
+    /// Whether edits are looked at before they are made. Only a test of what comes behind does without.
+    pub checked: bool,
+}
+
+impl<'a> Options<'a> {
+    /// Rewriting with the operations of `catalog`.
+    pub fn new(catalog: &'a Catalog<'a>) -> Self {
+        Self { catalog, planted: None, checked: true }
+    }
+}
+
+/// A site that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The index of the program in its object.
+    pub program: usize,
+    /// The index in the program, as it was, of the instruction in whose place it stands.
+    pub at: usize,
+    /// The operation.
+    pub kop: String,
+    /// Its form.
+    pub form: String,
+    /// The operands, as `dst=r3 src=r1`.
+    pub operands: String,
+    /// The indices, as they were, of the instructions that went, ascending; `at` is one of them.
+    pub removed: Vec<usize>,
+    /// What was proved.
+    pub claim: Claim,
+    /// How it was proved.
+    pub proved: String,
+}
+
+/// What looks like an operation and is no site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// The index of the program in its object.
+    pub program: usize,
+    /// The index of the instruction with the result.
+    pub at: usize,
+    /// The operation.
+    pub kop: String,
+    /// Its form.
+    pub form: String,
+    /// Why it is none.
+    pub reason: String,
+}
+
+/// An object with sites.
+#[derive(Clone, Debug)]
+pub struct Rewritten {
+    /// The object; programs and maps keep their order.
+    pub object: Object,
+    /// The sites that were made, by program and index.
+    pub found: Vec<Found>,
+    /// What is no site, by program and index.
+    pub misses: Vec<Miss>,
+}
+
+/// Rewrites every program of an object.
+pub fn rewrite(object: &Object, options: &Options, validator: &mut dyn Validator) -> Rewritten {
+    let mut rewritten = Rewritten { object: object.clone(), found: Vec::new(), misses: Vec::new() };
+    for (number, program) in object.programs.iter().enumerate() {
+        let live = Liveness::new(&program.flow);
+        let mut rewriter = Rewriter {
+            program,
+            live: &live,
+            number,
+            options,
+            validator,
+            graph: Graph::default(),
+            is_target: targets(&program.flow),
+            contexts: Contexts::new(program),
+            found: Vec::new(),
+            misses: Vec::new(),
+        };
+        let items = rewriter.items();
+        let (found, misses) = (rewriter.found, rewriter.misses);
+        rewritten.misses.extend(misses.into_iter().map(|(_, miss)| miss));
+        if found.is_empty() {
+            continue;
+        }
+        match with_items(&rewritten.object, number, &items, options) {
+            Ok((program, operations)) => {
+                rewritten.object.programs[number] = program;
+                rewritten.object.operations = operations;
+                rewritten.found.extend(found);
+            }
+            Err(reason) => rewritten.misses.extend(found.into_iter().map(|found| Miss {
+                program: number,
+                at: found.at,
+                kop: found.kop,
+                form: found.form,
+                reason: reason.clone(),
+            })),
+        }
+    }
+    rewritten.found.sort_by_key(|found| (found.program, found.at));
+    rewritten.misses.sort_by_key(|miss| (miss.program, miss.at));
+    rewritten
+}
+
+/// The program with sites, which has to be one for the kernel, too; and what sites call then.
+fn with_items(
+    object: &Object,
+    number: usize,
+    items: &[Item],
+    options: &Options,
+) -> Result<(Program, Vec<SiteTarget>), String> {
+    let mut operations = object.operations.clone();
+    let program = assemble::assemble(&object.programs[number], items, &mut operations);
+    let program = program.map_err(|error| error.to_string())?;
+    let alone =
+        Object { programs: vec![program.clone()], operations: operations.clone(), ..Object::default() };
+    lower(&alone, options.catalog).map_err(|error| error.to_string())?;
+    Ok((program, operations))
+}
+
+/// One program on its way.
+struct Rewriter<'a, 'v> {
+    program: &'a Program,
+    live: &'a Liveness,
+    number: usize,
+    options: &'a Options<'a>,
+    validator: &'v mut dyn Validator,
+    graph: Graph,
+    is_target: Vec<bool>,
+    contexts: Contexts,
+    found: Vec<Found>,
+    /// With the value that is no site.
+    misses: Vec<(Value, Miss)>,
+}
+
+impl<'a> Rewriter<'a, '_> {
+    /// What stands in the program afterwards.
+    fn items(&mut self) -> Vec<Item<'a>> {
+        let flow = &self.program.flow;
+        let seen = match self.options.planted {
+            Some(Planted::IgnoredTarget) => vec![false; flow.insns().len()],
+            _ => self.is_target.clone(),
+        };
+        let mut items = Vec::with_capacity(flow.insns().len());
+        for range in regions(flow, &seen) {
+            items.extend(self.rewrite(Region::new(flow, self.live, range)));
+        }
+        items
+    }
+
+    /// A region with all of its sites. The last values come first: what they are computed from is part of them.
+    fn rewrite(&mut self, mut region: Region<'a>) -> Vec<Item<'a>> {
+        let start = self.graph.entry();
+        let mut states = self.graph.states(&region, start);
+        let mut place = region.items.len();
+        while place > 0 {
+            place -= 1;
+            if !region.insn(place).is_some_and(value::is_pure) {
+                continue;
+            }
+            if let Some(edit) = self.edit((&region, &states), place) {
+                place = edit.place;
+                region.items = edit.items;
+                states = self.graph.states(&region, start);
+            }
+        }
+        region.items
+    }
+
+    /// The first edit for what the instruction at `place` computes that is allowed and proved.
+    fn edit(&mut self, (region, states): (&Region<'a>, &[Registers]), place: usize) -> Option<Edit<'a>> {
+        let written = region.writes(&region.items[place]).iter().next()?;
+        let value = states[place + 1][written.index()];
+        let mut missed = None;
+        for found in recognise(&self.graph, value) {
+            match self.try_edit((region, states), place, &found) {
+                Ok(edit) => return Some(edit),
+                Err(reason) => missed = missed.or(Some((found, reason))),
+            }
+        }
+        let (found, reason) = missed?;
+        let miss = Miss {
+            program: self.number,
+            at: region.items[place].origin(),
+            kop: found.kop.to_owned(),
+            form: found.form.to_owned(),
+            reason,
+        };
+        // Moves leave a value where it is said of the first already.
+        if !self.misses.iter().any(|(known, _)| *known == value) {
+            self.misses.push((value, miss));
+        }
+        None
+    }
+
+    fn try_edit(
+        &mut self,
+        (region, states): (&Region<'a>, &[Registers]),
+        place: usize,
+        found: &Match,
+    ) -> Result<Edit<'a>, String> {
+        if let Some(load) = found.load {
+            self.contexts.allows(load)?;
+        }
+        let planted = self.options.planted;
+        let planner = Planner { catalog: self.options.catalog, region, states, planted };
+        let edit = planner.plan(place, found)?;
+        let (claim, proved) = self.validate((region, states), &edit)?;
+        let site = edit.site();
+        self.misses.retain(|(value, _)| *value != site.value);
+        self.found.push(Found {
+            program: self.number,
+            at: site.at,
+            kop: site.kop.name().to_owned(),
+            form: site.form.name.to_string(),
+            operands: site.form.layout.show(&site.operands).to_string(),
+            removed: edit.removed.iter().map(|place| region.items[*place].origin()).collect(),
+            claim,
+            proved,
+        });
+        Ok(edit)
+    }
+
+    fn validate(
+        &mut self,
+        (region, states): (&Region, &[Registers]),
+        edit: &Edit,
+    ) -> Result<(Claim, String), String> {
+        if !self.options.checked {
+            let none = Claim { fragment: Vec::new(), replacement: Vec::new(), live: region.live_out };
+            return Ok((none, "not checked".to_owned()));
+        }
+        let mut reason = String::new();
+        for claim in claim::claims(&self.graph, (region, states), edit, &self.is_target)? {
+            match self.validator.validate(&claim) {
+                Ok(proved) => return Ok((claim, proved)),
+                Err(why) => reason = why,
+            }
+        }
+        Err(reason)
+    }
+}

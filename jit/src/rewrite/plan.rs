@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! How a region becomes one with a site: which registers the site takes, where it stands, and which instructions go.
+
+use kop_ops::Catalog;
+use kop_ops::ebpf::{Insn, Reg, RegSet};
+use kop_ops::payload::{Operands, Role};
+
+use super::planted::Planted;
+use super::recognise::Match;
+use super::region::{Item, Region};
+use super::site::{self, NewSite};
+use super::value::{Registers, Value, is_pure};
+
+/// A region with one site more.
+#[derive(Clone, Debug)]
+pub(super) struct Edit<'a> {
+    /// What stands there afterwards.
+    pub items: Vec<Item<'a>>,
+    /// The place of the site there.
+    pub place: usize,
+    /// The places before of the instructions that go, ascending.
+    pub removed: Vec<usize>,
+}
+
+impl<'a> Edit<'a> {
+    /// The site.
+    pub fn site(&self) -> &NewSite<'a> {
+        match &self.items[self.place] {
+            Item::Site(site) => site,
+            Item::Kept(_) => unreachable!("the place of an edit is that of its site"),
+        }
+    }
+
+    /// The first and the last place before of what goes.
+    pub fn span(&self) -> (usize, usize) {
+        let ends = self.removed.first().zip(self.removed.last());
+        ends.map(|(first, last)| (*first, *last)).expect("a site takes the place of an instruction")
+    }
+}
+
+/// Why there is no site, in the words of a near miss.
+pub(super) type Reason = String;
+
+/// What is planned for.
+pub(super) struct Planner<'r, 'a> {
+    /// The operations.
+    pub catalog: &'r Catalog<'a>,
+    /// The region.
+    pub region: &'r Region<'a>,
+    /// What registers hold before each of its items, and behind the last.
+    pub states: &'r [Registers],
+    /// The mistake to be made.
+    pub planted: Option<Planted>,
+}
+
+/// A site to be tried: its place, and the registers that it takes.
+struct Attempt<'m> {
+    found: &'m Match,
+    value: Value,
+    /// The place of the instruction that computes the value.
+    root: usize,
+    /// Where the site stands.
+    place: usize,
+    result: Reg,
+    inputs: Vec<(&'static str, Reg)>,
+    immediates: Vec<(&'static str, i64)>,
+}
+
+impl<'a> Planner<'_, 'a> {
+    /// The best site for what the instruction at `root` computes: that for which most instructions go.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn plan(&self, root: usize, found: &Match) -> Result<Edit<'a>, Reason> {
+        let mut best: Option<Edit> = None;
+        let mut reason = None;
+        for attempt in self.attempts(root, found)? {
+            match self.attempt(&attempt) {
+                Ok(edit) if best.as_ref().is_none_or(|best| best.removed.len() < edit.removed.len()) => {
+                    best = Some(edit);
+                }
+                Ok(_) => {}
+                Err(why) => reason = reason.or(Some(why)),
+            }
+        }
+        let none = || "what it starts from is in no register any more".to_owned();
+        let edit = best.ok_or_else(|| reason.unwrap_or_else(none))?;
+        match edit.removed.len() {
+            count if count < found.least => Err(format!(
+                "{count} of its instructions could go, as the others are needed elsewhere; it pays from {} on",
+                found.least
+            )),
+            _ => Ok(edit),
+        }
+    }
+
+    fn attempts<'m>(&self, root: usize, found: &'m Match) -> Result<Vec<Attempt<'m>>, Reason> {
+        let result = self.written(root);
+        let value = self.states[root + 1][result.index()];
+        let attempt = Attempt {
+            found,
+            value,
+            root,
+            place: root,
+            result,
+            inputs: Vec::new(),
+            immediates: found.immediates.clone(),
+        };
+        match found.load {
+            Some(at) => self.attempts_at_load(attempt, at),
+            None => {
+                let mut all = vec![attempt];
+                for &(name, value) in &found.inputs {
+                    all = self.with_input(all, name, value);
+                }
+                Ok(all)
+            }
+        }
+    }
+
+    /// Each attempt with each register that holds `value` somewhere up to the root.
+    fn with_input<'m>(&self, all: Vec<Attempt<'m>>, name: &'static str, value: Value) -> Vec<Attempt<'m>> {
+        let mut with = Vec::new();
+        for attempt in all {
+            let holds = |register: &Reg| {
+                self.states[..=attempt.root].iter().any(|registers| registers[register.index()] == value)
+            };
+            for register in Reg::WRITABLE.into_iter().filter(holds) {
+                let mut inputs = attempt.inputs.clone();
+                inputs.push((name, register));
+                let immediates = attempt.immediates.clone();
+                with.push(Attempt { inputs, immediates, ..attempt });
+            }
+        }
+        with
+    }
+
+    /// The site in place of a load, and in place of the root where nothing in between accesses memory or leaves.
+    fn attempts_at_load<'m>(&self, attempt: Attempt<'m>, at: usize) -> Result<Vec<Attempt<'m>>, Reason> {
+        let gone = || "the load is in code before".to_owned();
+        let place =
+            self.region.items.iter().position(|item| matches!(item, Item::Kept(origin) if *origin == at));
+        let place = place.ok_or_else(gone)?;
+        let Some(Insn::Load { dst, base, off, .. }) = self.region.insn(place) else { return Err(gone()) };
+        let immediates = vec![("off", i64::from(*off))];
+        let early = Attempt {
+            place,
+            result: *dst,
+            inputs: vec![("base", *base)],
+            immediates: immediates.clone(),
+            ..attempt
+        };
+        let address = self.states[place][base.index()];
+        let stays = |item: &Item| match item {
+            Item::Kept(origin) => is_pure(&self.region.flow.insns()[*origin]),
+            Item::Site(site) => site.proof.iter().all(is_pure),
+        };
+        let mut all = vec![early];
+        if self.region.items[place + 1..attempt.root].iter().all(stays) {
+            let holds = |register: &Reg| self.states[attempt.root][register.index()] == address;
+            all.extend(Reg::ALL.into_iter().filter(holds).map(|base| Attempt {
+                inputs: vec![("base", base)],
+                immediates: immediates.clone(),
+                ..attempt
+            }));
+        }
+        Ok(all)
+    }
+
+    fn written(&self, place: usize) -> Reg {
+        let insn = self.region.insn(place).expect("values are computed by instructions");
+        insn.writes().iter().next().expect("an instruction that computes writes a register")
+    }
+
+    fn attempt(&self, attempt: &Attempt) -> Result<Edit<'a>, Reason> {
+        let sources: RegSet = attempt.inputs.iter().map(|(_, register)| *register).collect();
+        let (removed, live) = self.removed(attempt)?;
+        let temporaries = self.temporaries(&removed, live.union(sources).union(attempt.result.into()));
+        let site = self.site(attempt, &temporaries)?;
+        Ok(self.edit(site, attempt.place, removed))
+    }
+
+    /// The places of the instructions that nothing needs once the site stands, and what matters behind the site.
+    ///
+    /// From the last instruction to the first it is known which register has to hold which value. What leaves a part of the operation
+    /// where nothing or something else is wanted goes; what stays wants what it has always read.
+    fn removed(&self, attempt: &Attempt) -> Result<(Vec<usize>, RegSet), Reason> {
+        let region = self.region;
+        let mut wanted = Wanted::default();
+        wanted.all(self.seen(region.live_out), &self.states[region.items.len()])?;
+        let mut behind = RegSet::EMPTY;
+        let mut removed = Vec::new();
+        for (place, item) in region.items.iter().enumerate().rev() {
+            let before = &self.states[place];
+            if place == attempt.place {
+                wanted.made(attempt.result, attempt.value)?;
+                behind = wanted.registers();
+                for &(name, register) in &attempt.inputs {
+                    wanted.one(register, attempt.input(name, before[register.index()]))?;
+                }
+            } else if place != attempt.root && !self.goes(attempt, place, &wanted) {
+                for register in region.writes(item).iter() {
+                    wanted.made(register, self.states[place + 1][register.index()])?;
+                }
+                let named = |_| format!("instruction {} needs what it reads to stay", item.origin());
+                wanted.all(region.reads(item), before).map_err(named)?;
+                if let Item::Kept(origin) = item {
+                    let there = self.seen(region.live.at_target(region.flow, *origin));
+                    wanted.all(there, before).map_err(named)?;
+                }
+                continue;
+            }
+            removed.push(place);
+        }
+        wanted.all(wanted.registers(), &self.states[0])?;
+        removed.reverse();
+        Ok((removed, behind))
+    }
+
+    /// What matters elsewhere, as far as it is looked at.
+    fn seen(&self, live: RegSet) -> RegSet {
+        if self.planted == Some(Planted::IgnoredLiveness) { RegSet::EMPTY } else { live }
+    }
+
+    fn goes(&self, attempt: &Attempt, place: usize, wanted: &Wanted) -> bool {
+        self.is_part(attempt, place) && {
+            let register = self.written(place);
+            wanted.0[register.index()] != Some(self.states[place + 1][register.index()])
+        }
+    }
+
+    /// Whether an instruction does nothing but compute a part of what was found, or load it.
+    fn is_part(&self, attempt: &Attempt, place: usize) -> bool {
+        let Item::Kept(origin) = self.region.items[place] else { return false };
+        let is_load = attempt.found.load == Some(origin);
+        place < attempt.root
+            && (is_load || is_pure(&self.region.flow.insns()[origin]))
+            && attempt.found.parts.contains(&self.states[place + 1][self.written(place).index()])
+    }
+
+    /// The registers that may hold garbage, those first that the program has written there anyway.
+    fn temporaries(&self, removed: &[usize], taken: RegSet) -> Vec<Reg> {
+        let mut free: Vec<Reg> = Reg::WRITABLE.into_iter().filter(|register| !taken.has(*register)).collect();
+        let written: RegSet = removed.iter().map(|place| self.written(*place)).collect();
+        let named =
+            self.region.flow.effects().iter().fold(RegSet::EMPTY, |set, effects| set.union(effects.writes));
+        // A register that a function has to save and nobody uses comes last.
+        free.sort_by_key(|register| (!written.has(*register), !named.has(*register), *register as u8 > 5));
+        free
+    }
+
+    fn site(&self, attempt: &Attempt, temporaries: &[Reg]) -> Result<NewSite<'a>, Reason> {
+        let Match { kop, form, .. } = *attempt.found;
+        let known = site::find(self.catalog, kop, form);
+        let known = known.ok_or_else(|| format!("there is no operation {kop}.{form} here"))?;
+        let mut temporaries = temporaries.iter();
+        let mut operands = Vec::new();
+        for field in known.1.layout.fields() {
+            let name = &*field.name;
+            operands.push(match field.role() {
+                Some(Role::Destination) => attempt.result as i64,
+                Some(Role::Temporary) => match temporaries.next() {
+                    Some(register) => *register as i64,
+                    None => return Err("no register is free to be its temporary".to_owned()),
+                },
+                Some(_) => {
+                    let input = attempt.inputs.iter().find(|(known, _)| *known == name);
+                    input.expect("a match names every register operand").1 as i64
+                }
+                None => {
+                    let number = attempt.immediates.iter().find(|(known, _)| *known == name);
+                    let number = number.expect("a match names every immediate").1;
+                    if self.planted == Some(Planted::WrongAmount) {
+                        self.wrong(field.range(), number)
+                    } else {
+                        number
+                    }
+                }
+            });
+        }
+        let operands = Operands::new(&operands);
+        let at = self.region.items[attempt.place].origin();
+        let refused =
+            || format!("{kop}.{form} does not take these operands: {}", known.1.layout.show(&operands));
+        NewSite::new(known, operands, at, attempt.value).ok_or_else(refused)
+    }
+
+    fn wrong(&self, (min, max): (i64, i64), number: i64) -> i64 {
+        if number < max { number + 1 } else { min }
+    }
+
+    fn edit(&self, site: NewSite<'a>, place: usize, removed: Vec<usize>) -> Edit<'a> {
+        let before = removed.iter().filter(|gone| **gone < place).count();
+        let mut items = Vec::with_capacity(self.region.items.len());
+        for (at, item) in self.region.items.iter().enumerate() {
+            if at == place {
+                items.push(Item::Site(site.clone()));
+            } else if removed.binary_search(&at).is_err() {
+                items.push(item.clone());
+            }
+        }
+        Edit { items, place: place - before, removed }
+    }
+}
+
+impl Attempt<'_> {
+    /// What an operand has to hold: `held` where that is the address of a load, which is the same wherever the site stands.
+    fn input(&self, name: &str, held: Value) -> Value {
+        let known = self.found.inputs.iter().find(|(known, _)| *known == name);
+        known.map_or(held, |(_, value)| *value)
+    }
+}
+
+/// What registers have to hold, while a region is gone through from its end.
+#[derive(Clone, Debug, Default)]
+struct Wanted([Option<Value>; 11]);
+
+impl Wanted {
+    fn registers(&self) -> RegSet {
+        Reg::ALL.into_iter().filter(|register| self.0[register.index()].is_some()).collect()
+    }
+
+    /// A register has to hold a value.
+    fn one(&mut self, register: Reg, value: Value) -> Result<(), Reason> {
+        match self.0[register.index()].replace(value) {
+            Some(other) if other != value => Err("what it starts from is in no register any more".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Registers have to hold what they do in `registers`.
+    fn all(&mut self, set: RegSet, registers: &Registers) -> Result<(), Reason> {
+        set.iter().try_for_each(|register| self.one(register, registers[register.index()]))
+    }
+
+    /// A register holds a value from here on; before, it may hold anything.
+    fn made(&mut self, register: Reg, value: Value) -> Result<(), Reason> {
+        match self.0[register.index()].take() {
+            Some(other) if other != value => Err("what it starts from is in no register any more".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Mistakes that the rewriter makes when it is asked to: tests of the tester.
+
+/// A mistake of the rewriter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Planted {
+    /// A site has an amount, offset or length that is one too many.
+    WrongAmount,
+    /// What is needed behind a region, or where it is left, is taken for dead.
+    IgnoredLiveness,
+    /// Code into whose middle a jump goes is taken for straight.
+    IgnoredTarget,
+}
+
+impl Planted {
+    /// Every mistake.
+    pub const ALL: &'static [Planted] =
+        &[Planted::WrongAmount, Planted::IgnoredLiveness, Planted::IgnoredTarget];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Planted::WrongAmount => "wrong-amount",
+            Planted::IgnoredLiveness => "ignored-liveness",
+            Planted::IgnoredTarget => "ignored-target",
+        }
+    }
+}

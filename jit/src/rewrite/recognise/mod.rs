@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Which operation a value is: by what it makes of numbers, not by how it is written.
+//!
+//! A value is cut from one that decides it alone; the function between the two is tried on numbers that tell operations apart. So moves
+//! in between, the order of operands, and how sums and masks are associated do not matter. That it is the operation for all
+//! numbers is shown later: what is found here is a guess.
+
+mod rotate;
+mod unary;
+
+use super::function::{Function, cuts};
+use super::value::{Graph, Node, Value};
+
+/// A value that seems to be an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Match {
+    /// The operation.
+    pub kop: &'static str,
+    /// Its form.
+    pub form: &'static str,
+    /// What its register operands hold, by name.
+    pub inputs: Vec<(&'static str, Value)>,
+    /// Its immediates, by name.
+    pub immediates: Vec<(&'static str, i64)>,
+    /// The index of the load that becomes a part of it.
+    pub load: Option<usize>,
+    /// How many instructions have to go for it to pay.
+    pub least: usize,
+    /// The values that it stands for, what it starts from and constants included.
+    pub parts: Vec<Value>,
+}
+
+/// What `root` may be, from those that stand for most values to those that stand for fewest.
+pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
+    let mut found = Vec::new();
+    for input in cuts(graph, &[root]).into_iter().skip(1) {
+        let Some(function) = Function::new(graph, root, &[input]) else { continue };
+        found.extend(unary::recognise(graph, &function, input));
+    }
+    found.extend(rotate::recognise(graph, root));
+    found.sort_by_key(|known| std::cmp::Reverse(known.parts.len()));
+    found
+}
+
+/// Without zero extensions from 32 bits.
+fn peeled(graph: &Graph, mut value: Value) -> Value {
+    use kop_ops::ebpf::{AluOp, Insn, Width};
+    while let Node::Computed(Insn::Alu { op: AluOp::Mov, width: Width::W32, .. }, of, _) = graph.node(value) {
+        value = of;
+    }
+    value
+}
+
+/// Numbers that tell functions of bits apart.
+fn samples() -> impl Iterator<Item = u64> {
+    let edges = [0, 1, u64::MAX, 1 << 63, 0xffff_ffff, 1 << 32, 0x8000_0000, 0x0123_4567_89ab_cdef];
+    // The fractions of the golden ratio's powers have no pattern that shifts or masks keep.
+    let random = (1..24_u64)
+        .map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ i.wrapping_mul(0xd1b5_4a32_d192_ed03) >> 7);
+    edges
+        .into_iter()
+        .chain(random)
+        .chain((0..64).map(|bit| 1 << bit))
+        .chain((1..64).map(|bit| u64::MAX >> bit))
+}

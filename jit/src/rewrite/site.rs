@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! A site that the rewriter makes.
+
+use kop_ops::ebpf::{Insn, RegSet, shape};
+use kop_ops::payload::{Operands, Role};
+use kop_ops::{Catalog, Features, Form, Kop, Site};
+
+use super::value::Value;
+
+/// An operation with its operands, in place of instructions.
+#[derive(Clone, Debug)]
+pub(super) struct NewSite<'a> {
+    /// The operation.
+    pub kop: &'a dyn Kop,
+    /// Its form.
+    pub form: &'a Form,
+    /// The operands.
+    pub operands: Operands,
+    /// The payload that holds them.
+    pub payload: u64,
+    /// The proof sequence.
+    pub proof: Vec<Insn>,
+    /// The registers that hold garbage afterwards.
+    pub dead: RegSet,
+    /// The index in the program of the instruction whose place it takes.
+    pub at: usize,
+    /// What it computes.
+    pub value: Value,
+}
+
+/// The operation and the form of these names.
+pub(super) fn find<'a>(catalog: &Catalog<'a>, kop: &str, form: &str) -> Option<(&'a dyn Kop, &'a Form)> {
+    let kop = catalog.get(kop).ok()?;
+    Some((kop, kop.forms().iter().find(|known| known.name == form)?))
+}
+
+impl<'a> NewSite<'a> {
+    /// The site with these operands; `None` when the operation refuses them, or when the kernel would refuse its proof sequence.
+    pub fn new(
+        (kop, form): (&'a dyn Kop, &'a Form),
+        operands: Operands,
+        at: usize,
+        value: Value,
+    ) -> Option<Self> {
+        let payload = form.layout.encode(&operands).ok()?;
+        let site = Site::decode(form, payload, Features::NONE).ok()?;
+        let proof = kop.instantiate(form, payload).ok()?;
+        shape::check(&proof, kop.limits(form).max_insn_cnt.into()).ok()?;
+        let dead = kop.contract(&site).dead;
+        Some(Self { kop, form, operands, payload, proof, dead, at, value })
+    }
+
+    /// The registers that it takes.
+    pub fn reads(&self) -> RegSet {
+        self.registers(|role| matches!(role, Role::Source | Role::Any))
+    }
+
+    /// The registers that it writes or leaves with garbage.
+    pub fn writes(&self) -> RegSet {
+        self.registers(|role| role == Role::Destination).union(self.dead)
+    }
+
+    /// The registers that receive what it computes.
+    pub fn results(&self) -> RegSet {
+        self.registers(|role| role == Role::Destination)
+    }
+
+    fn registers(&self, wanted: impl Fn(Role) -> bool) -> RegSet {
+        let fields = self.form.layout.fields().iter().zip(self.operands.values());
+        fields
+            .filter(|(field, _)| field.role().is_some_and(&wanted))
+            .filter_map(|(_, &value)| kop_ops::ebpf::Reg::new(value as u8))
+            .collect()
+    }
+}
