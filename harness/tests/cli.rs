@@ -17,7 +17,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const EMULATED: &str = "rbpf,model,unicorn-x86_64,unicorn-aarch64";
 
 /// Every subcommand.
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "list",
     "show",
     "check",
@@ -35,6 +35,7 @@ const COMMANDS: [&str; 20] = [
     "headers",
     "run",
     "jit",
+    "rewrite",
     "engines",
     "completions",
     "man",
@@ -189,6 +190,9 @@ fn a_case_that_holds_shows_what_each_engine_says() {
 /// A text program with maps, a Kop site and a second program.
 const COUNT: &str = "harness/tests/files/count.s";
 
+/// Programs that can be rewritten.
+const IDIOMS: &str = "harness/tests/files/idioms.s";
+
 /// An Ethernet frame with an IPv4 header of UDP.
 const UDP: &str = "000000000000020000000001 0800 4500 0073 0000 4000 4011 b861 c0a80001 c0a800c7";
 
@@ -230,6 +234,24 @@ fn maps_stay_from_packet_to_packet() {
     let text = printed(&args, 0);
     assert!(text.contains("packet 2: 34 bytes: TC_ACT_OK (0), 1 events\n"), "{text}");
     assert!(text.contains("  + 11 00 00 00 = 05 00 00 00 00 00 00 00\n"), "{text}");
+}
+
+#[test]
+fn rewrite_shows_sites_and_near_misses() {
+    let mut text = printed(&["rewrite", IDIOMS], 0);
+    text += &printed(&["rewrite", IDIOMS, "--prog", "rotates", "--explain"], 0);
+    text += &printed(&["rewrite", IDIOMS, "-o", "-"], 0);
+    snapshot("rewrite.txt", &text);
+    let dir = scratch();
+    let out = dir.path().join("idioms.s");
+    printed(&["rewrite", IDIOMS, "-o", text_of(&out)], 0);
+    // What is written is a program file, and there is nothing left to do in it.
+    let again = printed(&["rewrite", text_of(&out)], 0);
+    assert!(
+        again.lines().filter(|line| line.contains("instructions")).all(|line| line.contains(" 0 sites ")),
+        "{again}"
+    );
+    printed(&["run", text_of(&out), "--prog", "rotates", "--all-engines"], 0);
 }
 
 #[test]
@@ -278,6 +300,10 @@ fn what_cannot_be_run_is_told() {
         (&["run", "no-such-file"], "no-such-file: No such file"),
         (&["run", "/dev/zero"], "/dev/zero: larger than 67108864 bytes"),
         (&["jit", COUNT, "--emit", "bin"], "several programs"),
+        (&["rewrite", "README.md"], "README.md: "),
+        (&["rewrite", CASE], "no program file: `kop replay FILE` runs it on every engine"),
+        (&["rewrite", COUNT, "--prog", "none"], "no program `none`"),
+        (&["rewrite", COUNT, "-o", "/no/such/folder/x"], "/no/such/folder/x: No such file"),
         (&["jit", COUNT, "-o", "/no/such/folder/x"], "/no/such/folder/x: No such file"),
         (&["run", COUNT, "--prog", "many", "--type", "xdp", "--map", "jumps:00000000=x"], "no program `x`"),
     ] {

@@ -23,6 +23,7 @@ mod replay;
 mod replay_fuzz;
 mod report;
 mod repro;
+mod rewrite;
 mod run;
 mod show;
 mod sources;
@@ -83,6 +84,7 @@ enum Command {
     Run(run::Args),
     Bench(bench::Args),
     Jit(jit::Args),
+    Rewrite(rewrite::Args),
     Engines(engines::Args),
     Completions(Completions),
     Man(Man),
@@ -134,6 +136,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<Outcome, Failure>
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Jit(args) => jit::run(&args),
+        Command::Rewrite(args) => rewrite::run(&args),
         Command::Engines(args) => engines::run(&args),
         Command::Completions(args) => {
             let mut script = Vec::new();

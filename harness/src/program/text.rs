@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kop_jit::load::{Format, LoadOptions, load as load_programs};
+use kop_ops::Object;
 use kop_ops::program::MapKind;
 
 use super::{FUEL, ProgramCase};
@@ -133,25 +134,36 @@ impl fmt::Display for ProgramCase {
         if self.fuel != FUEL {
             writeln!(f, "fuel {}", self.fuel)?;
         }
-        if !self.object.license.is_empty() {
-            writeln!(f, ".license {}", self.object.license)?;
+        ObjectText(&self.object).fmt(f)
+    }
+}
+
+/// An object as a program file in text.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectText<'a>(pub &'a Object);
+
+impl fmt::Display for ObjectText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let object = self.0;
+        if !object.license.is_empty() {
+            writeln!(f, ".license {}", object.license)?;
         }
-        for map in &*self.object.maps {
+        for map in &*object.maps {
             let (name, kind) = (&map.name, map.kind.name());
             write!(f, ".map {name} {kind} {} {} {}", map.key_size, map.value_size, map.max_entries)?;
             writeln!(f, "{}", if map.flags == 0 { String::new() } else { format!(" {}", map.flags) })?;
             for (key, value) in &map.initial {
                 let value = match map.kind {
-                    MapKind::ProgramArray => self.program_name(value),
+                    MapKind::ProgramArray => program_name(object, value),
                     _ => hex(value),
                 };
                 writeln!(f, ".init {name} {} {value}", hex(key))?;
             }
         }
-        for target in &self.object.operations {
+        for target in &object.operations {
             writeln!(f, ".kop {} {} {}", target.id, target.kop, target.form)?;
         }
-        for program in &self.object.programs {
+        for program in &object.programs {
             writeln!(f, ".program {} {}", program.name, program.kind.name())?;
             for insn in program.flow.insns() {
                 writeln!(f, "{insn}")?;
@@ -161,13 +173,11 @@ impl fmt::Display for ProgramCase {
     }
 }
 
-impl ProgramCase {
-    /// The name of the program that an element of a program array refers to.
-    fn program_name(&self, value: &[u8]) -> String {
-        let index = value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
-        let program = index.and_then(|index| self.object.programs.get(index));
-        program.map_or("none".to_owned(), |program| program.name.clone())
-    }
+/// The name of the program that an element of a program array refers to.
+fn program_name(object: &Object, value: &[u8]) -> String {
+    let index = value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize);
+    let program = index.and_then(|index| object.programs.get(index));
+    program.map_or("none".to_owned(), |program| program.name.clone())
 }
 
 /// The name of the file for cases with this cause.

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Programs full of what can be rewritten, and of what only looks like it: parts in any order with other instructions in
+//! between, jumps over parts, parts that are needed afterwards, amounts that are wrong by one.
+
+use kop_ops::choices::Choices;
+use kop_ops::ebpf::{AluOp, Cond, Insn, Reg, Size, Width};
+use kop_ops::{Flow, Object, Program, ProgramKind};
+
+use crate::program::ProgramCase;
+
+/// The registers that statements use; r1 is the address of the data.
+const USED: [Reg; 9] = [Reg::R0, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+
+/// Bytes of data.
+const DATA: u64 = 64;
+
+/// A program, what it finds, and how long it may run.
+pub fn case(choices: &mut impl Choices) -> ProgramCase {
+    let mut writer = Writer { choices, insns: Vec::new() };
+    writer.start();
+    for _ in 0..=writer.choices.below(7) {
+        writer.statement();
+    }
+    writer.end();
+    let insns = writer.insns;
+    let packet: Vec<u8> = (0..DATA).map(|_| choices.bits() as u8).collect();
+    let flow = Flow::new(insns).expect("every jump is over instructions that follow");
+    let program = Program { name: "main".to_owned(), kind: ProgramKind::Raw, flow };
+    let object = Object { programs: vec![program], ..Object::default() };
+    ProgramCase { packet, garbage: choices.below(1 << 16), ..ProgramCase::of(object) }
+}
+
+struct Writer<'c, C> {
+    choices: &'c mut C,
+    insns: Vec<Insn>,
+}
+
+impl<C: Choices> Writer<'_, C> {
+    fn register(&mut self) -> Reg {
+        *self.choices.pick(&USED)
+    }
+
+    fn width(&mut self) -> Width {
+        *self.choices.pick(&Width::ALL)
+    }
+
+    /// Every register and the words of the stack get numbers.
+    fn start(&mut self) {
+        for (at, register) in USED.into_iter().enumerate() {
+            let size = *self.choices.pick(&Size::ALL);
+            self.insns.push(Insn::load(size, register, Reg::R1, at as i16 * 6));
+        }
+        for word in 1..=4 {
+            self.insns.push(Insn::store(Size::B8, Reg::R10, -8 * word, USED[word as usize]));
+        }
+    }
+
+    /// r0 becomes a mixture of all registers.
+    fn end(&mut self) {
+        for register in USED.into_iter().skip(1) {
+            self.insns.push(Insn::alu64(AluOp::Mul, Reg::R0, 31));
+            self.insns.push(Insn::alu64(AluOp::Add, Reg::R0, register));
+        }
+        self.insns.push(Insn::Exit);
+    }
+
+    fn statement(&mut self) {
+        let from = self.insns.len();
+        match self.choices.below(6) {
+            0 | 1 => self.rotate(),
+            2 => self.variable(),
+            3 => self.field(),
+            4 => self.swapped(),
+            _ => (0..4).for_each(|_| self.noise()),
+        }
+        // A jump over the end of it, or into its middle from before.
+        if self.choices.one_in(3) {
+            let at = from + self.choices.below((self.insns.len() - from) as u64 + 1) as usize;
+            let over = self.choices.below((self.insns.len() - at) as u64 + 1) as i16;
+            let register = self.register();
+            let cond = *self.choices.pick(&Cond::ALL);
+            let number = self.choices.below(9) as i32 - 2;
+            self.insert(at, Insn::jump(cond, register, number, over));
+        }
+    }
+
+    /// Puts in an instruction; jumps over its place become longer.
+    fn insert(&mut self, at: usize, insn: Insn) {
+        for (index, jump) in self.insns.iter_mut().enumerate().take(at) {
+            if let Some(offset) = jump.branch_offset()
+                && index + 1 + offset as usize > at
+            {
+                *jump = jump.with_branch_offset(offset + 1).expect("programs are short");
+            }
+        }
+        self.insns.insert(at, insn);
+    }
+
+    /// Sometimes something else.
+    fn noise(&mut self) {
+        let (dst, src) = (self.register(), self.register());
+        let word = -8 * (1 + self.choices.below(4) as i16);
+        let number = self.choices.below(256) as i32 - 20;
+        let width = self.width();
+        let op = *self.choices.pick(&[AluOp::Add, AluOp::Xor, AluOp::Mov, AluOp::Sub, AluOp::And]);
+        self.insns.push(match self.choices.below(5) {
+            0 => Insn::store(Size::B8, Reg::R10, word, src),
+            1 => Insn::load(Size::B8, dst, Reg::R10, word),
+            2 => Insn::alu(op, width, dst, number),
+            3 => Insn::alu(op, width, dst, src),
+            _ => Insn::mov64(dst, src),
+        });
+    }
+
+    fn pause(&mut self) {
+        if self.choices.one_in(4) {
+            self.noise();
+        }
+    }
+
+    fn all(&mut self, parts: impl IntoIterator<Item = Insn>) {
+        for part in parts {
+            self.pause();
+            self.insns.push(part);
+        }
+    }
+
+    /// An operation that joins halves without common bits.
+    fn join(&mut self) -> AluOp {
+        *self.choices.pick(&[AluOp::Or, AluOp::Or, AluOp::Add, AluOp::Xor])
+    }
+
+    fn rotate(&mut self) {
+        let (x, a, b) = (self.register(), self.register(), self.register());
+        let width = self.width();
+        let amount = self.choices.below(width.bits().into()) as i32;
+        let wrong = i32::from(self.choices.one_in(8));
+        let op = self.join();
+        let left = [Insn::alu(AluOp::Mov, width, a, x), Insn::alu(AluOp::Lsh, width, a, amount)];
+        let right = [
+            Insn::alu(AluOp::Mov, width, b, x),
+            Insn::alu(AluOp::Rsh, width, b, width.bits() as i32 - amount + wrong),
+        ];
+        let order = match self.choices.below(3) {
+            0 => [left[0], right[0], left[1], right[1]],
+            1 => [right[0], right[1], left[0], left[1]],
+            _ => [left[0], left[1], right[0], right[1]],
+        };
+        self.all(order);
+        self.all([Insn::alu(op, width, a, b)]);
+    }
+
+    fn variable(&mut self) {
+        let [x, n, a, b] = std::array::from_fn(|_| self.register());
+        let width = self.width();
+        let negated = match self.choices.below(3) {
+            0 => vec![Insn::alu(AluOp::Mov, width, b, n), Insn::Neg { width, dst: b }],
+            1 => vec![Insn::mov64(b, width.bits() as i32), Insn::alu64(AluOp::Sub, b, n)],
+            _ => vec![Insn::mov64(b, n), Insn::neg64(b), Insn::alu64(AluOp::And, b, width.bits() as i32 - 1)],
+        };
+        let (one, other) =
+            if self.choices.one_in(2) { (AluOp::Lsh, AluOp::Rsh) } else { (AluOp::Rsh, AluOp::Lsh) };
+        let op = if self.choices.one_in(4) { self.join() } else { AluOp::Or };
+        self.all(negated);
+        self.all([
+            Insn::alu(AluOp::Mov, width, a, x),
+            Insn::alu(one, width, a, n),
+            Insn::alu(other, width, x, b),
+            Insn::alu(op, width, a, x),
+        ]);
+    }
+
+    fn field(&mut self) {
+        let (x, a) = (self.register(), self.register());
+        let start = self.choices.below(40) as i32;
+        let length = 1 + self.choices.below(23) as i32;
+        let down = *self.choices.pick(&[AluOp::Rsh, AluOp::Arsh]);
+        let parts = if self.choices.one_in(2) {
+            [Insn::alu64(AluOp::Lsh, a, 64 - start - length), Insn::alu64(down, a, 64 - length)]
+        } else {
+            [Insn::alu64(AluOp::Rsh, a, start), Insn::alu64(AluOp::And, a, (1 << length) - 1)]
+        };
+        self.all([Insn::mov64(a, x)]);
+        self.all(parts);
+    }
+
+    fn swapped(&mut self) {
+        let dst = self.register();
+        let size = *self.choices.pick(&[Size::B2, Size::B4, Size::B8]);
+        let off = self.choices.below(DATA - 8) as i16;
+        let bits = if self.choices.one_in(8) { 16 } else { size.bits() as u8 };
+        let swap = if self.choices.one_in(2) { Insn::to_be(dst, bits) } else { Insn::bswap(dst, bits) };
+        self.all([Insn::load(size, dst, Reg::R1, off), swap]);
+    }
+}

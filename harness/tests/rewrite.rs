@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Programs and what they are rewritten to do the same on every engine; and mistakes of the rewriter are caught, both when a site is
+//! made and when programs run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kop_harness::program::{ProgramCase, ProgramRig};
+use kop_harness::rewrite::{Proved, case, compare};
+use kop_jit::load::{LoadOptions, load};
+use kop_jit::rewrite::{Claim, Options, Planted, Validator};
+use kop_ops::Catalog;
+use kop_ops::choices::{Choices, Seeded};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn seeded(number: u64) -> Seeded {
+    Seeded::derived(0x7265_7772, &[number])
+}
+
+/// Lets everything through.
+struct Trusting;
+
+impl Validator for Trusting {
+    fn validate(&mut self, _claim: &Claim) -> Result<String, String> {
+        Ok("trusted".to_owned())
+    }
+}
+
+#[test]
+fn generated_programs_do_the_same_when_rewritten() {
+    let catalog = Catalog::einsn();
+    let options = Options::new(&catalog);
+    let mut rig = ProgramRig::available();
+    let mut proved = Proved::default();
+    let (mut sites, mut runs) = (Vec::new(), 0);
+    for number in 0..150 {
+        let case = case(&mut seeded(number));
+        let trial = compare(&mut rig, &case, &catalog, (&options, &mut proved)).expect("a case");
+        assert!(trial.difference.is_none(), "{:?}\n{case}\n{:?}", trial.difference, trial.rewritten.found);
+        sites.extend(trial.rewritten.found.into_iter().map(|found| format!("{}.{}", found.kop, found.form)));
+        runs += trial.runs;
+    }
+    for form in [
+        "rotate.imm64",
+        "rotate.imm32",
+        "rotate.reg64",
+        "extract.unsigned",
+        "extract.signed",
+        "swapped_load.be16",
+    ] {
+        assert!(sites.iter().any(|site| site == form), "no {form} among {} sites", sites.len());
+    }
+    assert!(sites.len() > 100 && runs > 100, "{} sites, {runs} runs", sites.len());
+}
+
+/// Programs for which `planted` makes sites that validation lets through, and for which it makes wrong ones where nothing validates.
+#[test]
+fn mistakes_are_caught_when_made_and_when_run() {
+    let catalog = Catalog::einsn();
+    let mut rig = ProgramRig::with(|name| name.starts_with("semantics") || name == "unicorn-x86_64");
+    for &planted in Planted::ALL {
+        let checked = Options { planted: Some(planted), ..Options::new(&catalog) };
+        let mut proved = Proved::default();
+        let mut differing = 0;
+        for number in 0..400 {
+            let case = case(&mut seeded(number));
+            let unchecked = Options { planted: Some(planted), checked: false, ..Options::new(&catalog) };
+            let Ok(trial) = compare(&mut rig, &case, &catalog, (&unchecked, &mut Trusting)) else { continue };
+            if trial.difference.is_none() {
+                continue;
+            }
+            differing += 1;
+            let trial = compare(&mut rig, &case, &catalog, (&checked, &mut proved)).expect("a case");
+            assert!(trial.difference.is_none(), "{}: {:?}\n{case}", planted.name(), trial.difference);
+            if differing == 5 {
+                break;
+            }
+        }
+        assert!(differing > 0, "{} makes no difference in 400 programs", planted.name());
+    }
+}
+
+/// Compiled programs of the corpus, wherever they are below the folder for them.
+fn compiled() -> Vec<PathBuf> {
+    let made =
+        Command::new("make").args(["--silent", "programs"]).current_dir(ROOT).output().expect("make runs");
+    assert!(made.status.success(), "make programs: {}", String::from_utf8_lossy(&made.stderr));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(Path::new(ROOT).join("target"), PathBuf::from);
+    let mut found = Vec::new();
+    let mut folders = vec![target.join("programs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("programs are compiled into it").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "o") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn programs_of_the_corpus_do_the_same_when_rewritten() {
+    let catalog = Catalog::einsn();
+    let options = Options::new(&catalog);
+    let mut rig = ProgramRig::with(|name| name.starts_with("unicorn") || name == "host");
+    let mut proved = Proved::default();
+    let (mut sites, mut programs) = (0, 0);
+    for path in compiled() {
+        let elf = std::fs::read(&path).expect("it was compiled");
+        let Ok(object) = load(&elf, &LoadOptions::default()) else { continue };
+        let mut noise = seeded(7);
+        let packet = (0..128).map(|_| noise.bits() as u8).collect();
+        let case = ProgramCase { packet, garbage: 5, ..ProgramCase::of(object) };
+        let Ok(trial) = compare(&mut rig, &case, &catalog, (&options, &mut proved)) else { continue };
+        assert!(trial.difference.is_none(), "{}: {:?}", path.display(), trial.difference);
+        programs += 1;
+        sites += trial.rewritten.found.len();
+    }
+    assert!(programs > 20 && sites > 50, "{sites} sites in {programs} programs");
+}
