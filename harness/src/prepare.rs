@@ -43,6 +43,7 @@ pub fn prepare<'a>(kop: &'a dyn Kop, form: &'a Form, payload: u64, scope: &Scope
 /// [`prepare`] finds in callbacks and code, for one architecture and without describing it.
 ///
 /// `emissions` are what the emit wrote for each set of CPU features.
+#[cfg(feature = "prover")]
 pub fn fault(
     kop: &dyn Kop,
     form: &Form,
@@ -77,6 +78,7 @@ pub fn fault(
 }
 
 /// What is wrong with a proof sequence by itself.
+#[cfg(feature = "prover")]
 pub fn proof_fault(kop: &dyn Kop, form: &Form, payload: u64, proof: &[Insn]) -> Option<String> {
     match shape::check(proof, usize::from(kop.limits(form).max_insn_cnt)) {
         Err(error) => Some(error.to_string()),
@@ -85,6 +87,7 @@ pub fn proof_fault(kop: &dyn Kop, form: &Form, payload: u64, proof: &[Insn]) -> 
 }
 
 /// Where the files of one operation have different proofs.
+#[cfg(feature = "prover")]
 fn other_proof(kop: &dyn Kop, form: &Form, payload: u64, proof: &[Insn]) -> Option<String> {
     Arch::ALL.into_iter().find_map(|arch| match kop.own_proof(arch, form, payload)? {
         Ok(own) if own == proof => None,

@@ -248,7 +248,7 @@ fn rewrite_shows_sites_and_near_misses() {
     // What is written is a program file, and there is nothing left to do in it.
     let again = printed(&["rewrite", text_of(&out)], 0);
     assert!(
-        again.lines().filter(|line| line.contains("instructions")).all(|line| line.contains(" 0 sites ")),
+        again.lines().filter(|line| line.contains(" in place of ")).all(|line| line.contains(" 0 sites ")),
         "{again}"
     );
     printed(&["run", text_of(&out), "--prog", "rotates", "--all-engines"], 0);
