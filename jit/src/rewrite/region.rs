@@ -129,7 +129,7 @@ mod tests {
             "r0 = 0\nr0 += 1\nif r1 == 7 goto +2\nr1 += 1\nif r1 < 9 goto -4\nr0 += 2\nexit\nr0 = 5\nexit";
         let flow = program(text).flow;
         assert_eq!(regions(&flow, &targets(&flow)), [0..1, 1..5, 5..7, 7..9]);
-        assert_eq!(regions(&flow, &vec![false; 9]), [0..7, 7..9]);
+        assert_eq!(regions(&flow, &[false; 9]), [0..7, 7..9]);
     }
 
     #[test]

@@ -84,7 +84,9 @@ impl Trial<'_> {
     }
 
     fn count(&self) -> Option<Match> {
-        let models: [(&str, &str, fn(u64) -> u64); 6] = [
+        /// An operation, a form, and what it makes of a number.
+        type Model = (&'static str, &'static str, fn(u64) -> u64);
+        let models: [Model; 6] = [
             ("popcount", "pop64", |x| x.count_ones().into()),
             ("popcount", "pop32", |x| (x as u32).count_ones().into()),
             ("count_zeros", "leading64", |x| x.leading_zeros().into()),
