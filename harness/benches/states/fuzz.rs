@@ -6,6 +6,7 @@ use kop_ops::choices::{Choices, Seeded};
 use kop_ops::{Catalog, Kop};
 
 use crate::report::Report;
+use crate::sites::Site;
 use crate::turns::{Rounds, Way, measure as take_turns};
 
 /// How many different inputs a target is given.
@@ -15,7 +16,7 @@ const INPUTS: usize = 512;
 const LENGTH: usize = 64;
 
 /// Measures the target of every operation.
-pub fn measure(catalog: &Catalog, names: &[String], rounds: Rounds, report: &mut Report) {
+pub fn measure(catalog: &Catalog, sites: &[Site], names: &[String], rounds: Rounds, report: &mut Report) {
     let chosen = |kop: &&&dyn Kop| names.is_empty() || names.iter().any(|name| name == kop.name());
     for &kop in catalog.kops().iter().filter(chosen) {
         let target = Target::Operation(kop);
@@ -29,6 +30,11 @@ pub fn measure(catalog: &Catalog, names: &[String], rounds: Rounds, report: &mut
         let run = |_| target.run(catalog, all.next().expect("there are inputs"), &|_| ());
         let mut ways = [Way { name: "input", states: 1, run: Box::new(run) }];
         let inputs_per_s = take_turns(&mut ways, rounds).remove(0);
-        report.fuzz(kop.name(), per_input, inputs_per_s.iter().map(|rate| rate * per_input).collect());
+        let counts = sites.iter().filter(|site| site.subject.kop.name() == kop.name()).all(Site::counts);
+        report.fuzz(
+            (kop.name(), counts),
+            per_input,
+            inputs_per_s.iter().map(|rate| rate * per_input).collect(),
+        );
     }
 }

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         oracle::measure(site, rounds, &mut report);
     }
     oracle::measure_jobs(&sites, rounds, &mut report);
-    fuzz::measure(&catalog, &names, rounds, &mut report);
+    fuzz::measure(&catalog, &sites, &names, rounds, &mut report);
     report.print_summary();
     match json.map(|file| (report.write(&file), file)) {
         Some((Err(error), file)) => {

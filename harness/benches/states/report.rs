@@ -96,11 +96,13 @@ impl Report {
     }
 
     /// The fuzz target of an operation.
-    pub fn fuzz(&mut self, operation: &str, per_input: f64, rates: Vec<f64>) {
+    pub fn fuzz(&mut self, (operation, counts): (&str, bool), per_input: f64, rates: Vec<f64>) {
         let rate = median(&rates);
         println!("{operation:24} {:18} {}", "fuzz target", millions(Some(&rates)));
-        self.fuzz.push(rate);
-        self.rows.push(json!({ "fuzz": operation, "states_per_input": per_input, "states_per_s": rate }));
+        if counts {
+            self.fuzz.push(rate);
+        }
+        self.rows.push(json!({ "fuzz": operation, "counts": counts, "states_per_input": per_input, "states_per_s": rate }));
     }
 
     /// What is wanted, and what there is.
@@ -114,7 +116,7 @@ impl Report {
         }
         line("oracle: rbpf, both Unicorn engines, host", mean(&self.oracle), WANTED_ORACLE);
         line("two jobs to one", self.jobs.unwrap_or(f64::NAN), WANTED_JOBS);
-        println!("geometric mean over operations");
+        println!("geometric mean over operations with such forms alone");
         line("fuzz targets", mean(&self.fuzz), WANTED_FUZZ);
     }
 
