@@ -374,3 +374,52 @@ fn write_words(bytes: &mut [u8], words: &[u64]) {
 }
 
 const _: () = assert!(STACK_POINTER < 0x7fff_0000);
+
+#[cfg(all(test, feature = "unicorn"))]
+mod tests {
+    use super::*;
+    use crate::engines::ENGINES;
+    use kop_ops::{Arch, Vectors, aarch64, x86_64};
+
+    /// What becomes of a batch of code that sets a register which is none of its inputs.
+    fn run(arch: Arch, bytes: Vec<u8>) -> BatchResult {
+        let name = format!("unicorn-{}", arch.name());
+        let kind = ENGINES.iter().find(|kind| kind.name == name).expect("it is an engine");
+        let code = NativeCode {
+            arch,
+            bytes,
+            features: Features::NONE,
+            other_features: Vec::new(),
+            vex_vector: false,
+            vectors: Vectors::default(),
+        };
+        let memory = Memory::zeroed(Slot::default());
+        let inputs = RegSet::of(&[kop_ops::ebpf::Reg::R1]);
+        let background = [[3; 11]; 2];
+        let program = Program::Native(&code);
+        let states = [1, 2, 3, 4, 5, 6];
+        let batch =
+            Batch { program, inputs, outputs: inputs, states: &states, background: &background, garbage: 7 };
+        let mut engine = kind.make().expect("it is here");
+        engine.run(&Chunk { memory: &memory, batches: vec![batch] }).batches.remove(0)
+    }
+
+    #[test]
+    fn a_register_that_must_be_preserved_and_one_that_nobody_names_make_a_batch_doubtful() {
+        let x86 = |gpr| {
+            let mut asm = x86_64::Assembler::new();
+            asm.mov(x86_64::Size::B8, gpr, 1);
+            run(Arch::X86_64, asm.finish().expect("it has an encoding").bytes)
+        };
+        let arm = |gpr| {
+            let mut asm = aarch64::Assembler::new();
+            asm.mov_imm64(gpr, 1);
+            run(Arch::Aarch64, asm.finish().expect("it has an encoding").bytes)
+        };
+        let doubt = BatchResult::Doubt(Doubt::Register);
+        assert_eq!([x86(x86_64::Gpr::R9), x86(x86_64::Gpr::R13)], [doubt.clone(), doubt.clone()]);
+        assert_eq!([arm(aarch64::Gpr::X5), arm(aarch64::Gpr::X19)], [doubt.clone(), doubt]);
+        let ran = BatchResult::Ran { rows: vec![1, 2, 3, 4, 5, 6], faults: Vec::new() };
+        assert_eq!([x86(x86_64::Gpr::R10), arm(aarch64::Gpr::X9)], [ran.clone(), ran]);
+    }
+}
