@@ -109,6 +109,8 @@ struct Shared<'c> {
     /// The case that is being made small.
     minimising: Option<String>,
     sampled: Option<Instant>,
+    /// The most memory that the process had when a thread was done, its engines included, in KiB.
+    left_kib: u64,
     /// Why all end.
     failed: Option<CampaignError>,
 }
@@ -164,6 +166,7 @@ pub fn run<'a>(
             running: vec![BTreeSet::new(); subjects.len()],
             minimising: None,
             sampled: None,
+            left_kib: 0,
             failed: None,
         }),
         watch,
@@ -173,9 +176,10 @@ pub fn run<'a>(
     if let Some(error) = shared.failed.take() {
         return Err(error);
     }
-    Ok(shared
-        .store
-        .append(&Line::Sample(sample(shared.store.state(), campaign.before_ms + millis(campaign.start))))?)
+    // What the engines took is part of it, and they are gone.
+    let last = sample(shared.store.state(), campaign.before_ms + millis(campaign.start));
+    let last = Sample { rss_kib: last.rss_kib.max(shared.left_kib), ..last };
+    Ok(shared.store.append(&Line::Sample(last))?)
 }
 
 fn millis(start: Instant) -> u64 {
@@ -218,11 +222,12 @@ impl<'c, 'a> Campaign<'c, 'a> {
                 }
                 Task::Unit { subject, n } => self.unit(&mut runner, subject, n),
             };
-            match done {
-                Ok(()) => {}
-                Err(error) => return self.fail(error),
+            if let Err(error) = done {
+                self.fail(error);
             }
         }
+        let mut shared = self.lock();
+        shared.left_kib = shared.left_kib.max(resident_kib());
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared<'c>> {
