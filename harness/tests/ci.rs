@@ -179,6 +179,32 @@ fn a_lower_mutation_score_fails_the_job_with_a_line() {
     assert!(said(&output).contains("mutants: left out (--no-mutate)"), "{}", said(&output));
 }
 
+/// A directory that a job of another build has left is no reason to fail, and what that found is looked at again.
+#[test]
+fn a_campaign_of_another_build_makes_room_and_its_cases_are_replayed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let sound = "aarch64 = \"bic {dst}, {a}, {b}\"";
+    let faulty = example().replacen(sound, "aarch64 = \"bic {dst}, {b}, {a}\"", 1);
+    let args = ["--no-mutate", "--no-programs"];
+    let output = job(dir.path(), &faulty, "0.05", &args);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let cases = || files(&store::findings(&dir.path().join("job"))).len();
+    // The operation in the file is a part of what was built.
+    for (operation, is_faulty) in [(faulty.replacen("bic", "BIC", 1), true), (example(), false)] {
+        let before = cases();
+        assert!(before > 0);
+        let output = job(dir.path(), &operation, "0.05", &args);
+        assert_eq!(output.status.code(), Some(i32::from(is_faulty)), "{}", said(&output));
+        assert!(said(&output).contains("campaign: begun anew"), "{}", said(&output));
+        let (held, diverged) = if is_faulty { (0, before) } else { (before, 0) };
+        let tally = format!("{before} replayed: {held} held, {diverged} diverged, 0 corrupt");
+        assert!(said(&output).contains(&tally), "{tally}: {}", said(&output));
+    }
+    assert_eq!(cases(), 0);
+    let output = job(dir.path(), &example(), "0.05", &args);
+    assert!(!said(&output).contains("begun anew"), "{}", said(&output));
+}
+
 #[test]
 fn the_matrix_of_the_workflow_has_every_fuzz_target() {
     let output = Command::new(format!("{ROOT}/scripts/fuzz-targets")).output().expect("the script runs");

@@ -57,11 +57,19 @@ impl Build {
             None
         }
     }
+
+    /// The first characters of the executable's id.
+    pub fn short(&self) -> String {
+        short(&self.executable)
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(8).collect()
 }
 
 impl std::fmt::Display for Build {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let short = |text: &str| text.chars().take(8).collect::<String>();
         let Self { version, units, host, executable } = self;
         write!(f, "kop {version} {host} {}, operations {}", short(executable), short(units))
     }

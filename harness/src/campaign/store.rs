@@ -124,6 +124,30 @@ impl Store {
         Ok(())
     }
 
+    /// Moves the campaign to a directory `before-NAME` in this one, so that another can begin here; returns where it is.
+    /// Cut short, it leaves no campaign here, and no case is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn set_aside(self, name: &str) -> Result<PathBuf, StoreError> {
+        let at = |error| StoreError::Io(self.dir.clone(), error);
+        let names = (1..).map(|n| match n {
+            1 => self.dir.join(format!("before-{name}")),
+            n => self.dir.join(format!("before-{name}-{n}")),
+        });
+        let target = names.into_iter().find(|path| !path.exists()).expect("one of all numbers is free");
+        fs::create_dir(&target).map_err(at)?;
+        let journal = journal_path(&self.dir, self.state.generation);
+        for path in [state_path(&self.dir), journal, findings(&self.dir), self.dir.join("report.json")] {
+            match fs::rename(&path, target.join(path.file_name().expect("it is in the directory"))) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+                _ => {}
+            }
+        }
+        sync(&self.dir).map_err(at)?;
+        Ok(target)
+    }
+
     /// Writes a file of the directory, whole or not at all.
     ///
     /// # Errors

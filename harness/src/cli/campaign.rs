@@ -65,6 +65,9 @@ pub struct Args {
     /// Print what is known and run nothing
     #[arg(long)]
     pub(super) status: bool,
+    /// Whether a campaign of another build makes room for a new one.
+    #[arg(skip)]
+    pub(super) set_aside: bool,
     #[command(flatten)]
     pub(super) sources: Sources,
 }
@@ -94,6 +97,8 @@ pub(super) struct Ran {
     pub record: Record,
     pub state: State,
     pub interrupted: bool,
+    /// Where the campaign of another build is that made room for this one.
+    pub before: Option<PathBuf>,
 }
 
 impl Ran {
@@ -139,7 +144,14 @@ pub(super) fn start(args: &Args) -> Result<Ran, Failure> {
     let subjects = Subject::list(&chosen, !args.no_programs);
     let (seed, states) = (args.seed.unwrap_or(0), args.states.unwrap_or(campaign::DEFAULT_STATES));
     let build = Build::this(&everything, &args.sources.contents());
-    let mut store = Store::open(&args.dir, || State::new(seed, states, build.clone()))?;
+    let open = || Store::open(&args.dir, || State::new(seed, states, build.clone()));
+    let mut store = open()?;
+    let mut before = None;
+    if args.set_aside && build.difference(&store.state().build).is_some() {
+        let name = store.state().build.short();
+        before = Some(store.set_aside(&name)?);
+        store = open()?;
+    }
     check_fixed(args, &build, store.state())?;
     let settings = settings(args, store.state())?;
     let limits = Limits { time: args.time, rounds: args.rounds };
@@ -151,7 +163,8 @@ pub(super) fn start(args: &Args) -> Result<Ran, Failure> {
     let record = campaign::record(store.state(), &args.dir, &everything, &subjects, &settings);
     let record = record.map_err(Failure::environment)?;
     store.write("report.json", record.to_json().as_bytes())?;
-    Ok(Ran { record, state: store.state().clone(), interrupted: interrupted.load(Ordering::Relaxed) })
+    let interrupted = interrupted.load(Ordering::Relaxed);
+    Ok(Ran { record, state: store.state().clone(), interrupted, before })
 }
 
 /// What was decided when the directory was made stays so: otherwise units would not be what they are called.

@@ -35,7 +35,8 @@ enum Job {
 ///
 /// Mutants take up to a fifth of the time, each night from another operation on; what there is no time for is told. The job fails
 /// when one survives, or when the score is lower than the recorded one. The report is there as JSON, text, Markdown for the summary of a job, one HTML page, JUnit XML and SARIF. Everything is in one
-/// directory, and a nightly job that finds it there goes on with the same campaign. Cases that the campaign found and made small
+/// directory, and a nightly job that finds it there goes on with the same campaign; that of another build is moved to `before-ID` in it, a
+/// new one begins, and the cases of the old one are replayed. Cases that the campaign found and made small
 /// are put below `corpus` in the directory of the report, in the layout of the repository: what is there can be copied over a
 /// checkout and committed. The name of a branch for it, which depends on the cases alone, is printed.
 #[derive(clap::Args)]
@@ -103,18 +104,22 @@ impl Nightly {
             no_programs: self.no_programs,
             engines: self.engines.clone(),
             sources: self.sources.clone(),
+            set_aside: true,
             ..campaign::Args::default()
         })?;
+        let before = self.replay_of(ran.before.as_deref())?;
         let update = Update::new(&store::findings(&self.dir), &report.join("corpus"));
         let update = update.map_err(|error| Failure::path(&report, error))?;
-        let mut text = format!("{replayed}\n{}", ran.text());
+        let mut text = format!("{replayed}\n{}{}", Before(&before), ran.text());
         let _ = writeln!(text, "\n{mutants}\n{update}");
-        let outcome = worst([ran.outcome(), mutants.outcome(), replayed.outcome()]);
+        let of_before = before.as_ref().map_or(Outcome::Equivalent, |(_, tally)| tally.outcome());
+        let outcome = worst([ran.outcome(), mutants.outcome(), replayed.outcome(), of_before]);
         let records = [ran.record.clone()].into_iter().chain(mutants.record.clone());
         ran.record = Record::join(records).expect("that of the campaign is there");
         let summary = format!(
-            "# Nightly: {}\n\n```text\n{replayed}\n{mutants}\n{update}\n```\n\n{}",
+            "# Nightly: {}\n\n```text\n{replayed}\n{}{mutants}\n{update}\n```\n\n{}",
             if outcome == Outcome::Equivalent { "equivalent" } else { "divergent" },
+            Before(&before),
             kop_reports::markdown(&ran.record)
         );
         let files = [
@@ -140,10 +145,31 @@ impl Nightly {
         }
         replay::all(std::slice::from_ref(&self.corpus), &self.engines, &self.sources)
     }
+
+    /// What is left of the cases of a campaign that was set aside, and where it is.
+    fn replay_of(&self, before: Option<&Path>) -> Result<Option<(PathBuf, Tally)>, Failure> {
+        let Some(dir) = before else { return Ok(None) };
+        let tally = replay::all(&[store::findings(dir)], &self.engines, &self.sources)?;
+        Ok(Some((dir.to_owned(), tally)))
+    }
+}
+
+/// A line about the campaign that made room for this one, where there was one.
+struct Before<'a>(&'a Option<(PathBuf, Tally)>);
+
+impl std::fmt::Display for Before<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some((dir, tally)) = self.0 else { return Ok(()) };
+        let dir = dir.display();
+        write!(
+            f,
+            "campaign: begun anew; another build made the one that is in {dir} now, and of its cases are\n{tally}"
+        )
+    }
 }
 
 /// A divergence above all, then what else is no success.
-fn worst(outcomes: [Outcome; 3]) -> Outcome {
+fn worst(outcomes: [Outcome; 4]) -> Outcome {
     let is_divergent = outcomes.contains(&Outcome::Divergent);
     let other = outcomes.into_iter().find(|outcome| *outcome != Outcome::Equivalent);
     if is_divergent { Outcome::Divergent } else { other.unwrap_or(Outcome::Equivalent) }
