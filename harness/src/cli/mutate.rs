@@ -3,13 +3,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kop_harness::check::{DEFAULT_STATES, Progress};
+use kop_harness::check::DEFAULT_STATES;
 use kop_harness::mutate::{Run, Settings, mutate, record};
 use kop_harness::{Scope, check, selection};
 use kop_ops::Arch;
@@ -88,9 +86,9 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let loaded = args.sources.load()?;
     let catalog = select(&loaded.catalog(), &args.ops)?;
     let mut report = args.report.as_deref().map(Output::open).transpose()?;
-    let told = Told::new();
-    let run = mutate(&catalog, &settings, &told);
-    told.bar.clear();
+    let bar = Bar::new(None);
+    let run = mutate(&catalog, &settings, &bar);
+    bar.clear();
     let run = run.map_err(Failure::environment)?;
     let mut record = record(&run, &settings);
     if let (Some(path), Some(mutation)) = (&args.baseline, &mut record.mutation) {
@@ -152,44 +150,6 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
 
 /// How long the prover may take for one formula, unless told otherwise.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
-
-/// A bar on a terminal, and else a line from time to time.
-struct Told {
-    bar: Bar,
-    total: AtomicUsize,
-    done: AtomicUsize,
-    last: Mutex<Instant>,
-}
-
-/// How long nothing is said in a log.
-const SILENCE: Duration = Duration::from_secs(30);
-
-impl Told {
-    fn new() -> Self {
-        let (total, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Told { bar: Bar::new(None), total, done, last: Mutex::new(Instant::now()) }
-    }
-}
-
-impl Progress for Told {
-    fn round(&self, units: usize) {
-        self.bar.round(units);
-        self.total.fetch_add(units, Ordering::Relaxed);
-    }
-
-    fn unit(&self, label: &str) {
-        self.bar.unit(label);
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        if std::io::stderr().is_terminal() {
-            return;
-        }
-        let mut last = self.last.lock().expect("no thread panics");
-        if last.elapsed() >= SILENCE {
-            *last = Instant::now();
-            eprintln!("{done} of {} mutants and rows, {label}", self.total.load(Ordering::Relaxed));
-        }
-    }
-}
 
 fn text(args: &Args, run: &Run, record: &Record) -> String {
     let mut text = String::new();
