@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use kop_harness::reports::{
-    Blame, Divergence, Kind, Mutant, MutatedSide, Mutation, Record, Row, RowVerdict, SCHEMA, Verdict,
+    Bench, Blame, Divergence, Kind, Mutant, MutatedSide, Mutation, Record, Row, RowVerdict, SCHEMA, Verdict,
 };
 use tempfile::TempDir;
 
@@ -72,6 +72,34 @@ fn list(row: &Row, expires: &str) -> String {
     format!(
         "[[known]]\noperation = {name:?}\nform = {form:?}\narch = {arch:?}\nkind = \"register\"\nreason = \"soon\"\nexpires = {expires:?}\n"
     )
+}
+
+#[test]
+fn a_benchmark_is_rendered_by_itself() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let json = include_str!("../../reports/tests/records/bench.json");
+    fs::write(dir.path().join("bench.json"), json).expect("writable");
+    checked(&dir, "check.json", "400");
+    let (code, text, error) = ended(kop(&dir, &["report", "bench.json"]));
+    let known = Bench::from_json(json).expect("a record");
+    assert_eq!((code, error.as_str()), (i32::from(!known.failures.is_empty()), ""));
+    assert!(known.programs.iter().all(|program| text.contains(&program.name)), "{text}");
+    let written = ["--html", "b.html", "--markdown", "b.md", "--json", "b.json", "--text", "b.txt"];
+    let (again, printed, _) = ended(kop(&dir, &[&["report", "bench.json"], &written[..]].concat()));
+    assert_eq!((again, printed.as_str()), (code, ""));
+    assert!(read(&dir, "b.html").starts_with("<!DOCTYPE html>") && read(&dir, "b.md").contains('|'));
+    assert_eq!(read(&dir, "b.txt"), text);
+    assert_eq!(Bench::from_json(&read(&dir, "b.json")).expect("a record"), known);
+    let refused: [&[&str]; 3] = [
+        &["bench.json", "check.json"],
+        &["bench.json", "--junit", "j.xml"],
+        &["--compare", "check.json", "bench.json"],
+    ];
+    for args in refused {
+        let (code, _, error) = ended(kop(&dir, &[&["report"], args].concat()));
+        assert_eq!((code, error.lines().count()), (2, 1), "{args:?}: {error}");
+        assert!(error.contains("bench.json: a record of `kop bench` is rendered by itself"), "{error}");
+    }
 }
 
 #[test]

@@ -29,7 +29,10 @@ use backend::{BACKENDS, Backend, Built};
 use machine::Machine;
 pub use measure::Rounds;
 use measure::{Times, Way, interleaved};
+
 pub use suite::{Sample, Suite};
+
+use crate::check::Progress;
 
 /// What is measured, and how much.
 #[derive(Clone, Debug)]
@@ -60,7 +63,7 @@ const SHORTEST_NS: f64 = 500.0;
 ///
 /// # Errors
 /// [`BenchError`] before anything is measured. A wrong result is a failure in the record.
-pub fn run(settings: &Settings, tell: &dyn Fn(&str)) -> Result<Bench, BenchError> {
+pub fn run(settings: &Settings, progress: &dyn Progress) -> Result<Bench, BenchError> {
     let start = Instant::now();
     let samples = suite::load(&settings.suite, settings.filter.as_ref())?;
     let mut machine = Machine::new();
@@ -87,14 +90,15 @@ pub fn run(settings: &Settings, tell: &dyn Fn(&str)) -> Result<Bench, BenchError
         programs: Vec::new(),
         failures: Vec::new(),
     };
+    progress.round(samples.len());
     for sample in &samples {
-        tell(&sample.name);
         let program = if sample.is_alone() {
             alone(sample, &mut machine, &backends, settings.rounds, &mut bench.failures)
         } else {
             traffic::measure(sample, &machine, &backends, settings.rounds, &mut bench.failures)
         };
         bench.programs.push(program);
+        progress.unit(&sample.name);
     }
     bench.elapsed_s = start.elapsed().as_secs_f64();
     Ok(bench)

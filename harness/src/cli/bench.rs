@@ -8,6 +8,7 @@ use kop_reports::Bench;
 use regex::Regex;
 
 use super::output::Output;
+use super::progress::Bar;
 use super::{Failure, Outcome, print_all};
 
 /// Measure how fast programs run: the kernel's JIT, rbpf's, ours, and clang's native code, in one run
@@ -67,7 +68,10 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let to_stdout = outputs.iter().any(|(output, _)| matches!(output, Output::Stdout));
     let rounds = if args.quick { Rounds::SHORT } else { Rounds::FULL };
     let settings = Settings { suite: Suite::from(args.suite.as_str()), filter, rounds };
-    let bench = bench::run(&settings, &|name| eprintln!("{name}"))?;
+    let bar = Bar::new(None);
+    let bench = bench::run(&settings, &bar);
+    bar.clear();
+    let bench = bench?;
     for (output, render) in &mut outputs {
         output.write(render(&bench).as_bytes())?;
     }

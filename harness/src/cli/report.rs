@@ -4,15 +4,16 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use kop_reports::{Comparison, Date, Judged, KnownList, Record, html, junit, markdown, sarif, svg};
+use kop_reports::{Bench, Comparison, Date, Judged, KnownList, Record, html, junit, markdown, sarif, svg};
 
 use super::output::Output;
 use super::{Failure, Outcome, print_all, style};
 
 /// Render the records of runs: as text, HTML, Markdown, JUnit XML, SARIF or JSON, or compare two
 ///
-/// Records are what `kop check --report` and `kop prove --report` write. Several are joined: a row that more than one has keeps
-/// the worse verdict and the counts of all, and each divergence once.
+/// Records are what `--report` of `kop check`, `kop prove`, `kop mutate` and other commands writes. Several are joined: a row that more than
+/// one has keeps the worse verdict and the counts of all, and each divergence once. A record of `kop bench` is rendered by itself, as text,
+/// HTML, Markdown or JSON.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  kop report report.json\n  kop report report.json --html report.html --junit junit.xml\n  \
@@ -62,7 +63,16 @@ type Render<'a> = &'a dyn Fn(&Record) -> String;
 
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let known = args.known.as_deref().map(list).transpose()?;
-    let records = args.records.iter().map(|path| read(path)).collect::<Result<Vec<Record>, Failure>>()?;
+    let inputs =
+        args.records.iter().map(|path| Ok((path, read(path)?))).collect::<Result<Vec<_>, Failure>>()?;
+    if let Some((path, json)) = inputs.iter().find(|(_, json)| Bench::is(json)) {
+        let bench = Bench::from_json(json).map_err(|error| Failure::path(path, error))?;
+        return self::bench(args, path, &bench);
+    }
+    let parse = |(path, json): &(&PathBuf, String)| {
+        Record::from_json(json).map_err(|error| Failure::path(path, error))
+    };
+    let records = inputs.iter().map(parse).collect::<Result<Vec<Record>, Failure>>()?;
     if args.compare {
         return compare(args, records, known.as_ref());
     }
@@ -97,6 +107,33 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     tell(&judged);
     Ok(outcome(record.holds() && judged.complaints.is_empty()))
+}
+
+/// The record of a benchmark, which nothing is joined with.
+fn bench(args: &Args, path: &Path, bench: &Bench) -> Result<Outcome, Failure> {
+    let others = [&args.junit, &args.sarif, &args.svg, &args.known].into_iter().any(Option::is_some);
+    if args.records.len() > 1 || args.compare || others {
+        return Err(Failure::path(
+            path,
+            "a record of `kop bench` is rendered by itself, with --text, --html, --markdown or --json",
+        ));
+    }
+    let wanted: [(&Option<PathBuf>, fn(&Bench) -> String); 4] = [
+        (&args.text, Bench::text),
+        (&args.html, Bench::html),
+        (&args.markdown, Bench::markdown),
+        (&args.json, Bench::to_json),
+    ];
+    check_outputs(wanted.iter().map(|(path, _)| path.as_deref()))?;
+    let mut silent = true;
+    for (path, render) in wanted.iter().filter_map(|(path, render)| Some((path.as_deref()?, render))) {
+        Output::open(path)?.write(render(bench).as_bytes())?;
+        silent = false;
+    }
+    if silent {
+        print_all(bench.text().as_bytes())?;
+    }
+    Ok(outcome(bench.failures.is_empty()))
 }
 
 /// What changed from the first record to the second.
@@ -153,12 +190,12 @@ fn list(path: &Path) -> Result<KnownList, Failure> {
     KnownList::parse(&text).map_err(|error| Failure::path(path, error))
 }
 
-fn read(path: &Path) -> Result<Record, Failure> {
+fn read(path: &Path) -> Result<String, Failure> {
     let mut json = String::new();
     let read = match path == Path::new("-") {
         true => std::io::stdin().read_to_string(&mut json).map(drop),
         false => std::fs::read_to_string(path).map(|text| json = text),
     };
     read.map_err(|error| Failure::path(path, error))?;
-    Record::from_json(&json).map_err(|error| Failure::path(path, error))
+    Ok(json)
 }
