@@ -243,6 +243,7 @@ fn garbage(a: &mut Assembler, of: &Loop) {
     let [first, second] = X86_64_SCRATCH;
     let mut choices = of.garbage();
     let (bit, overflows) = of.flags(&mut choices);
+    a.imul_imm(Size::B8, second, ROW, choices.bits() as i32 | 1);
     a.mov(Size::B8, first, ROW);
     a.and(Size::B8, first, 1 << bit);
     if overflows {
@@ -250,9 +251,5 @@ fn garbage(a: &mut Assembler, of: &Loop) {
     }
     a.neg(Size::B8, first);
     // What follows leaves the flags alone.
-    a.mov(Size::B8, second, ROW);
-    a.bswap(Size::B8, second);
-    a.not(Size::B8, second);
-    a.lea(Size::B8, second, Mem::at(second, choices.bits() as i32).index(ROW, Scale::S1));
     a.lea(Size::B8, first, Mem::at(first, choices.bits() as i32).index(second, Scale::S2));
 }
