@@ -236,6 +236,12 @@ pub trait Kop: Send + Sync {
         payloads.iter().map(admits).collect()
     }
 
+    /// What it is for that neither registers nor memory show, such as that memory is in a cache: no comparison of states, and
+    /// so no verdict and no proof, says anything of that. Every report names it. `None` where the result is the purpose.
+    fn unseen_purpose(&self) -> Option<&str> {
+        None
+    }
+
     /// Its meaning in plain Rust, written from the definition and from neither implementation; `None` when it has no
     /// model.
     ///

@@ -74,6 +74,7 @@ impl Row {
             self.untested.take().or(other.untested).filter(|_| self.verdict == RowVerdict::Untested);
         add_texts(&mut self.engines, other.engines);
         add_texts(&mut self.contract, other.contract);
+        self.unseen_purpose = self.unseen_purpose.take().or(other.unseen_purpose);
         add_texts(&mut self.clobbers, other.clobbers);
         add_texts(&mut self.warnings, other.warnings);
         add_variants(&mut self.variants, other.variants);

@@ -112,13 +112,21 @@ fn mutants(mutation: &Mutation) -> String {
     text
 }
 
-/// What is known, and warnings, each with the rows it is about, folded.
+/// What is known, purposes that equivalence does not show, and warnings, each with the rows it is about, folded.
 fn remarks(record: &Record) -> String {
     let mut lines = String::new();
     for row in &record.ops {
         for known in row.divergences.iter().filter_map(|divergence| divergence.known.as_ref()) {
             let (title, reason) = (inline(&row.title()), inline(&known.reason));
             let _ = writeln!(lines, "- {title}: known until {}: {reason}", inline(&known.expires));
+        }
+        if let Some(purpose) = &row.unseen_purpose {
+            let _ = writeln!(
+                lines,
+                "- {}: equivalence does not show that {}",
+                inline(&row.title()),
+                inline(purpose)
+            );
         }
         for warning in &row.warnings {
             let _ = writeln!(lines, "- {}: {}", inline(&row.title()), inline(warning));

@@ -312,6 +312,9 @@ pub struct Row {
     /// compared.
     #[serde(default)]
     pub contract: Vec<String>,
+    /// What the operation is for that neither registers nor memory show, so that no verdict says anything of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen_purpose: Option<String>,
     /// What native code writes that is no eBPF register: scratch registers, flags, SIMD registers; `(restored)` behind a
     /// register that must be preserved and was.
     #[serde(default)]
@@ -357,6 +360,7 @@ impl Row {
             untested: None,
             variants: Vec::new(),
             contract: Vec::new(),
+            unseen_purpose: None,
             clobbers: Vec::new(),
             warnings: Vec::new(),
             divergences: Vec::new(),

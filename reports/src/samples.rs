@@ -24,6 +24,7 @@ pub(crate) fn row(name: &str, form: &str, arch: &str) -> Row {
         untested: None,
         variants: Vec::new(),
         contract: Vec::new(),
+        unseen_purpose: None,
         clobbers: Vec::new(),
         warnings: Vec::new(),
         divergences: Vec::new(),

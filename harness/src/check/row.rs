@@ -123,6 +123,7 @@ impl FormResult<'_> {
             untested,
             variants: arch.map_or_else(Vec::new, |arch| self.variants(arch, settings)),
             contract: self.kop.declared_contract().to_vec(),
+            unseen_purpose: self.kop.unseen_purpose().map(str::to_owned),
             clobbers: arch.map_or_else(Vec::new, |arch| self.clobbers(arch)),
             warnings: self.warnings(arch, &shared.classes),
             divergences,

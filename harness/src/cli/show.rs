@@ -133,6 +133,9 @@ fn show_layout(text: &mut String, kop: &dyn Kop, form: &Form) {
         "  at most {} instructions of proof, {} bytes of native code",
         limits.max_insn_cnt, limits.max_emit_bytes
     );
+    if let Some(purpose) = kop.unseen_purpose() {
+        let _ = writeln!(text, "  not shown by equivalence: {purpose}");
+    }
     for remark in kop.remarks(form) {
         let _ = writeln!(text, "  remark: {remark}");
     }

@@ -149,6 +149,10 @@ impl Kop for Broken<'_> {
         self.inner().summary()
     }
 
+    fn unseen_purpose(&self) -> Option<&str> {
+        self.inner().unseen_purpose()
+    }
+
     fn source(&self) -> &str {
         self.inner().source()
     }

@@ -97,6 +97,10 @@ impl Kop for Faulty {
         self.inner.summary()
     }
 
+    fn unseen_purpose(&self) -> Option<&str> {
+        self.inner.unseen_purpose()
+    }
+
     fn source(&self) -> &str {
         self.inner.source()
     }

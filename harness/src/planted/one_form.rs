@@ -26,6 +26,9 @@ impl Kop for OneForm<'_> {
     fn summary(&self) -> &str {
         self.kop.summary()
     }
+    fn unseen_purpose(&self) -> Option<&str> {
+        self.kop.unseen_purpose()
+    }
     fn source(&self) -> &str {
         self.kop.source()
     }

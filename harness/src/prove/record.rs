@@ -70,6 +70,7 @@ fn one(
         verdict,
         untested: proof.reason.clone(),
         contract: kop.declared_contract().to_vec(),
+        unseen_purpose: kop.unseen_purpose().map(str::to_owned),
         divergences,
         proof: Some(proof),
         source: place::source(kop, Some(arch)),

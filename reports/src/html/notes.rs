@@ -18,12 +18,14 @@ pub(super) fn section(record: &Record) -> Option<Section> {
         untested.map(|(features, reason)| format!("{} did not run: {reason}", name(features))).collect()
     });
     let contract = by_text(&record.ops, |row| row.contract.clone());
+    let unseen = by_text(&record.ops, |row| row.unseen_purpose.iter().cloned().collect());
     let warnings = by_text(&record.ops, |row| row.warnings.clone());
     let parts = [
         ("Untested rows", untested),
         ("Untested native code", variants),
         ("Warnings", warnings),
         ("Declared contracts", contract),
+        ("Purposes that equivalence does not show", unseen),
     ];
     if record.engines.is_empty() && parts.iter().all(|(_, groups)| groups.is_empty()) {
         return None;

@@ -63,7 +63,7 @@ const fn paint(verdict: ProofVerdict) -> Paint {
 }
 
 /// What a run of the prover came to: how many rows have which verdict, payloads, formulas and time; then by name the rows without a
-/// verdict and why, those that rest on algebra beyond the solver's proofs, and those that rest on a declared contract.
+/// verdict and why, those that rest on algebra beyond the solver's proofs, those that rest on a declared contract, and those whose purpose no proof shows.
 pub fn proof_summary(record: &Record, style: Style) -> String {
     let mut block = Block::new(style);
     let proofs = || record.ops.iter().filter_map(|row| row.proof.as_ref());
@@ -93,6 +93,7 @@ pub fn proof_summary(record: &Record, style: Style) -> String {
     }
     rows_by_text(&mut block, "algebra", &record.ops, |row| of(row, &|proof| proof.algebra.clone()));
     rows_by_text(&mut block, "contract", &record.ops, |row| row.contract.clone());
+    rows_by_text(&mut block, "not shown", &record.ops, |row| row.unseen_purpose.iter().cloned().collect());
     block.finish()
 }
 

@@ -128,7 +128,8 @@ pub fn verbose_classes(row: &Row) -> String {
         };
         block.field("features", Paint::Plain, &format!("{}: {outcome}", variant.features));
     }
-    for (label, texts) in [("contract", &row.contract), ("clobbers", &row.clobbers)] {
+    let unseen: Vec<String> = row.unseen_purpose.iter().cloned().collect();
+    for (label, texts) in [("contract", &row.contract), ("not shown", &unseen), ("clobbers", &row.clobbers)] {
         if !texts.is_empty() {
             block.field_lines(label, Paint::Plain, wrap_items(texts, block.style().columns() - FIELD));
         }

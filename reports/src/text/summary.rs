@@ -31,8 +31,8 @@ pub fn engines_table(engines: &[Engine]) -> String {
 }
 
 /// What the run came to: how many rows have which verdict, the engines and why some are absent, states, time, seed; then
-/// by name the rows that diverge, that are untested, that rest on a declared contract, and that have warnings, equal reasons
-/// once.
+/// by name the rows that diverge, that are untested, that rest on a declared contract, whose purpose no comparison shows, and
+/// that have warnings, equal reasons once.
 ///
 /// The divergences themselves are [`divergence`](super::divergence())'s.
 pub fn summary(record: &Record, style: Style) -> String {
@@ -70,6 +70,7 @@ pub fn summary(record: &Record, style: Style) -> String {
         _ => Vec::new(),
     });
     rows_by_text(&mut block, "contract", &record.ops, |row| row.contract.clone());
+    rows_by_text(&mut block, "not shown", &record.ops, |row| row.unseen_purpose.iter().cloned().collect());
     rows_by_text(&mut block, "warnings", &record.ops, |row| row.warnings.clone());
     block.finish()
 }
@@ -238,6 +239,15 @@ mod tests {
             "      bpf_mul payload x86_64, bpf_mul payload aarch64",
         ];
         assert_eq!(summary(&loaded, Style::default()), lines(&expected));
+    }
+
+    #[test]
+    fn what_equivalence_cannot_show_is_told() {
+        let row =
+            |arch| Row { unseen_purpose: Some("lines are read ahead".to_owned()), ..row("p", "keep", arch) };
+        let run = record(vec![row("x86_64"), row("aarch64")]);
+        let expected = ["  not shown", "    lines are read ahead", "      p keep x86_64, p keep aarch64"];
+        assert!(summary(&run, Style::default()).ends_with(&lines(&expected)));
     }
 
     #[test]
