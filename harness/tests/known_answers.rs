@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What is known from the manuals and from arithmetic holds for proof, model and native code, on every engine that is here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kop_harness::ops::{Arch, Catalog, Form, KnownAnswer, Kop, Slot, State};
+use kop_harness::ops::{Arch, Catalog, Form, KnownAnswer, KnownStore, Kop, Slot, State};
 use kop_harness::subject::{Scope, prepare};
 use kop_harness::{Rig, selection};
 
@@ -37,6 +37,28 @@ fn before(answer: &KnownAnswer) -> State {
     state
 }
 
+/// The bytes that change, by address: what is known to be stored, where it is not there before.
+fn changes(state: &State, stored: &[(&str, &[u8])]) -> BTreeMap<String, String> {
+    let slot = state.memory.slot;
+    let mut memory = state.memory.clone();
+    let mut changes = BTreeMap::new();
+    for (text, bytes) in stored {
+        let first = slot.parse(text).unwrap_or_else(|| panic!("{text} is no address"));
+        for (address, &byte) in (first..).zip(*bytes) {
+            if memory.load(address, 1).expect("inside the window") != u64::from(byte) {
+                changes.insert(slot.show(address), format!("{byte:02x}"));
+            }
+        }
+    }
+    changes
+}
+
+/// Answers of an operation, each with what it is known to store.
+fn answers(kop: &dyn Kop) -> Vec<KnownStore> {
+    let without = kop.known_answers().into_iter().map(|answer| KnownStore { answer, stored: &[] });
+    without.chain(kop.known_stores()).collect()
+}
+
 #[test]
 fn known_answers_hold_on_every_engine() {
     let catalog = Catalog::einsn();
@@ -44,7 +66,7 @@ fn known_answers_hold_on_every_engine() {
     let mut rig = Rig::new(&here).expect("the engines start");
     let mut asked = BTreeSet::new();
     for kop in catalog.kops() {
-        for answer in kop.known_answers() {
+        for KnownStore { answer, stored } in answers(*kop) {
             let form = form_of(*kop, &answer);
             let subject = prepare(*kop, form, payload_of(form, &answer), &Scope::default()).subject;
             let state = before(&answer);
@@ -58,6 +80,8 @@ fn known_answers_hold_on_every_engine() {
                     let actual = &pair.expect("every register is shown").after;
                     assert_eq!(*actual, state.memory.slot.show(value), "{at}: {reg}");
                 }
+                let changed = side.memory.into_iter().map(|(address, _, after)| (address, after));
+                assert_eq!(changed.collect::<BTreeMap<_, _>>(), changes(&state, stored), "{at}");
                 asked.insert(side.engine);
             }
         }
@@ -69,7 +93,7 @@ fn known_answers_hold_on_every_engine() {
 #[test]
 fn every_form_has_a_known_answer() {
     for (kop, form) in Catalog::einsn().forms() {
-        let known = kop.known_answers().iter().any(|answer| answer.form == form.name);
+        let known = answers(kop).iter().any(|known| known.answer.form == form.name);
         assert!(known, "{} {} has no known answer", kop.name(), form.name);
     }
 }
@@ -79,7 +103,7 @@ fn known_answers_reach_the_native_code_of_both_architectures() {
     let catalog = Catalog::einsn();
     for kop in catalog.kops() {
         for arch in Arch::ALL {
-            let native = kop.known_answers().iter().any(|answer| {
+            let native = answers(*kop).iter().any(|KnownStore { answer, .. }| {
                 let form = form_of(*kop, answer);
                 let subject = prepare(*kop, form, payload_of(form, answer), &Scope::default()).subject;
                 subject

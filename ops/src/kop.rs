@@ -201,6 +201,15 @@ pub struct KnownAnswer {
     pub after: &'static [(Reg, u64)],
 }
 
+/// A result in memory that is known from elsewhere.
+#[derive(Clone, Debug)]
+pub struct KnownStore {
+    /// Form, operands, what there is before, and registers after.
+    pub answer: KnownAnswer,
+    /// Bytes in memory after: address text and contents. No others may change.
+    pub stored: &'static [(&'static str, &'static [u8])],
+}
+
 /// An operation: its forms, their meaning, and both their implementations.
 ///
 /// An operation of the catalog implements [`model`](Kop::model), [`proof`](Kop::proof), [`x86_64`](Kop::x86_64) and
@@ -341,6 +350,11 @@ pub trait Kop: Send + Sync {
 
     /// Results known from elsewhere.
     fn known_answers(&self) -> Vec<KnownAnswer> {
+        Vec::new()
+    }
+
+    /// Results in memory that are known from elsewhere.
+    fn known_stores(&self) -> Vec<KnownStore> {
         Vec::new()
     }
 

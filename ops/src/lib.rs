@@ -24,8 +24,8 @@ pub use catalog::Catalog;
 pub use code::Code;
 pub use contract::{Contract, MemoryUse, Vectors};
 pub use kop::{
-    Callback, CallbackFault, CallbackFaultKind, Emission, EmitRequest, KnownAnswer, Kop, Limits, Pass,
-    Reject, Site,
+    Callback, CallbackFault, CallbackFaultKind, Emission, EmitRequest, KnownAnswer, KnownStore, Kop, Limits,
+    Pass, Reject, Site,
 };
 pub use payload::{Field, FieldKind, Form, Layout, Operands, PayloadError, Role};
 pub use program::{Flow, MapKind, MapSpec, Object, Program, ProgramKind};

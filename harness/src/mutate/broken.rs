@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kop_ops::ebpf::{self, Reg};
-use kop_ops::kop::{CallbackFault, Emission, EmitRequest, KnownAnswer, Limits, Pass};
+use kop_ops::kop::{CallbackFault, Emission, EmitRequest, KnownAnswer, KnownStore, Limits, Pass};
 use kop_ops::{Arch, Contract, Fault, Features, Form, Kop, Reject, Site, State};
 use kop_ops::{aarch64 as arm, registers, x86_64 as x86};
 use kop_reports::MutatedSide;
@@ -237,6 +237,10 @@ impl Kop for Broken<'_> {
 
     fn known_answers(&self) -> Vec<KnownAnswer> {
         self.inner().known_answers()
+    }
+
+    fn known_stores(&self) -> Vec<KnownStore> {
+        self.inner().known_stores()
     }
 
     fn instantiate(&self, form: &Form, payload: u64) -> Result<Vec<ebpf::Insn>, Reject> {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kop_ops::ebpf::Insn;
-use kop_ops::kop::{Emission, EmitRequest, KnownAnswer, Limits, Pass};
+use kop_ops::kop::{Emission, EmitRequest, KnownAnswer, KnownStore, Limits, Pass};
 use kop_ops::{Arch, Contract, Fault, Features, Form, Kop, Reject, Site, State, aarch64, x86_64};
 use kop_reports::Kind;
 
@@ -192,6 +192,10 @@ impl Kop for Faulty {
 
     fn known_answers(&self) -> Vec<KnownAnswer> {
         self.inner.known_answers()
+    }
+
+    fn known_stores(&self) -> Vec<KnownStore> {
+        self.inner.known_stores()
     }
 
     fn instantiate(&self, form: &Form, payload: u64) -> Result<Vec<Insn>, Reject> {
