@@ -210,7 +210,10 @@ fn alone(
         }
         8 if choices.one_in(8) => {
             classes.note("pointer outside");
-            *choices.pick(&[0, 8, u64::MAX, 1 << 47, 1 << 63, 0x7fff_ffff_ffff])
+            // Half of them are where memory is to code that computes addresses in 32 bits.
+            let above = [start + (1 << 32), last + (1 << 32)];
+            let anywhere = [0, 8, u64::MAX, 1 << 47, 1 << 63, 0x7fff_ffff_ffff];
+            *choices.pick(&[[above; 3].concat(), anywhere.to_vec()].concat())
         }
         _ => start + choices.below(size - length + 1),
     };
@@ -262,6 +265,22 @@ mod tests {
         {
             assert_eq!(counts[&format!("pointers {class}")], count, "{class}");
         }
+    }
+
+    #[test]
+    fn some_pointers_are_right_in_their_lower_halves_alone() {
+        let slot = Slot::default();
+        let mut choices = kop_ops::choices::Seeded::new(5);
+        let pointers = [pointer(Reg::R2, -3, 8, true)];
+        let mut half = || {
+            let mut registers = [0; 11];
+            let mut classes = StateClasses::default();
+            place(&pointers, Placing::Apart, slot, &mut registers, &mut choices, &mut classes);
+            let lower = registers[2] & 0xffff_ffff;
+            let regions = [slot.window()..slot.window_end(), slot.stack()..slot.stack_end()];
+            registers[2] >> 32 == 1 && regions.iter().any(|region| region.contains(&lower))
+        };
+        assert!((0..20_000).filter(|_| half()).count() > 20);
     }
 
     #[test]
