@@ -32,7 +32,7 @@ fn planned(kop: &dyn Kop) -> Vec<u64> {
 }
 
 /// Spaces of as many combinations are not covered whole in tests.
-const MANY: u64 = 1 << 20;
+const MANY: u64 = 1 << 19;
 
 /// All payloads of a form, or those that a check plans where there are many.
 fn payloads(kop: &dyn Kop) -> Vec<u64> {

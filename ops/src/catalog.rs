@@ -14,6 +14,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::swapped_load::SwappedLoad,
     &kops::count_zeros::CountZeros,
     &kops::clmul::Clmul,
+    &kops::wide_load::WideLoad,
 ];
 
 /// A list of operations with distinct names.

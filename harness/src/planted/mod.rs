@@ -21,6 +21,7 @@ mod swapped_load;
 #[cfg(test)]
 mod tests;
 mod unending;
+mod wide_load;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -80,6 +81,7 @@ pub fn all() -> &'static [Planted] {
             swapped_load::faults(),
             count_zeros::faults(),
             clmul::faults(),
+            wide_load::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

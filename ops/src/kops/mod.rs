@@ -8,3 +8,4 @@ pub mod popcount;
 pub mod rotate;
 pub mod select;
 pub mod swapped_load;
+pub mod wide_load;

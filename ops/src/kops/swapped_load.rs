@@ -39,6 +39,47 @@ fn size(site: &Site) -> ebpf::Size {
     }
 }
 
+/// Loads a big-endian number.
+pub(super) fn emit_x86_64(
+    a: &mut x86_64::Assembler,
+    features: Features,
+    (size, dst, from): (ebpf::Size, x86_64::Gpr, Mem),
+) {
+    let size = match size {
+        ebpf::Size::B2 => {
+            a.movzx(Size::B4, dst, Size::B2, from);
+            a.rol(Size::B2, dst, 8);
+            return;
+        }
+        ebpf::Size::B4 => Size::B4,
+        _ => Size::B8,
+    };
+    if features.has(Feature::Movbe) {
+        a.movbe_load(size, dst, from);
+    } else {
+        a.mov(size, dst, from);
+        a.bswap(size, dst);
+    }
+}
+
+/// Loads a big-endian number from where one instruction can load from.
+pub(super) fn emit_aarch64(a: &mut aarch64::Assembler, (size, dst, from): (ebpf::Size, X, ArmMem)) {
+    match size {
+        ebpf::Size::B2 => {
+            a.ldrh(dst, from);
+            a.rev16(W::W, dst, dst);
+        }
+        ebpf::Size::B4 => {
+            a.ldr(W::W, dst, from);
+            a.rev(W::W, dst, dst);
+        }
+        _ => {
+            a.ldr(W::X, dst, from);
+            a.rev(W::X, dst, dst);
+        }
+    }
+}
+
 impl Kop for SwappedLoad {
     fn name(&self) -> &str {
         "swapped_load"
@@ -70,28 +111,13 @@ impl Kop for SwappedLoad {
     }
 
     fn x86_64(&self, site: &Site, a: &mut x86_64::Assembler) -> Result<(), Reject> {
-        let dst = site.gpr("dst");
         let from = Mem::at(site.gpr("base"), site.imm("off") as i32);
-        let size = match size(site) {
-            ebpf::Size::B2 => {
-                a.movzx(Size::B4, dst, Size::B2, from);
-                a.rol(Size::B2, dst, 8);
-                return Ok(());
-            }
-            ebpf::Size::B4 => Size::B4,
-            _ => Size::B8,
-        };
-        if site.features.has(Feature::Movbe) {
-            a.movbe_load(size, dst, from);
-        } else {
-            a.mov(size, dst, from);
-            a.bswap(size, dst);
-        }
+        emit_x86_64(a, site.features, (size(site), site.gpr("dst"), from));
         Ok(())
     }
 
     fn aarch64(&self, site: &Site, a: &mut aarch64::Assembler) -> Result<(), Reject> {
-        let (dst, base, off) = (site.x("dst"), site.x("base"), site.imm("off") as i32);
+        let (base, off) = (site.x("base"), site.imm("off") as i32);
         let bytes = size(site).bytes() as i32;
         let scaled = off >= 0 && off % bytes == 0 && off / bytes < 4096;
         let from = if scaled || (-256..256).contains(&off) {
@@ -100,20 +126,7 @@ impl Kop for SwappedLoad {
             a.mov_imm64(X::X9, off as i64 as u64);
             ArmMem::index(base, X::X9)
         };
-        match bytes {
-            2 => {
-                a.ldrh(dst, from);
-                a.rev16(W::W, dst, dst);
-            }
-            4 => {
-                a.ldr(W::W, dst, from);
-                a.rev(W::W, dst, dst);
-            }
-            _ => {
-                a.ldr(W::X, dst, from);
-                a.rev(W::X, dst, dst);
-            }
-        }
+        emit_aarch64(a, (size(site), site.x("dst"), from));
         Ok(())
     }
 
