@@ -15,6 +15,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::count_zeros::CountZeros,
     &kops::clmul::Clmul,
     &kops::wide_load::WideLoad,
+    &kops::wide_store::WideStore,
 ];
 
 /// A list of operations with distinct names.

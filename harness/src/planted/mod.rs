@@ -22,6 +22,7 @@ mod swapped_load;
 mod tests;
 mod unending;
 mod wide_load;
+mod wide_store;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -82,6 +83,7 @@ pub fn all() -> &'static [Planted] {
             count_zeros::faults(),
             clmul::faults(),
             wide_load::faults(),
+            wide_store::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

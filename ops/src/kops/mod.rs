@@ -9,3 +9,4 @@ pub mod rotate;
 pub mod select;
 pub mod swapped_load;
 pub mod wide_load;
+pub mod wide_store;
