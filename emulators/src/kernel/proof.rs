@@ -19,6 +19,9 @@ pub struct Entry {
     /// Accesses that must be in bounds: their base registers point into the stack. A base goes before a scalar. What is
     /// neither base nor scalar is not initialised, and the verifier refuses to read it.
     pub accesses: Vec<MemoryUse>,
+    /// What the verifier wants accesses to the stack to be a multiple of: the bytes of the longest of the sequence, or 0
+    /// where it is not known, and each of [`Entry::accesses`] is one access.
+    pub alignment: u32,
 }
 
 /// The stack that a proof sequence finds initialised with unknown bytes: from r10 - 448 to r10. The kernel's limit of 512
@@ -38,7 +41,9 @@ impl Entry {
             .filter_map(|(_, &number)| Reg::new(number as u8))
             .filter(|register| *register != Reg::R10)
             .collect();
-        Self { scalars, accesses: kop.contract(site).memory }
+        let proof = kop.proof(site).unwrap_or_default();
+        let alignment = proof.iter().filter_map(size_of_access).max().unwrap_or(0);
+        Self { scalars, accesses: kop.contract(site).memory, alignment }
     }
 
     /// Whether every access can be in bounds and aligned, as the verifier wants accesses to the stack; always so for one
@@ -47,7 +52,8 @@ impl Entry {
         self.accesses.iter().all(|access| {
             let start = i64::from(self.base(access.base)) + i64::from(access.offset);
             let size = i64::from(access.size);
-            start >= -i64::from(STACK) && start + size <= 0 && start % size.clamp(1, 8) == 0
+            let alignment = if self.alignment == 0 { size.clamp(1, 8) } else { self.alignment.into() };
+            start >= -i64::from(STACK) && start + size <= 0 && start % alignment == 0
         })
     }
 
@@ -99,6 +105,16 @@ impl Entry {
     }
 }
 
+/// The bytes that an instruction accesses at once.
+fn size_of_access(insn: &Insn) -> Option<u32> {
+    match insn {
+        Insn::Load { size, .. } | Insn::Store { size, .. } | Insn::Atomic { size, .. } => {
+            Some(size.bytes() as u32)
+        }
+        _ => None,
+    }
+}
+
 /// Asks the kernel's verifier about a proof sequence: it is loaded within a program and unloaded at once.
 ///
 /// # Errors
@@ -133,11 +149,12 @@ mod tests {
         if skipped() {
             return;
         }
-        let known = Entry { scalars: RegSet::of(&Reg::WRITABLE), accesses: Vec::new() };
+        let known = Entry { scalars: RegSet::of(&Reg::WRITABLE), accesses: Vec::new(), alignment: 0 };
         let none = Entry::default();
         let pointer = |offset| Entry {
             scalars: RegSet::EMPTY,
             accesses: vec![MemoryUse { access: Access::Read, base: Reg::R3, offset, size: 8 }],
+            alignment: 0,
         };
         let load = |base, off| Insn::load(Size::B8, Reg::R0, base, off);
         for register in Reg::WRITABLE {
@@ -175,7 +192,7 @@ mod tests {
     fn the_frame_pointer_reaches_a_bounded_stack() {
         let entry = |offset, size| {
             let access = MemoryUse { access: Access::Read, base: Reg::R10, offset, size };
-            Entry { scalars: RegSet::EMPTY, accesses: vec![access] }
+            Entry { scalars: RegSet::EMPTY, accesses: vec![access], alignment: 0 }
         };
         for (offset, size, fits) in [
             (-8, 8, true),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use kop_emulators::kernel::proof::{Entry, verify};
-use kop_ops::ebpf::{AluOp, Insn, Reg, RegSet, Size, shape};
+use kop_ops::ebpf::{AluOp, Insn, Operand, Reg, RegSet, Size, shape};
 use kop_ops::payload::{FieldKind, Operands};
 use kop_ops::{Catalog, Features, Form, Kop, Layout, ProgramKind, Site};
 
@@ -134,7 +134,8 @@ fn every_proof_sequence_has_the_shape_and_is_accepted() {
             }
         }
         println!("{} {}: {verified} verified, {placeless} outside of the stack", kop.name(), form.name);
-        assert!(sequences.len() >= 50 && (skipped || verified >= 50), "{} {}", kop.name(), form.name);
+        let least = few(form, 50);
+        assert!(sequences.len() >= least && (skipped || verified >= least), "{} {}", kop.name(), form.name);
     }
 }
 
@@ -205,9 +206,18 @@ fn window(seed: u64) -> Vec<u8> {
     (0..place::REGISTERS_AFTER / 8).map(word).flat_map(u64::to_le_bytes).collect()
 }
 
-/// Whether it computes with r10, whose value is another in the kernel.
-fn spreads_an_address(proof: &[Insn]) -> bool {
-    proof.iter().any(|insn| insn.access().is_none() && insn.reads().has(Reg::R10))
+/// Whether it computes with r10 or stores an address, whose values are others in the kernel.
+fn spreads_an_address(sequence: &Admitted) -> bool {
+    let is_base = |reg: Reg| sequence.entry.accesses.iter().any(|access| access.base == reg);
+    sequence.proof.iter().any(|insn| match insn {
+        Insn::Store { src: Operand::Reg(src), .. } => is_base(*src) || *src == Reg::R10,
+        insn => insn.access().is_none() && insn.reads().has(Reg::R10),
+    })
+}
+
+/// `least`, or as many payloads as the form has where these are fewer.
+fn few(form: &Form, least: usize) -> usize {
+    least.min(form.layout.combinations() as usize)
 }
 
 #[test]
@@ -221,7 +231,7 @@ fn every_proof_sequence_gives_in_the_kernel_what_it_gives_on_spec() {
         let fitting = thinned(&sequences, 100).into_iter().filter(|sequence| sequence.entry.fits());
         let (mut runs, mut pointers) = (0, 0);
         for (number, sequence) in fitting.enumerate() {
-            if spreads_an_address(&sequence.proof) {
+            if spreads_an_address(sequence) {
                 pointers += 1;
                 continue;
             }
@@ -231,7 +241,11 @@ fn every_proof_sequence_gives_in_the_kernel_what_it_gives_on_spec() {
                 runs += 1;
             }
         }
-        println!("{} {}: {runs} runs, {pointers} sequences compute with r10", kop.name(), form.name);
-        assert!(runs >= 150, "{} {}: {runs}", kop.name(), form.name);
+        println!(
+            "{} {}: {runs} runs, {pointers} sequences compute with r10 or store an address",
+            kop.name(),
+            form.name
+        );
+        assert!(runs >= 3 * few(form, 50), "{} {}: {runs}", kop.name(), form.name);
     }
 }
