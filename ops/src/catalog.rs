@@ -16,6 +16,8 @@ static EINSN: &[&dyn Kop] = &[
     &kops::clmul::Clmul,
     &kops::wide_load::WideLoad,
     &kops::wide_store::WideStore,
+    &kops::load_pair::LoadPair,
+    &kops::store_pair::StorePair,
 ];
 
 /// A list of operations with distinct names.

@@ -13,6 +13,7 @@ mod extract;
 mod faulty;
 mod frame;
 mod one_form;
+mod pairs;
 mod popcount;
 mod reference;
 mod rotate;
@@ -84,6 +85,7 @@ pub fn all() -> &'static [Planted] {
             clmul::faults(),
             wide_load::faults(),
             wide_store::faults(),
+            pairs::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

@@ -4,9 +4,11 @@
 pub mod clmul;
 pub mod count_zeros;
 pub mod extract;
+pub mod load_pair;
 pub mod popcount;
 pub mod rotate;
 pub mod select;
+pub mod store_pair;
 pub mod swapped_load;
 pub mod wide_load;
 pub mod wide_store;
