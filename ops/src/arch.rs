@@ -71,11 +71,13 @@ pub enum Feature {
     Pmull,
     /// AArch64 FEAT_LSE: LDADD, SWP, CAS and their kin (ID_AA64ISAR0_EL1.Atomic = 2).
     Lse,
+    /// AArch64 FEAT_SB: SB (ID_AA64ISAR1_EL1.SB = 1).
+    Sb,
 }
 
 impl Feature {
     /// Every feature, in declaration order.
-    pub const ALL: [Feature; 9] = [
+    pub const ALL: [Feature; 10] = [
         Feature::Popcnt,
         Feature::Lzcnt,
         Feature::Bmi1,
@@ -85,6 +87,7 @@ impl Feature {
         Feature::AdvSimd,
         Feature::Pmull,
         Feature::Lse,
+        Feature::Sb,
     ];
 
     /// The name as Linux prints it in `/proc/cpuinfo`.
@@ -99,13 +102,14 @@ impl Feature {
             Feature::AdvSimd => "asimd",
             Feature::Pmull => "pmull",
             Feature::Lse => "atomics",
+            Feature::Sb => "sb",
         }
     }
 
     /// The architecture that has the feature.
     pub const fn arch(self) -> Arch {
         match self {
-            Feature::AdvSimd | Feature::Pmull | Feature::Lse => Arch::Aarch64,
+            Feature::AdvSimd | Feature::Pmull | Feature::Lse | Feature::Sb => Arch::Aarch64,
             _ => Arch::X86_64,
         }
     }

@@ -410,6 +410,7 @@ fn need(set: Set, mnemonic: &str) -> Result<Need, BreachKind> {
         Set::V8 | Set::LOR => return Ok(Need::Baseline),
         Set::FP | Set::SIMD => return Ok(Need::Feature(Feature::AdvSimd)),
         Set::LSE => return Ok(Need::Feature(Feature::Lse)),
+        Set::SB => return Ok(Need::Feature(Feature::Sb)),
         Set::AES if mnemonic.starts_with("pmull") => return Ok(Need::Feature(Feature::Pmull)),
         Set::PAUTH | Set::TME | Set::TEV => return Err(BreachKind::NotDeterministic),
         Set::MEMTAG | Set::MOPS_MEMTAG | Set::MOPS_GO | Set::D128 | Set::LSUI | Set::LSUI_FP => {

@@ -303,7 +303,7 @@ const AARCH64_SOUND: &[(&[u32], &str, &str)] = &[
     (&[0xc8a1_7c40], "cas x1, x0, [x2]", "atomics RW"),
     (&[0xf8bf_c020], "ldapr x0, [x1]", "LRCPC R"),
     (&[0x9ac2_4c20], "crc32x w0, w1, x2", "CRC32"),
-    (&[0xd503_30ff], "sb", "SB"),
+    (&[0xd503_30ff], "sb", "sb"),
     (&[0xd500_401f], "cfinv", "FlagM"),
     (&[0x9e67_0020], "fmov d0, x1", "asimd S"),
     (&[0x0e20_5800], "cnt v0.8b, v0.8b", "asimd S"),

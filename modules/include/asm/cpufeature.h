@@ -134,6 +134,9 @@ static inline __maybe_unused bool kop_arm64_has(unsigned int feature)
 	case KERNEL_HWCAP_ATOMICS:
 	case ARM64_HAS_LSE_ATOMICS:
 		return kop_cpu_has(KOP_CPU_ATOMICS);
+	case KERNEL_HWCAP_SB:
+	case ARM64_HAS_SB:
+		return kop_cpu_has(KOP_CPU_SB);
 	default:
 		return kop_cpu_has(KOP_CPU_OTHER);
 	}

@@ -28,6 +28,7 @@ enum kop_cpu_feature {
 	KOP_CPU_ASIMD,
 	KOP_CPU_PMULL,
 	KOP_CPU_ATOMICS,
+	KOP_CPU_SB,
 	KOP_CPU_OTHER = 63,
 };
 

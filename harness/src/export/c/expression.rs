@@ -171,6 +171,7 @@ pub fn cpu_has(feature: Feature) -> String {
         Feature::AdvSimd => "ASIMD",
         Feature::Pmull => "PMULL",
         Feature::Lse => "ATOMICS",
+        Feature::Sb => "SB",
     };
     match feature.arch() {
         Arch::X86_64 => format!("boot_cpu_has(X86_FEATURE_{name})"),
