@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kop_harness::check::Quiet;
-use kop_harness::generate::plan;
+use kop_harness::generate::{every_operands, plan};
 use kop_harness::planted::{self, OneForm, Planted};
 use kop_harness::prove::{Proved, Settings, prove, record};
 use kop_harness::reports::{Blame, Kind, ProofVerdict, Record};
@@ -118,6 +118,7 @@ fn sound_operations_are_proved() {
         let only = OneForm::new(kop, &form.name);
         // Spaces of millions of payloads take part with those that a check plans.
         let payloads = payloads(&only);
+        let least = if payloads.is_empty() { every_operands(kop, form).count() as u64 } else { 100 };
         let expected = if payloads.is_empty() { ProofVerdict::Proved } else { ProofVerdict::Partial };
         let settings = settings(Scope::default(), payloads);
         let catalog = Catalog::with(&only);
@@ -126,7 +127,7 @@ fn sound_operations_are_proved() {
             let proof = row.proof.expect("a proof was asked for");
             let name = format!("{} {} {}", row.name, row.form, row.arch);
             assert_eq!(proof.verdict, expected, "{name}: {:?}", proof.reason);
-            assert!(proof.payloads > 100 && proof.formulas > 0, "{name}: {proof:?}");
+            assert!(proof.payloads >= least && proof.formulas > 0, "{name}: {proof:?}");
         }
         assert_eq!(proved.len(), Arch::ALL.len());
     }

@@ -18,6 +18,8 @@ static EINSN: &[&dyn Kop] = &[
     &kops::wide_store::WideStore,
     &kops::load_pair::LoadPair,
     &kops::store_pair::StorePair,
+    &kops::prefetch::Prefetch,
+    &kops::speculation_barrier::SpeculationBarrier,
 ];
 
 /// A list of operations with distinct names.

@@ -12,6 +12,7 @@ mod engine;
 mod extract;
 mod faulty;
 mod frame;
+mod hints;
 mod one_form;
 mod pairs;
 mod popcount;
@@ -86,6 +87,7 @@ pub fn all() -> &'static [Planted] {
             wide_load::faults(),
             wide_store::faults(),
             pairs::faults(),
+            hints::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),
