@@ -100,6 +100,8 @@ struct Row<'a> {
     is_proved: OnceLock<bool>,
     /// How many mutants there was no time for.
     left_out: u64,
+    /// How many shapes of the code are broken, of how many.
+    shapes: (usize, usize),
 }
 
 impl<'a> Row<'a> {
@@ -107,7 +109,8 @@ impl<'a> Row<'a> {
         let mut settings = check::Settings { time: None, proofs: None, ..settings.clone() };
         settings.scope.archs = vec![place.arch];
         let plan = Plan::new(place.kop, place.form, number, &settings);
-        Row { place, settings, plan, space: OnceLock::new(), is_proved: OnceLock::new(), left_out: 0 }
+        let (space, is_proved) = (OnceLock::new(), OnceLock::new());
+        Row { place, settings, plan, space, is_proved, left_out: 0, shapes: (0, 0) }
     }
 
     fn payloads(&self) -> Vec<u64> {
@@ -232,12 +235,15 @@ impl Work<'_> {
             rows.clear();
         }
         let work: Vec<(usize, Mutant)> = self.pool.install(|| {
-            let of_row = |(number, row): (usize, &Row<'a>)| {
-                let mutants = mutants::mutants(row.place, &row.payloads(), &row.settings.scope);
-                let wanted = mutants.into_iter().filter(|mutant| is_wanted(row.place, mutant, settings));
+            let of_row = |(number, row): (usize, &mut Row<'a>)| {
+                let made = mutants::mutants(row.place, &row.payloads(), &row.settings.scope);
+                row.shapes = (made.broken, made.shapes);
+                let place = row.place;
+                let wanted =
+                    made.mutants.into_iter().filter(move |mutant| is_wanted(place, mutant, settings));
                 wanted.map(|mutant| (number, mutant)).collect::<Vec<_>>()
             };
-            rows.par_iter().enumerate().flat_map_iter(of_row).collect()
+            rows.par_iter_mut().enumerate().flat_map_iter(of_row).collect()
         });
         self.progress.round(work.len());
         let decided = self.on_rigs(work.len(), |rig, number| {

@@ -2,7 +2,8 @@
 //! Which mutants there are: for each shape that the code of a form has, every change that does something to a payload of that
 //! shape, each effect once.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use crate::subject::Scope;
 
 /// The most payloads of a shape that changes are tried on.
 const SAMPLES: usize = 64;
+
+/// Shapes are broken up to so many instructions together; of more, an even choice by length, the longest among them.
+const MOST_INSTRUCTIONS: usize = 320;
 
 /// The most payloads that are remembered of those that a change does something to.
 const SHOWN: usize = 16;
@@ -42,8 +46,17 @@ struct Sample<I: Instruction> {
     insns: Vec<I>,
 }
 
+/// What there is to break.
+pub(super) struct Mutants {
+    pub mutants: Vec<Mutant>,
+    /// How many shapes the code has.
+    pub shapes: usize,
+    /// How many of them are broken.
+    pub broken: usize,
+}
+
 /// The mutants of an emit or a proof, for payloads that cover what its code may look like.
-pub(super) fn mutants(place: Place, payloads: &[u64], scope: &Scope) -> Vec<Mutant> {
+pub(super) fn mutants(place: Place, payloads: &[u64], scope: &Scope) -> Mutants {
     let features = scope.feature_sets(place.kop, place.arch);
     match (place.side, place.arch) {
         (MutatedSide::Proof, _) => {
@@ -66,7 +79,7 @@ fn of_code<I: Instruction + Listed>(
     payloads: &[u64],
     features: &[Features],
     code: impl Fn(u64, Features) -> Option<I::Code>,
-) -> Vec<Mutant> {
+) -> Mutants {
     let mut numbers: HashMap<Arc<[u64]>, usize> = HashMap::new();
     let mut shapes: Vec<Shape<I>> = Vec::new();
     for payloads in payloads.chunks(ASKED_AT_ONCE) {
@@ -86,7 +99,20 @@ fn of_code<I: Instruction + Listed>(
             }
         }
     }
-    shapes.into_iter().flat_map(|(shape, samples)| of_shape(place, &shape, &samples)).collect()
+    let taken = chosen(&shapes.iter().map(|(shape, _)| shape.len()).collect::<Vec<_>>());
+    let broken = taken.iter().map(|&number| &shapes[number]);
+    let mutants = broken.flat_map(|(shape, samples)| of_shape(place, shape, samples)).collect();
+    Mutants { mutants, shapes: shapes.len(), broken: taken.len() }
+}
+
+/// Which of the shapes with so many instructions are broken: all, or as many as there is room for.
+fn chosen(lengths: &[usize]) -> BTreeSet<usize> {
+    let mut by_length: Vec<usize> = (0..lengths.len()).collect();
+    by_length.sort_by_key(|&number| Reverse(lengths[number]));
+    let every = |step: usize| by_length.iter().copied().step_by(step);
+    let fits = |step: &usize| every(*step).map(|number| lengths[number]).sum::<usize>() <= MOST_INSTRUCTIONS;
+    let all = lengths.len().max(1);
+    every((1..all).find(fits).unwrap_or(all)).collect()
 }
 
 fn of_shape<I: Instruction + Listed>(place: Place, shape: &Arc<[u64]>, all: &[Sample<I>]) -> Vec<Mutant> {
@@ -182,5 +208,24 @@ impl Listed for aarch64::Insn {
 impl Listed for ebpf::Insn {
     fn listed(code: &Vec<kop_ops::ebpf::Insn>) -> Vec<String> {
         code.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_shapes_are_broken_while_there_is_room_and_the_longest_always() {
+        let of = |lengths: &[usize]| chosen(lengths).into_iter().collect::<Vec<_>>();
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[7]), [0]);
+        assert_eq!(of(&[1000]), [0]);
+        assert_eq!(of(&[100, 200, 20]), [0, 1, 2]);
+        assert_eq!(of(&[100, 201, 20]), [1, 2]);
+        let lengths: Vec<usize> = (1..=128).collect();
+        let taken = of(&lengths);
+        assert!(taken.contains(&127) && taken.len() > 2, "{taken:?}");
+        assert!(taken.iter().map(|number| lengths[*number]).sum::<usize>() <= MOST_INSTRUCTIONS);
     }
 }

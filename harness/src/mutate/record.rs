@@ -89,6 +89,16 @@ fn remarks(run: &Run) -> Vec<String> {
             side.name()
         ));
     }
+    for row in run.rows.iter().filter(|row| row.shapes.0 < row.shapes.1) {
+        let Place { kop, form, arch, side } = row.place;
+        let (broken, shapes) = row.shapes;
+        remarks.push(format!(
+            "{} {} {arch} {}: {broken} of {shapes} shapes of the code are broken, the longest among them",
+            kop.name(),
+            form.name,
+            side.name()
+        ));
+    }
     if !run.left_out.is_empty() {
         remarks.push(format!("left out, the time was over: {}", run.left_out.join(", ")));
     }
