@@ -177,6 +177,7 @@ fn host_has(feature: kop_ops::Feature) -> bool {
         Feature::Bmi2 => std::is_x86_feature_detected!("bmi2"),
         Feature::Movbe => std::is_x86_feature_detected!("movbe"),
         Feature::Pclmulqdq => std::is_x86_feature_detected!("pclmulqdq"),
+        Feature::Sse2 => true,
         Feature::AdvSimd | Feature::Pmull | Feature::Lse | Feature::Sb => false,
     }
 }

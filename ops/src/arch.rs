@@ -73,11 +73,13 @@ pub enum Feature {
     Lse,
     /// AArch64 FEAT_SB: SB (ID_AA64ISAR1_EL1.SB = 1).
     Sb,
+    /// x86 SSE2, which every x86-64 processor has and kernel code has not (CPUID.01H:EDX\[26\]).
+    Sse2,
 }
 
 impl Feature {
     /// Every feature, in declaration order.
-    pub const ALL: [Feature; 10] = [
+    pub const ALL: [Feature; 11] = [
         Feature::Popcnt,
         Feature::Lzcnt,
         Feature::Bmi1,
@@ -88,6 +90,7 @@ impl Feature {
         Feature::Pmull,
         Feature::Lse,
         Feature::Sb,
+        Feature::Sse2,
     ];
 
     /// The name as Linux prints it in `/proc/cpuinfo`.
@@ -103,6 +106,7 @@ impl Feature {
             Feature::Pmull => "pmull",
             Feature::Lse => "atomics",
             Feature::Sb => "sb",
+            Feature::Sse2 => "sse2",
         }
     }
 
@@ -116,7 +120,7 @@ impl Feature {
 
     /// Whether using it touches SIMD registers, which kernel code has only when it saves them.
     pub const fn is_simd(self) -> bool {
-        matches!(self, Feature::Pclmulqdq | Feature::AdvSimd | Feature::Pmull)
+        matches!(self, Feature::Sse2 | Feature::Pclmulqdq | Feature::AdvSimd | Feature::Pmull)
     }
 }
 

@@ -16,6 +16,8 @@ static EINSN: &[&dyn Kop] = &[
     &kops::clmul::Clmul,
     &kops::wide_load::WideLoad,
     &kops::wide_store::WideStore,
+    &kops::bulk_copy::BulkCopy,
+    &kops::bulk_fill::BulkFill,
     &kops::load_pair::LoadPair,
     &kops::store_pair::StorePair,
     &kops::prefetch::Prefetch,

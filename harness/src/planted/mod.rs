@@ -4,6 +4,7 @@
 //! They are the tests of the tester. Each is a mistake that a reviewer would read over: it is right for most operands, most
 //! values or most CPUs, or it is wrong in something else than the result.
 
+mod bulk;
 mod callbacks;
 mod clmul;
 mod code;
@@ -86,6 +87,7 @@ pub fn all() -> &'static [Planted] {
             clmul::faults(),
             wide_load::faults(),
             wide_store::faults(),
+            bulk::faults(),
             pairs::faults(),
             hints::faults(),
             frame::faults(),

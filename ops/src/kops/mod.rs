@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! EInsn, the library of operations: one file each, to be read from top to bottom.
 
+pub mod bulk_copy;
+pub mod bulk_fill;
 pub mod clmul;
 pub mod count_zeros;
 pub mod extract;

@@ -172,6 +172,7 @@ pub fn cpu_has(feature: Feature) -> String {
         Feature::Pmull => "PMULL",
         Feature::Lse => "ATOMICS",
         Feature::Sb => "SB",
+        Feature::Sse2 => "XMM2",
     };
     match feature.arch() {
         Arch::X86_64 => format!("boot_cpu_has(X86_FEATURE_{name})"),
