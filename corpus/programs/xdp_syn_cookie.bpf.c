@@ -4,50 +4,32 @@
  * swaps the addresses and computes both checksums from nothing. The key is global data that the loader sets.
  */
 #include "net.h"
-#include "compute.h"
+#include "siphash.h"
 
 volatile const u64 key[2] = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
 volatile u64 cookies;
 
-#define ROUND(v0, v1, v2, v3)     \
-	do {                          \
-		v0 += v1;                 \
-		v1 = rotate64(v1, 13);    \
-		v1 ^= v0;                 \
-		v0 = rotate64(v0, 32);    \
-		v2 += v3;                 \
-		v3 = rotate64(v3, 16);    \
-		v3 ^= v2;                 \
-		v0 += v3;                 \
-		v3 = rotate64(v3, 21);    \
-		v3 ^= v0;                 \
-		v2 += v1;                 \
-		v1 = rotate64(v1, 17);    \
-		v1 ^= v2;                 \
-		v2 = rotate64(v2, 32);    \
-	} while (0)
-
 /* SipHash-1-3 of 16 bytes. */
 FUNCTION u32 cookie(u64 first, u64 second)
 {
-	u64 v0 = 0x736f6d6570736575 ^ key[0];
-	u64 v1 = 0x646f72616e646f6d ^ key[1];
-	u64 v2 = 0x6c7967656e657261 ^ key[0];
-	u64 v3 = 0x7465646279746573 ^ key[1];
+	u64 v0 = SIPHASH_V0 ^ key[0];
+	u64 v1 = SIPHASH_V1 ^ key[1];
+	u64 v2 = SIPHASH_V2 ^ key[0];
+	u64 v3 = SIPHASH_V3 ^ key[1];
 
 	v3 ^= first;
-	ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
 	v0 ^= first;
 	v3 ^= second;
-	ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
 	v0 ^= second;
 	v3 ^= 16ull << 56;
-	ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
 	v0 ^= 16ull << 56;
 	v2 ^= 0xff;
-	ROUND(v0, v1, v2, v3);
-	ROUND(v0, v1, v2, v3);
-	ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 

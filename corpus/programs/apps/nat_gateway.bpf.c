@@ -3,6 +3,7 @@
  * Network address and port translation on egress and ingress of a gateway (tc): a flow from inside gets a port of the outside
  * address from a bitmap, both directions are found in hash maps, addresses, ports and checksums are rewritten in the packet.
  */
+#include "bits.h"
 #include "flow.h"
 
 #define PORT_WORDS 64
@@ -33,33 +34,6 @@ volatile struct {
 
 MAP(outgoing, MAP_HASH, struct flow, struct translation, 2048, 0);
 MAP(incoming, MAP_HASH, struct outside_key, struct translation, 2048, 0);
-
-INLINE u32 lowest_bit(u64 x)
-{
-	u32 index = 0;
-
-	if (!(x & 0xffffffff)) {
-		index += 32;
-		x >>= 32;
-	}
-	if (!(x & 0xffff)) {
-		index += 16;
-		x >>= 16;
-	}
-	if (!(x & 0xff)) {
-		index += 8;
-		x >>= 8;
-	}
-	if (!(x & 0xf)) {
-		index += 4;
-		x >>= 4;
-	}
-	if (!(x & 3)) {
-		index += 2;
-		x >>= 2;
-	}
-	return index + !(x & 1);
-}
 
 /* A free number, starting from where the flow's hash says; -1 when four words are full. */
 INLINE int take_number(u32 hash)

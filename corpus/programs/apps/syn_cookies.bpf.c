@@ -5,7 +5,7 @@
  * is let through from then on.
  */
 #include "flow.h"
-#include "compute.h"
+#include "siphash.h"
 
 #define OPTION_BYTES 40
 
@@ -26,45 +26,27 @@ struct client {
 
 MAP(clients, MAP_HASH, struct flow, struct client, 4096, 0);
 
-#define ROUND(v0, v1, v2, v3)     \
-	do {                          \
-		v0 += v1;                 \
-		v1 = rotate64(v1, 13);    \
-		v1 ^= v0;                 \
-		v0 = rotate64(v0, 32);    \
-		v2 += v3;                 \
-		v3 = rotate64(v3, 16);    \
-		v3 ^= v2;                 \
-		v0 += v3;                 \
-		v3 = rotate64(v3, 21);    \
-		v3 ^= v0;                 \
-		v2 += v1;                 \
-		v1 = rotate64(v1, 17);    \
-		v1 ^= v2;                 \
-		v2 = rotate64(v2, 32);    \
-	} while (0)
-
 /* SipHash-2-4 of 16 bytes. */
 INLINE u64 siphash(u64 first, u64 second)
 {
 	u64 words[3] = { first, second, 16ull << 56 };
-	u64 v0 = 0x736f6d6570736575 ^ key[0];
-	u64 v1 = 0x646f72616e646f6d ^ key[1];
-	u64 v2 = 0x6c7967656e657261 ^ key[0];
-	u64 v3 = 0x7465646279746573 ^ key[1];
+	u64 v0 = SIPHASH_V0 ^ key[0];
+	u64 v1 = SIPHASH_V1 ^ key[1];
+	u64 v2 = SIPHASH_V2 ^ key[0];
+	u64 v3 = SIPHASH_V3 ^ key[1];
 
 	UNROLLED
 	for (int i = 0; i < 3; i++) {
 		v3 ^= words[i];
-		ROUND(v0, v1, v2, v3);
-		ROUND(v0, v1, v2, v3);
+		SIPHASH_ROUND(v0, v1, v2, v3);
+		SIPHASH_ROUND(v0, v1, v2, v3);
 		v0 ^= words[i];
 	}
 	v2 ^= 0xff;
-	ROUND(v0, v1, v2, v3);
-	ROUND(v0, v1, v2, v3);
-	ROUND(v0, v1, v2, v3);
-	ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
+	SIPHASH_ROUND(v0, v1, v2, v3);
 	return v0 ^ v1 ^ v2 ^ v3;
 }
 

@@ -3,34 +3,8 @@
  * Ports of a NAT from a bitmap of 256: for each of 160 requests the first free one of the word that a hash names, or one
  * given back; the index of the lowest clear bit comes from a ladder, as there is no instruction for it.
  */
+#include "bits.h"
 #include "compute.h"
-
-INLINE u32 lowest_bit(u64 x)
-{
-	u32 index = 0;
-
-	if (!(x & 0xffffffff)) {
-		index += 32;
-		x >>= 32;
-	}
-	if (!(x & 0xffff)) {
-		index += 16;
-		x >>= 16;
-	}
-	if (!(x & 0xff)) {
-		index += 8;
-		x >>= 8;
-	}
-	if (!(x & 0xf)) {
-		index += 4;
-		x >>= 4;
-	}
-	if (!(x & 3)) {
-		index += 2;
-		x >>= 2;
-	}
-	return index + !(x & 1);
-}
 
 SECTION("xdp") int bitmap_allocate(struct xdp_md *ctx)
 {
