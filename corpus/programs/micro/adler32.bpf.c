@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Adler-32 (RFC 1950) of 384 bytes, four times; the sums are reduced at every sixteenth byte. */
+/* Adler-32 (RFC 1950) of 448 bytes, four times; the sums are reduced at every sixteenth byte. */
 #include "compute.h"
 
 #define MODULUS 65521
 
 SECTION("xdp") int adler32(struct xdp_md *ctx)
 {
-	u8 data[384];
+	u8 data[448];
 	u32 a = 1, b = 0;
 
 	if (!input(ctx, data, sizeof(data)))

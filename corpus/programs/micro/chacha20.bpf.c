@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Four ChaCha20 blocks (RFC 8439): key, counter and nonce are the packet's first 48 bytes, the result is the XOR
+ * Ten ChaCha20 blocks (RFC 8439): key, counter and nonce are the packet's first 48 bytes, the result is the XOR
  * of the words of key stream. More live words than registers, all rotations by immediates.
  */
 #include "compute.h"
@@ -26,7 +26,7 @@ SECTION("xdp") int chacha20(struct xdp_md *ctx)
 	if (!input(ctx, start + 4, 48))
 		return 0;
 	ROLLED
-	for (int block = 0; block < 4; block++) {
+	for (int block = 0; block < 10; block++) {
 		UNROLLED
 		for (int i = 0; i < 16; i++)
 			x[i] = start[i];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The Internet checksum (RFC 1071) of the packet's first 512 bytes straight from the packet, two bytes at a time
- * as plain code does it, eight times.
+ * as plain code does it, sixteen times.
  */
 #include "compute.h"
 #include "net.h"
@@ -14,7 +14,7 @@ SECTION("xdp") int checksum(struct xdp_md *ctx)
 	if ((void *)words + 512 > packet_end(ctx))
 		return 0;
 	ROLLED
-	for (int round = 0; round < 8; round++) {
+	for (int round = 0; round < 16; round++) {
 		ROLLED
 		for (u32 i = 0; i < 256; i++)
 			sum += words[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Incremental checksums (RFC 1624) of 24 IPv4 headers, each through four routers: the time to live goes down, and the
+ * Incremental checksums (RFC 1624) of 24 IPv4 headers, each through 16 routers: the time to live goes down, and the
  * source address is another one at every second.
  */
 #include "compute.h"
@@ -31,7 +31,7 @@ SECTION("xdp") int checksum_update(struct xdp_md *ctx)
 		u16 checksum = ~fold32(sum);
 
 		ROLLED
-		for (int hop = 0; hop < 4; hop++) {
+		for (int hop = 0; hop < 16; hop++) {
 			u16 old = header[4], new = (old & 0xff00) | ((old - 1) & 0xff);
 
 			header[4] = new;

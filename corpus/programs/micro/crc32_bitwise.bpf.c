@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* CRC-32 (IEEE 802.3, reflected) of the packet's first 128 bytes, bit by bit: shifts and masks in a dependent chain. */
+/* CRC-32 (IEEE 802.3, reflected) of the packet's first 168 bytes, bit by bit: shifts and masks in a dependent chain. */
 #include "compute.h"
 
 SECTION("xdp") int crc32_bitwise(struct xdp_md *ctx)
 {
-	u8 data[128];
+	u8 data[168];
 	u32 crc = ~0u;
 
 	if (!input(ctx, data, sizeof(data)))

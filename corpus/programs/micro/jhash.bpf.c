@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bob Jenkins' hash (lookup3, as the kernel's jhash) of 96 five-tuples: what flow tables and load balancers spend
+ * Bob Jenkins' hash (lookup3, as the kernel's jhash) of 192 five-tuples: what flow tables and load balancers spend
  * their time on. The result is the XOR of the hashes.
  */
 #include "compute.h"
@@ -68,7 +68,7 @@ SECTION("xdp") int jhash(struct xdp_md *ctx)
 	if (!input(ctx, key, sizeof(key)))
 		return 0;
 	ROLLED
-	for (u32 i = 0; i < 96; i++) {
+	for (u32 i = 0; i < 192; i++) {
 		result ^= jhash4(key, i);
 		key[3] += 0x10001;
 	}

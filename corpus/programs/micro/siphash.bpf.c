@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * SipHash-2-4 (Aumasson and Bernstein) of the packet's first 64 bytes under a key from its next 16, sixteen times
+ * SipHash-2-4 (Aumasson and Bernstein) of the packet's first 64 bytes under a key from its next 16, 24 times
  * with the last result in the key: SYN cookies and hash tables that an attacker must not fill.
  */
 #include "siphash.h"
@@ -40,7 +40,7 @@ SECTION("xdp") int siphash(struct xdp_md *ctx)
 	if (!input(ctx, data, sizeof(data)))
 		return 0;
 	ROLLED
-	for (int i = 0; i < 16; i++)
+	for (int i = 0; i < 24; i++)
 		hash = siphash24(data, data[8] ^ hash, data[9]);
 	return (u32)(hash ^ hash >> 32);
 }

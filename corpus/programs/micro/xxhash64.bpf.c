@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* xxHash64 of 256 bytes with eight seeds: rotations and products of 64 bits, four of them at a time. */
+/* xxHash64 of 448 bytes with 36 seeds: rotations and products of 64 bits, four of them at a time. */
 #include "compute.h"
 
 #define P1 0x9e3779b185ebca87
@@ -19,17 +19,17 @@ INLINE u64 merge(u64 hash, u64 lane)
 
 SECTION("xdp") int xxhash64(struct xdp_md *ctx)
 {
-	u64 words[32];
+	u64 words[56];
 	u64 total = 0;
 
 	if (!input(ctx, words, sizeof(words)))
 		return 0;
 	ROLLED
-	for (u64 seed = 0; seed < 8; seed++) {
+	for (u64 seed = 0; seed < 36; seed++) {
 		u64 a = seed + P1 + P2, b = seed + P2, c = seed, d = seed - P1, hash;
 
 		ROLLED
-		for (u32 i = 0; i < 32; i += 4) {
+		for (u32 i = 0; i < 56; i += 4) {
 			a = round(a, words[i]);
 			b = round(b, words[i + 1]);
 			c = round(c, words[i + 2]);

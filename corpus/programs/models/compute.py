@@ -21,7 +21,7 @@ from .base import (
 
 def jhash(data):
     key, result = words(data, 4, 4), 0
-    for seed in range(96):
+    for seed in range(192):
         result ^= jhash4(key, seed)
         key[3] = key[3] + 0x10001 & M32
     return result
@@ -31,13 +31,13 @@ def siphash(data):
     # The vector for 8 bytes from the reference implementation: key 00..0f, message 00..07.
     assert siphash_c_d([0x0706050403020100], 0x0706050403020100, 0x0F0E0D0C0B0A0908, 2, 4) == 0x93F5F5799A932462
     w, value = words(data, 8, 10), 0
-    for _ in range(16):
+    for _ in range(24):
         value = siphash_c_d(w[:8], w[8] ^ value, w[9], 2, 4)
     return halves(value)
 
 
 def sha256(data):
-    return int.from_bytes(hashlib.sha256(data[:64]).digest()[:4], "big")
+    return int.from_bytes(hashlib.sha256(data[:192]).digest()[:4], "big")
 
 
 def chacha20(data):
@@ -48,7 +48,7 @@ def chacha20(data):
 
     start = words(b"expand 32-byte k" + data[:48], 4, 16)
     result = 0
-    for _ in range(4):
+    for _ in range(10):
         x = list(start)
         for _ in range(10):
             for i in range(4):
@@ -105,8 +105,8 @@ def string_search(data):
 
 
 def checksum(data):
-    # The program adds little-endian words and eight rounds, each of which starts with the folded sum of the last.
-    value = ones_complement(data[:512] * 8)
+    # The program adds little-endian words and sixteen rounds, each of which starts with the folded sum of the last.
+    value = ones_complement(data[:512] * 16)
     return value >> 8 | (value & 0xFF) << 8
 
 
@@ -171,9 +171,9 @@ def division(data):
 
 
 def toeplitz(data):
-    key = int.from_bytes(data[96:136], "big")
+    key = int.from_bytes(data[384:424], "big")
     result = 0
-    for number in [*range(8), *range(8)]:
+    for number in range(32):
         tuple_bits = f"{int.from_bytes(data[number * 12:number * 12 + 12], 'big'):096b}"
         value = 0
         for position, bit in enumerate(tuple_bits):
@@ -197,8 +197,8 @@ def murmur3(data):
 MODELS = {
     "jhash": jhash,
     "siphash": siphash,
-    "fnv1a": lambda data: halves(fnv1a_64(data[:256] * 4)),
-    "crc32_bitwise": lambda data: zlib.crc32(data[:128]),
+    "fnv1a": lambda data: halves(fnv1a_64(data[:256] * 5)),
+    "crc32_bitwise": lambda data: zlib.crc32(data[:168]),
     "crc32_table": lambda data: zlib.crc32(data[:256]),
     "sha256": sha256,
     "chacha20": chacha20,

@@ -103,7 +103,7 @@ def checksum_update(data):
     for i in range(24):
         header = bytearray(data[20 * i:20 * i + 20])
         header[10:12] = bytes(2)
-        for hop in range(4):
+        for hop in range(16):
             # The lower byte of the word, in little-endian order, is the time to live.
             header[8] = (header[8] - 1) % 256
             if hop % 2:
@@ -409,8 +409,8 @@ def xxhash64_of(data, seed):
 
 def xxhash64(data):
     total = 0
-    for seed in range(8):
-        total ^= xxhash64_of(data[:256], seed)
+    for seed in range(36):
+        total ^= xxhash64_of(data[:448], seed)
     return halves(total)
 
 
@@ -455,7 +455,7 @@ def five_tuples(data):
 
 
 MODELS = {
-    "adler32": lambda data: zlib.adler32(data[:384] * 4),
+    "adler32": lambda data: zlib.adler32(data[:448] * 4),
     "ip_to_text": ip_to_text,
     "bit_fields": bit_fields,
     "bitmap_allocate": bitmap_allocate,
@@ -487,7 +487,7 @@ MODELS = {
     "top_talkers": lambda data: horner(31, sorted(words(data, 4, 120))[::-1][:4]),
     "utf8_check": utf8_check,
     "xxhash64": xxhash64,
-    "sha1": lambda data: int.from_bytes(hashlib.sha1(data[:64]).digest()[:4], "big"),
+    "sha1": lambda data: int.from_bytes(hashlib.sha1(data[:256]).digest()[:4], "big"),
     "morton": morton,
     "five_tuples": five_tuples,
 }
