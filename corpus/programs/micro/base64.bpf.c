@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Encodes the packet's first 96 bytes in base64 (RFC 4648) three times, without a table, and hashes the text with
+ * Encodes the packet's first 96 bytes in base64 (RFC 4648) five times, without a table, and hashes the text with
  * FNV-1a: tokens and cookies in headers.
  */
 #include "compute.h"
@@ -25,7 +25,7 @@ SECTION("xdp") int base64(struct xdp_md *ctx)
 	if (!input(ctx, data, sizeof(data)))
 		return 0;
 	ROLLED
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < 5; round++) {
 		ROLLED
 		for (u32 i = 0; i < sizeof(data); i += 3) {
 			u32 group = data[i] << 16 | data[i + 1] << 8 | data[i + 2];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Unpacks a small LZ77 stream from the packet into 128 bytes of stack, four times. A control bit for each group of
+ * Unpacks a small LZ77 stream from the packet into 128 bytes of stack, six times. A control bit for each group of
  * four bytes says literal or match; both have four bytes in the stream, which keeps the verifier's states few, of
  * which a match reads one, the distance less one. Matches overlap what they write; loads depend on stores just
  * before. The result is a hash of the output.
@@ -19,7 +19,7 @@ SECTION("xdp") int lz_decode(struct xdp_md *ctx)
 		return 0;
 	__builtin_memset(output, 0, sizeof(output));
 	ROLLED
-	for (u32 round = 0; round < 4; round++) {
+	for (u32 round = 0; round < 6; round++) {
 		u32 control = *(u32 *)stream;
 		u32 next = 4;
 

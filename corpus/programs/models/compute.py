@@ -97,7 +97,7 @@ def matrix(data):
 
 def string_search(data):
     text, result = data[:256], 0
-    for n in range(4):
+    for n in range(6):
         at = -1
         while (at := text.find(data[n * 4:n * 4 + 4], at + 1)) >= 0:
             result = result * 257 + at + 3 & M32
@@ -112,14 +112,14 @@ def checksum(data):
 
 def base64_fnv(data):
     value = 0x811C9DC5
-    for byte in base64.b64encode(data[:96]) * 3:
+    for byte in base64.b64encode(data[:96]) * 5:
         value = (value ^ byte) * 0x01000193 & M32
     return value
 
 
 def lz_decode(data):
     result, output = 0, bytearray(128)
-    for _ in range(4):
+    for _ in range(6):
         control = words(data, 4, 1)[0]
         for group in range(32):
             item = data[4 + 4 * group:8 + 4 * group]

@@ -11,8 +11,7 @@ from .base import M32, M64, halves, ones_complement, rotate, words
 FNV_BASIS, FNV_PRIME = 0x811C9DC5, 0x01000193
 
 
-def fnv1a_32(data):
-    value = FNV_BASIS
+def fnv1a_32(data, value=FNV_BASIS):
     for byte in data:
         value = (value ^ byte) * FNV_PRIME & M32
     return value
@@ -26,7 +25,7 @@ def horner(factor, values):
 
 
 def ip_to_text(data):
-    return fnv1a_32("".join("%d.%d.%d.%d " % tuple(data[i:i + 4]) for i in range(0, 192, 4)).encode())
+    return fnv1a_32("".join("%d.%d.%d.%d " % tuple(data[i:i + 4]) for i in range(0, 240, 4)).encode())
 
 
 def bit_fields(data):
@@ -127,16 +126,20 @@ def count_min(data):
 
 
 def dns_names(data):
-    data, result, name = data[:320], 0, b""
+    data, names = data[:448], [b""]
     while data:
         length, data = data[0] % 64, data[1:]
         if length == 0:
-            result, name = result + fnv1a_32(name), b""
+            names.append(b"")
         else:
             # The dot stands for the label's length, and only letters of the label change.
-            name += b"." + data[:length].lower()
+            names[-1] += b"." + data[:length].lower()
             data = data[length:]
-    return result + fnv1a_32(name) & M32
+    result = 0
+    for _ in range(3):
+        result += sum(fnv1a_32(name, FNV_BASIS ^ result) for name in names)
+        result &= M32
+    return result
 
 
 def encapsulate(data):
@@ -162,23 +165,23 @@ def encapsulate(data):
 
 
 def hex_decode(data):
-    text = data[:384]
-    digits, total = 0, 0
-    for i, c in enumerate(text):
-        if chr(c) in "0123456789abcdefABCDEF":
-            digits = (digits << 4 | int(chr(c), 16)) & M32
-            total += digits if i % 8 == 7 else 0
-    return (total * 31 + len(re.sub(rb"[0-9a-fA-F]", b"", text))) & M32
+    digits = total = wrong = 0
+    for text in [data[start:384].decode("latin-1") for start in range(2)]:
+        for i, c in enumerate(text):
+            if c in "0123456789abcdefABCDEF":
+                digits = (digits << 4 | int(c, 16)) & M32
+                total += digits if i % 8 == 7 else 0
+        wrong += len(re.sub("[0-9a-fA-F]", "", text))
+    return total * 31 + wrong & M32
 
 
 def http_request(data):
-    text = data[:384]
-    end = text.find(b"\r\n\r\n")
-    lines = (text if end < 0 else text[:end + 4]).split(b"\r\n")
-    headers = [line.partition(b":") for line in lines[1:]]
+    lines = (data[:448] * 2).replace(b"\r", b"").split(b"\n")
+    first = [line for before, line in zip([b"", *lines], lines) if not before]
+    headers = [line.partition(b":") for before, line in zip(lines, lines[1:]) if before]
     names = fnv1a_32(b"".join(name.lower() for name, _, _ in headers))
     values = fnv1a_32(b"".join(value.replace(b" ", b"") for _, _, value in headers))
-    return names + values * 3 + (len(lines) - 1) * 1000 + lines[0].count(b" ") & M32
+    return names + values * 3 + (len(lines) - 1) * 1000 + b"".join(first).count(b" ") & M32
 
 
 def log_histogram(data):
@@ -266,13 +269,15 @@ def common_prefix(data):
 
 
 def varint(data):
-    total, value, shift = 0, 0, 0
-    for byte in data[:384]:
-        value |= (byte & 0x7F) << shift % 64 & M64
-        shift += 7
-        if byte < 0x80:
-            signed = value // 2 if value % 2 == 0 else -(value + 1) // 2
-            total, value, shift = rotate(total, 3, 64) + signed & M64, 0, 0
+    total = 0
+    for start in range(3):
+        value, shift = 0, 0
+        for byte in data[start:480]:
+            value |= (byte & 0x7F) << shift % 64 & M64
+            shift += 7
+            if byte < 0x80:
+                signed = value // 2 if value % 2 == 0 else -(value + 1) // 2
+                total, value, shift = rotate(total, 3, 64) + signed & M64, 0, 0
     return halves(total)
 
 
@@ -365,8 +370,9 @@ def timer_wheel(data):
     return (result ^ mask(levels[0]) ^ mask(levels[3]) >> 32) & M32
 
 
-def utf8_check(data):
-    text, values, wrong, at = data[:448], 0, 0, 0
+def utf8_sums(text, values, wrong):
+    """Goes on with the sum of characters and the number of what is none."""
+    at = 0
     lead = re.compile(rb"[\x00-\x7f]|[\xc0-\xdf][\x80-\xbf]?|[\xe0-\xef][\x80-\xbf]{0,2}|[\xf0-\xf7][\x80-\xbf]{0,3}|.", re.S)
     while at < len(text):
         unit = lead.match(text, at).group()
@@ -385,6 +391,11 @@ def utf8_check(data):
                 wrong += 1
             else:
                 values = values * 31 + value & M32
+    return values, wrong
+
+
+def utf8_check(data):
+    values, wrong = utf8_sums(data[7:448], *utf8_sums(data[:448], 0, 0))
     return values ^ wrong << 24 & M32
 
 

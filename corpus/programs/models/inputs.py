@@ -20,7 +20,7 @@ def hex_text(draw):
     return bytes(draw.one(digits) if draw.below(100) else ord("-") for _ in range(384))
 
 
-def http_text(draw):
+def http_head(draw):
     lines = [b"%s /%s HTTP/1.1" % (draw.one([b"GET", b"POST", b"PUT"]), draw.data(6).hex().encode())]
     headers = [
         b"User-Agent: kop/1.0 (bench)", b"Accept: */*", b"Accept-Encoding: gzip, br", b"Connection: keep-alive",
@@ -29,7 +29,11 @@ def http_text(draw):
     chosen = [draw.one(headers) for _ in range(3 + draw.below(4))]
     name = draw.one([b"Host", b"host", b"HOST"])
     chosen.insert(draw.below(len(chosen)), name + b": " + draw.data(4).hex().encode() + b".example")
-    return b"\r\n".join(lines + chosen) + b"\r\n\r\n" + b"body " * 80
+    return b"\r\n".join(lines + chosen) + b"\r\n\r\n"
+
+
+def http_text(draw):
+    return b"".join(http_head(draw) for _ in range(8))
 
 
 def names(draw):
