@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Fields of 60 headers of 64 bits, as GTP, MPLS, IPv6 and RTP have them: 4, 8, 20, 1, 7, 11 and 13 bits from the top, in
- * network order, collected in a sum with one weight for each.
+ * network order, collected in a sum with one weight for each. Eight times, each with another first byte.
  */
 #include "compute.h"
 
@@ -13,10 +13,10 @@ SECTION("xdp") int bit_fields(struct xdp_md *ctx)
 	if (!input(ctx, headers, sizeof(headers)))
 		return 0;
 	ROLLED
-	for (int pass = 0; pass < 3; pass++) {
+	for (u32 pass = 0; pass < 8; pass++) {
 		ROLLED
 		for (u32 i = 0; i < 60; i++) {
-			u64 header = swap64(headers[i]);
+			u64 header = swap64(headers[i] ^ pass);
 			u32 version = header >> 60;
 			u32 class = header >> 52 & 0xff;
 			u32 label = header >> 32 & 0xfffff;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bit tricks without instructions for them: population count, leading zeros, bit reversal and parity of 128 words
+ * Bit tricks without instructions for them: population count, leading zeros, bit reversal and parity of 176 words
  * of an xorshift sequence. Bitmaps of ports, histograms and allocators look like this.
  */
 #include "compute.h"
@@ -39,7 +39,7 @@ SECTION("xdp") int bits(struct xdp_md *ctx)
 	if (!input(ctx, &x, sizeof(x)))
 		return 0;
 	ROLLED
-	for (int i = 0; i < 128; i++) {
+	for (int i = 0; i < 176; i++) {
 		x ^= x << 13;
 		x ^= x >> 7;
 		x ^= x << 17;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Puts 16 inner frames into VXLAN: outer Ethernet, IPv4 with its checksum, UDP with a source port from a hash of the inner
+ * Puts 96 inner frames into VXLAN: outer Ethernet, IPv4 with its checksum, UDP with a source port from a hash of the inner
  * addresses, VXLAN, then the inner frame's first 64 bytes. The result is a sum over what would be sent.
  */
 #include "net.h"
@@ -31,7 +31,7 @@ SECTION("xdp") int encapsulate(struct xdp_md *ctx)
 		return 0;
 	__builtin_memset(&outer, 0, sizeof(outer));
 	ROLLED
-	for (u32 i = 0; i < 16; i++) {
+	for (u32 i = 0; i < 96; i++) {
 		u32 source = *(u32 *)(frame + 28) + i, destination = *(u32 *)(frame + 32);
 		u32 hash = (source ^ rotate32(destination, 16)) * 0x9e3779b1;
 

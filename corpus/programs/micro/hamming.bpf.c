@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The distances of 16 fingerprints of 64 bits from the three that follow: the bits that differ are counted one by one, with
+ * The distances of 16 fingerprints of 64 bits from the seven that follow: the bits that differ are counted one by one, with
  * x &= x - 1.
  */
 #include "compute.h"
@@ -25,7 +25,7 @@ SECTION("xdp") int hamming(struct xdp_md *ctx)
 	ROLLED
 	for (u32 i = 0; i < 16; i++) {
 		ROLLED
-		for (u32 step = 1; step < 4; step++)
+		for (u32 step = 1; step < 8; step++)
 			result = result * 65 + count_bits(prints[i] ^ prints[(i + step) & 15]);
 	}
 	return result;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * 120 pairs of 16-bit coordinates to the place on the Z curve that has their bits in turn, by shifts and masks: keys of
- * geographic and multi-field classifiers. The least, the greatest and a sum.
+ * geographic and multi-field classifiers. The least, the greatest and a sum, four times, of places side by side.
  */
 #include "compute.h"
 
@@ -21,7 +21,7 @@ SECTION("xdp") int morton(struct xdp_md *ctx)
 	if (!input(ctx, points, sizeof(points)))
 		return 0;
 	ROLLED
-	for (int pass = 0; pass < 2; pass++) {
+	for (int pass = 0; pass < 4; pass++) {
 		ROLLED
 		for (u32 i = 0; i < 240; i += 2) {
 			u32 place = spread(points[i] ^ pass) | spread(points[i + 1]) << 1;

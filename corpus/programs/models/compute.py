@@ -63,7 +63,7 @@ def chacha20(data):
 
 def bits(data):
     x, total = words(data, 8, 1)[0], 0
-    for i in range(128):
+    for i in range(176):
         x ^= x << 13 & M64
         x ^= x >> 7
         x ^= x << 17 & M64

@@ -2,6 +2,7 @@
 """Bit fields, parsers, classifiers, sketches and the like: from the packet to the result."""
 
 import hashlib
+import itertools
 import re
 import struct
 import zlib
@@ -17,8 +18,7 @@ def fnv1a_32(data, value=FNV_BASIS):
     return value
 
 
-def horner(factor, values):
-    result = 0
+def horner(factor, values, result=0):
     for value in values:
         result = result * factor + value & M32
     return result
@@ -31,19 +31,21 @@ def ip_to_text(data):
 def bit_fields(data):
     widths, weights = (4, 8, 20, 1, 7, 11, 13), (1, 3, 5, 7, 11, 13, 17)
     values = []
-    for i in range(60):
-        bits = f"{int.from_bytes(data[8 * i:8 * i + 8], 'big'):064b}"
+    for number in range(8 * 60):
+        first = number % 60 * 8
+        header = bytes([data[first] ^ number // 60]) + data[first + 1:first + 8]
+        bits = f"{int.from_bytes(header, 'big'):064b}"
         total = 0
         for width, weight in zip(widths, weights):
             total, bits = total + weight * int(bits[:width], 2), bits[width:]
         values.append(total)
-    return horner(31, values * 3)
+    return horner(31, values)
 
 
 def bitmap_allocate(data):
     used = [{0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}]
     taken = []
-    for request in data[:160]:
+    for request in data[:448]:
         ports = used[request & 3]
         if request >= 128 or len(ports) == 64:
             ports.discard(request // 4 % 32)
@@ -73,7 +75,7 @@ def bloom_filter(data):
 
 def packed_records(data):
     total = 0
-    for offset in [13 * i for i in range(36)] * 2:
+    for offset in [start + 13 * i for start in range(16) for i in range(36)]:
         sequence, length = struct.unpack_from(">IH", data, offset)
         session, port, flag = struct.unpack_from("<IHB", data, offset + 6)
         total = rotate(total + (sequence ^ session) & M32, 5, 32) + length * 3 + port & M32
@@ -146,7 +148,7 @@ def encapsulate(data):
     frame = bytearray(data[:64])
     first = int.from_bytes(frame[28:32], "little")
     result = 0
-    for i in range(16):
+    for i in range(96):
         # The frame's own address goes up by one, two, three with the frames.
         source = first + i * (i + 1) // 2 & M32
         destination = int.from_bytes(frame[32:36], "little")
@@ -185,13 +187,13 @@ def http_request(data):
 
 
 def log_histogram(data):
-    counts = [0] * 64
-    for word in words(data, 8, 30):
-        for i in range(4):
-            latency = word >> ((word >> 58) + 3 * i) % 64
-            # What is nothing counts as one does, and 64 bits as none.
-            counts[max(latency.bit_length(), 1) % 64] += 1
-    return horner(7, counts)
+    seen, result = [], 0
+    for interval in range(9):
+        latencies = [word >> ((word >> 58) + 3 * interval) % 64 for word in words(data, 8, 24)]
+        # What is nothing counts as one does, and 64 bits as none.
+        seen += [max(latency.bit_length(), 1) % 64 for latency in latencies]
+        result = horner(7, map(seen.count, range(64)), result)
+    return result
 
 
 def rendezvous(data):
@@ -241,7 +243,7 @@ def pcg_sampler(data):
 def hamming(data):
     prints = words(data, 8, 16)
     distance = lambda i, j: (prints[i] ^ prints[j % 16]).bit_count()
-    return horner(65, [distance(i, i + step) for i in range(16) for step in (1, 2, 3)])
+    return horner(65, [distance(i, i + step) for i in range(16) for step in range(1, 8)])
 
 
 def port_class(port):
@@ -428,9 +430,9 @@ def xxhash64(data):
 def morton(data):
     sum_, places = 0, []
     points = words(data, 2, 240)
-    for one in (0, 1):
+    for step in range(4):
         for x, y in zip(points[::2], points[1::2]):
-            place = int("".join(b + a for a, b in zip(f"{x ^ one:016b}", f"{y:016b}")), 2)
+            place = int("".join(b + a for a, b in zip(f"{x ^ step:016b}", f"{y:016b}")), 2)
             sum_ = rotate(sum_, 1, 32) + place & M32
             places.append(place)
     return sum_ ^ min(places) ^ max(places)
@@ -439,11 +441,11 @@ def morton(data):
 def five_tuples(data):
     step = lambda value, word: (rotate(value, 5, 32) ^ word) * 0x9E3779B1 & M32
     result = others = 0
-    for i in [*range(7)] * 8:
+    for seed, i in itertools.product(range(20), range(7)):
         frame = data[64 * i:64 * i + 64]
         wrapped = frame + frame
         number = lambda at, size: int.from_bytes(wrapped[at % 64:at % 64 + size], "big")
-        at, value = 12, i
+        at, value = 12, seed
         for _ in range(2):
             if number(at, 2) in (0x8100, 0x88A8):
                 value, at = step(value, number(at + 2, 2) & 0xFFF), at + 4
