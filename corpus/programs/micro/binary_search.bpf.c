@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Searches a table of 64 ascending words (prefix sums of packet bytes) for 192 keys, without branches on what is
+ * Searches a table of 64 ascending words (prefix sums of packet bytes) for 360 keys, without branches on what is
  * compared: port ranges and routing tables in arrays.
  */
 #include "compute.h"
@@ -19,7 +19,7 @@ SECTION("xdp") int binary_search(struct xdp_md *ctx)
 		table[i] = sum;
 	}
 	ROLLED
-	for (u32 i = 0; i < 192; i++) {
+	for (u32 i = 0; i < 360; i++) {
 		u32 key = bytes[i & 63] * 64 + i * 7;
 		u32 base = 0;
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Sorts 40 words of the packet on the stack by bubble sort, and hashes the result: compare, branch and swap in
+ * Sorts 46 words of the packet on the stack by bubble sort, and hashes the result: compare, branch and swap in
  * memory, with branches that depend on data.
  */
 #include "compute.h"
 
-#define N 40
+#define N 46
 
 SECTION("xdp") int bubble_sort(struct xdp_md *ctx)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The common prefixes of the network half of 28 IPv6 addresses with three routes each, from the bits that differ: leading
+ * The common prefixes of the network half of 28 IPv6 addresses with ten routes each, from the bits that differ: leading
  * zeros, counted by halves, as no instruction does.
  */
 #include "compute.h"
@@ -46,7 +46,7 @@ SECTION("xdp") int common_prefix(struct xdp_md *ctx)
 		u64 high = swap64(words[2 * i]), low = words[2 * i + 1];
 
 		ROLLED
-		for (u32 route = 0; route < 3; route++)
+		for (u32 route = 0; route < 10; route++)
 			result = result * 65 + leading_zeros(high >> (low >> 6 * route & 63));
 	}
 	return result;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A count-min sketch, four rows of 32 counters: 96 packets of some flows are counted, and each adds the least of its four
+ * A count-min sketch, four rows of 32 counters: 384 packets of some flows are counted, and each adds the least of its four
  * counters to the result. Heavy hitters are found so.
  */
 #include "compute.h"
@@ -15,7 +15,7 @@ SECTION("xdp") int count_min(struct xdp_md *ctx)
 		return 0;
 	__builtin_memset(counters, 0, sizeof(counters));
 	ROLLED
-	for (u32 i = 0; i < 96; i++) {
+	for (u32 i = 0; i < 384; i++) {
 		/* Some flows come more often than others. */
 		u32 key = flows[i * i & 31];
 		u32 least = 0xffff;

@@ -15,7 +15,7 @@ SECTION("xdp") int division(struct xdp_md *ctx)
 	if (!input(ctx, words, sizeof(words)))
 		return 0;
 	ROLLED
-	for (u32 i = 0; i < 16; i++) {
+	for (u32 i = 0; i < 36; i++) {
 		u64 a = words[0] + i, b = words[1] ^ i;
 
 		ROLLED

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Exponentially weighted mean and variance of 64 samples in 32.32 fixed point, with an integer square root by bits
+ * Exponentially weighted mean and variance of 80 samples in 32.32 fixed point, with an integer square root by bits
  * for the deviation: congestion control and rate estimates without floating point.
  */
 #include "compute.h"
@@ -23,7 +23,7 @@ INLINE u32 square_root(u64 x)
 
 SECTION("xdp") int fixed_point(struct xdp_md *ctx)
 {
-	u8 samples[64];
+	u8 samples[80];
 	s64 mean = 0;
 	u64 variance = 0;
 	u32 result = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The fourth power of a 6 by 6 matrix of 64-bit integers from packet bytes, row by column, on the stack: three
+ * A 6 by 6 matrix of 32-bit integers from packet bytes, squared eight times, row by column, on the stack: three
  * nested loops with multiply and add, the shape of small models that score flows. The result is the trace.
  */
 #include "compute.h"
@@ -19,7 +19,7 @@ SECTION("xdp") int matrix(struct xdp_md *ctx)
 	for (u32 i = 0; i < N * N; i++)
 		(&a[0][0])[i] = bytes[i];
 	ROLLED
-	for (int power = 0; power < 4; power++) {
+	for (int square = 0; square < 8; square++) {
 		ROLLED
 		for (u32 i = 0; i < N; i++) {
 			ROLLED

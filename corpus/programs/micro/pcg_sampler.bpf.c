@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Samples one of about 2^k packets of 200, where k is the flow's: random numbers from PCG32, whose output is rotated by an
+ * Samples one of about 2^k packets of 640, where k is the flow's: random numbers from PCG32, whose output is rotated by an
  * amount that is random as well.
  */
 #include "compute.h"
@@ -15,7 +15,7 @@ SECTION("xdp") int pcg_sampler(struct xdp_md *ctx)
 		return 0;
 	state = words[0];
 	ROLLED
-	for (u32 i = 0; i < 200; i++) {
+	for (u32 i = 0; i < 640; i++) {
 		u64 old = state;
 
 		state = old * 6364136223846793005 + 1442695040888963407;

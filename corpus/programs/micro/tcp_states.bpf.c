@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The states of 16 connections (RFC 9293) by 256 segments' flags, a switch over the state in which each case looks at the
- * flags: what a connection tracker does for each packet.
+ * The states of 16 connections (RFC 9293) by the flags of 448 segments, then of as many that belong to other connections, a
+ * switch over the state in which each case looks at the flags: what a connection tracker does for each packet.
  */
 #include "compute.h"
 
@@ -40,19 +40,22 @@ INLINE u32 next(u32 state, u32 flags)
 
 SECTION("xdp") int tcp_states(struct xdp_md *ctx)
 {
-	u8 segments[256], states[16];
+	u8 segments[448], states[16];
 	u32 result = 0;
 
 	if (!input(ctx, segments, sizeof(segments)))
 		return 0;
 	__builtin_memset(states, CLOSED, sizeof(states));
 	ROLLED
-	for (u32 i = 0; i < sizeof(segments); i++) {
-		u32 connection = segments[i] >> 4;
-		u32 state = next(states[connection], segments[i] & 15);
+	for (u32 other = 0; other < 2; other++) {
+		ROLLED
+		for (u32 i = 0; i < sizeof(segments); i++) {
+			u32 connection = segments[i] >> 4 ^ other;
+			u32 state = next(states[connection], segments[i] & 15);
 
-		states[connection] = state;
-		result = result * 7 + state;
+			states[connection] = state;
+			result = result * 7 + state;
+		}
 	}
 	return result;
 }

@@ -75,7 +75,7 @@ def bits(data):
 
 def bubble_sort(data):
     result = 0
-    for value in sorted(words(data, 4, 40)):
+    for value in sorted(words(data, 4, 46)):
         result = result * 31 + value & M32
     return result
 
@@ -90,7 +90,7 @@ def sort_network(data):
 
 def matrix(data):
     a = [list(data[row * 6:row * 6 + 6]) for row in range(6)]
-    for _ in range(4):
+    for _ in range(8):
         a = [[sum(x * y for x, y in zip(row, column)) & M32 for column in zip(*a)] for row in a]
     return sum(a[i][i] for i in range(6)) & M32
 
@@ -137,7 +137,7 @@ def sieve(_):
 
 def fixed_point(data):
     mean = variance = result = 0
-    for sample in data[:64]:
+    for sample in data[:80]:
         error = (sample << 32) - mean
         mean += error >> 3
         variance = variance + ((error >> 20) ** 2 >> 3) - (variance >> 3) & M64
@@ -150,7 +150,7 @@ def binary_search(data):
     for byte in data[:64]:
         total += byte + 1
         table.append(total)
-    for i in range(192):
+    for i in range(360):
         key = data[i & 63] * 64 + i * 7
         # The last place is not reached: the search halves 64 six times, to 63 at most.
         result = result * 67 + min(sum(entry <= key for entry in table), 63) & M32
@@ -160,7 +160,7 @@ def binary_search(data):
 def division(data):
     first, second = words(data, 8, 2)
     result = 0
-    for i in range(16):
+    for i in range(36):
         a, b = first + i & M64, second ^ i
         for _ in range(8):
             a, b = b, a % (b | 1)
@@ -185,10 +185,10 @@ def toeplitz(data):
 
 def murmur3(data):
     value = 0
-    for block in words(data, 4, 48) * 6:
+    for block in words(data, 4, 48) * 12:
         block = rotate(block * 0xCC9E2D51 & M32, 15, 32) * 0x1B873593 & M32
         value = rotate(value ^ block, 13, 32) * 5 + 0xE6546B64 & M32
-    value ^= 6 * 192
+    value ^= 12 * 192
     value = (value ^ value >> 16) * 0x85EBCA6B & M32
     value = (value ^ value >> 13) * 0xC2B2AE35 & M32
     return value ^ value >> 16

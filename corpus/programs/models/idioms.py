@@ -65,12 +65,11 @@ def bloom_filter(data):
         key ^= key >> 33
         return {(key >> shift + 6) % 16 * 64 + (key >> shift) % 64 for shift in (0, 20, 40)}
 
-    present = set().union(*map(places, range(24)))
-    hits = 0
-    for i in range(72):
-        if places(i) <= present:
-            hits = hits * 3 + i & M32
-    return hits
+    present, hits = set(), []
+    for first in range(0, 6 * 24, 24):
+        present.update(*map(places, range(first, first + 24)))
+        hits += [i for i in range(first, first + 72) if places(i) <= present]
+    return horner(3, hits)
 
 
 def packed_records(data):
@@ -85,14 +84,13 @@ def packed_records(data):
 
 
 def call_compare(data):
-    values = [(word & 0xFFFF, word) for word in words(data, 4, 18)]
-    return horner(19, map(sorted(values).index, values))
+    values = [(word & 0xFFFF, word) for word in words(data, 4, 26)]
+    return horner(27, map(sorted(values).index, values))
 
 
 def call_fixed_point(data):
     mean, total = 1 << 20, 0
-    for delay in words(data, 4, 64):
-        delay &= 0xFFFFF
+    for delay in [word >> shift & 0xFFFFF for shift in (0, 6, 12) for word in words(data, 4, 120)]:
         mean = (mean >> 8) * 0xE0 + (delay >> 8) * 0x20
         total += (delay << 16) // (mean | 1)
     return (total ^ mean) & M32
@@ -118,7 +116,7 @@ def checksum_update(data):
 def count_min(data):
     flows = words(data, 4, 32)
     counted, values = {}, []
-    for i in range(96):
+    for i in range(384):
         key = flows[i * i % 32]
         cells = [(row, ((key ^ row * 0x9E3779B9 & M32) * 0x85EBCA6B & M32) >> 27) for row in range(4)]
         for cell in cells:
@@ -198,7 +196,7 @@ def log_histogram(data):
 
 def rendezvous(data):
     values = []
-    for flow in words(data, 8, 24) * 2:
+    for flow in [flow ^ seed for seed in (0, 1) for flow in words(data, 8, 60)]:
         weigh = lambda backend: ((flow ^ backend * 0x9E3779B97F4A7C15 & M64) * 0xBF58476D1CE4E5B9 & M64) >> 32
         values.append(max(range(12), key=weigh))
     return horner(13, values)
@@ -206,20 +204,20 @@ def rendezvous(data):
 
 def jump_hash(data):
     values = []
-    for key in words(data, 8, 24):
+    for buckets, key in itertools.product((24, 48), words(data, 8, 60)):
         bucket, following = -1, 0
-        while following < 40:
+        while following < buckets:
             bucket = following
             key = key * 2862933555777941757 + 1 & M64
             following = (bucket + 1) * 2**31 // ((key >> 33) + 1)
         values.append(bucket)
-    return horner(41, values)
+    return horner(49, values)
 
 
 def multiply_high(data):
-    total = 0
-    for stamp in words(data, 8, 60) * 2:
-        nanoseconds = stamp * 0x5555555555555556 >> 64
+    total, stamps = 0, words(data, 8, 60)
+    for passed in [stamp - start & M64 for start in stamps[:8] for stamp in stamps]:
+        nanoseconds = passed * 0x5555555555555556 >> 64
         slot = (nanoseconds * 0x9E3779B97F4A7C15 & M64) * 1000 >> 64
         total = rotate(total, 9, 64) + nanoseconds + slot & M64
     return halves(total)
@@ -229,7 +227,7 @@ def pcg_sampler(data):
     flows = words(data, 8, 8)
     state = flows[0]
     taken = size = 0
-    for _ in range(200):
+    for _ in range(640):
         shifted = ((state >> 18 ^ state) >> 27) & M32
         random = rotate(shifted, 32 - (state >> 59) & 31, 32) & M32
         state = state * 6364136223846793005 + 1442695040888963407 & M64
@@ -255,18 +253,23 @@ def port_class(port):
     return next(number for ports, number in rules if port in ports)
 
 
+def port_ranges(data):
+    ports = struct.unpack(">240H", data[:480])
+    return horner(12, [port_class(port ^ other) for other in range(4) for port in ports])
+
+
 def service_class(data):
     # Class selectors, assured forwarding, expedited forwarding and voice-admit.
     queues = {48: 7, 56: 7, 46: 6, 44: 6, 40: 5, 32: 12, 24: 11, 16: 10, 8: 9}
     queues |= {8 * af + 2 * drop: af for af in (1, 2, 3, 4) for drop in (1, 2, 3)}
-    return horner(13, [queues.get(byte >> 2, 0) for byte in data[:256]])
+    return horner(13, [queues.get(byte >> 2 ^ other, 0) for other in (0, 46) for byte in data[:320]])
 
 
 def common_prefix(data):
     values = []
     for i in range(28):
         high, low = struct.unpack_from(">Q", data, 16 * i)[0], words(data[16 * i + 8:], 8, 1)[0]
-        values += [64 - (high >> (low >> 6 * route) % 64).bit_length() for route in range(3)]
+        values += [64 - (high >> (low >> 6 * route) % 64).bit_length() for route in range(10)]
     return horner(65, values)
 
 
@@ -298,14 +301,16 @@ def rc4(data):
 
 
 def rtp_jitter(data):
-    delays = words(data, 2, 220)
-    transits = [delays[2 * i] + i * 160 - delays[2 * i + 1] // 16 for i in range(110)]
-    jitter, seen, late = 0, [], 0
-    for before, now in zip([0] + transits, transits):
-        jitter += abs(now - before) - (jitter + 8) // 16
-        seen.append(jitter)
-        late += abs(now - before) > jitter // 16
-    return jitter * 31 + min(seen) * 17 + max(seen) * 13 + late & M32
+    delays, jitters, seen, late = words(data, 2, 220), [], [], 0
+    for ticks in range(80, 481, 80):
+        transits = [delays[2 * i] + i * ticks - delays[2 * i + 1] // 16 for i in range(110)]
+        jitter = 0
+        for before, now in zip([0] + transits, transits):
+            jitter += abs(now - before) - (jitter + 8) // 16
+            seen.append(jitter)
+            late += abs(now - before) > jitter // 16
+        jitters.append(jitter)
+    return horner(31, jitters) + min(seen) * 17 + max(seen) * 13 + late & M32
 
 
 def tcp_options(data):
@@ -348,7 +353,7 @@ def tcp_states(data):
         (6, syn, 0, 1), (6, 0, 0, 6),
     ]
     connections, states = [0] * 16, []
-    for byte in data[:256]:
+    for byte in data[:448] + bytes(byte ^ 0x10 for byte in data[:448]):
         state, flags = connections[byte >> 4], byte & 15
         if flags & (rst | ack) == rst | ack:
             state = 0
@@ -360,8 +365,10 @@ def tcp_states(data):
 
 
 def timer_wheel(data):
-    levels, result = [set(), set(), set(), set()], 0
-    for i, time in enumerate(words(data, 4, 110)):
+    levels, result = [{slot for slot in range(64) if word >> slot & 1} for word in words(data, 8, 4)], 0
+    for i, time in enumerate(words(data[32:], 4, 110) * 6):
+        if i and i % 110 == 0:
+            levels[:2] = set(), set()
         distance = time >> time % 16 & 0x7FFF
         level = sum(distance >= limit for limit in (64, 512, 4096))
         slot = (7 * i + distance) // 8**level % 64
@@ -369,7 +376,12 @@ def timer_wheel(data):
         levels[level].add(slot)
         result = result * 5 + slot & M32
     mask = lambda slots: sum(1 << slot for slot in slots)
-    return (result ^ mask(levels[0]) ^ mask(levels[3]) >> 32) & M32
+    return (result ^ mask(levels[2]) ^ mask(levels[3]) >> 32) & M32
+
+
+def top_talkers(data):
+    intervals = [[word << 4 * interval & M32 for word in words(data, 4, 120)] for interval in range(5)]
+    return horner(31, [count for counts in intervals for count in sorted(counts)[::-1][:4]])
 
 
 def utf8_sums(text, values, wrong):
@@ -488,7 +500,7 @@ MODELS = {
     "multiply_high": multiply_high,
     "pcg_sampler": pcg_sampler,
     "hamming": hamming,
-    "port_ranges": lambda data: horner(12, [port_class(int.from_bytes(data[i:i + 2], "big")) for i in [*range(0, 400, 2)] * 2]),
+    "port_ranges": port_ranges,
     "service_class": service_class,
     "common_prefix": common_prefix,
     "varint": varint,
@@ -497,7 +509,7 @@ MODELS = {
     "tcp_options": tcp_options,
     "tcp_states": tcp_states,
     "timer_wheel": timer_wheel,
-    "top_talkers": lambda data: horner(31, sorted(words(data, 4, 120))[::-1][:4]),
+    "top_talkers": top_talkers,
     "utf8_check": utf8_check,
     "xxhash64": xxhash64,
     "sha1": lambda data: int.from_bytes(hashlib.sha1(data[:256]).digest()[:4], "big"),
