@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Faults in the emits of `select`.
 
-use kop_ops::aarch64::{Gpr as X, Insn as A, Width as W};
+use kop_ops::aarch64::{AddSub, Gpr as X, Insn as A, Width as W};
 use kop_ops::ebpf::Reg;
-use kop_ops::x86_64::{Cond, Gpr, Insn as I, Operand, Rm, Size};
+use kop_ops::x86_64::{AluOp, Cond, Gpr, Insn as I, Operand, Rm, Size};
 use kop_reports::Kind;
 
 use super::code::{each, instead, x86};
@@ -11,10 +11,16 @@ use super::{At, Planted, aarch64, x86_64};
 
 const TEST64: At = ("select", "test64");
 const TEST32: At = ("select", "test32");
+const COMPARE64: At = ("select", "compare64");
+const COMPARE32: At = ("select", "compare32");
+const NUMBER64: At = ("select", "number64");
+const NUMBER32: At = ("select", "number32");
 
 pub(super) fn faults() -> Vec<Planted> {
     let mut faults = x86_64_faults();
+    faults.extend(x86_64_comparisons());
     faults.extend(aarch64_faults());
+    faults.extend(aarch64_comparisons());
     faults
 }
 
@@ -234,6 +240,134 @@ fn aarch64_faults() -> Vec<Planted> {
                 if dst == cond && dst != site.x("a") {
                     super::code::before(code, super::code::arm(|a| a.mov(W::X, dst, b)));
                 }
+            },
+        ),
+    ]
+}
+
+fn x86_64_comparisons() -> Vec<Planted> {
+    vec![
+        x86_64(
+            COMPARE64,
+            "select-compares-signed",
+            Kind::Register,
+            "CMOVG for CMOVA: wrong only where the signs of both sides differ",
+            |_, code| {
+                each(code, |insn| {
+                    if let I::Cmov { cond: cond @ Cond::A, .. } = insn {
+                        *cond = Cond::G;
+                    }
+                });
+            },
+        ),
+        x86_64(
+            COMPARE64,
+            "select-includes-equality",
+            Kind::Register,
+            "CMOVLE for CMOVL: wrong for equal sides alone",
+            |_, code| {
+                each(code, |insn| {
+                    if let I::Cmov { cond: cond @ Cond::L, .. } = insn {
+                        *cond = Cond::Le;
+                    }
+                });
+            },
+        ),
+        x86_64(
+            COMPARE64,
+            "select-compares-the-destination",
+            Kind::Register,
+            "a two-operand form taken for one: dst is compared in place of left",
+            |site, code| {
+                let dst = site.gpr("dst");
+                each(code, |insn| {
+                    if let I::Alu { op: AluOp::Cmp, dst: left, .. } = insn {
+                        *left = Rm::Reg(dst);
+                    }
+                });
+            },
+        ),
+        x86_64(
+            COMPARE32,
+            "select-compares-all-bits",
+            Kind::Register,
+            "CMP of 64 bits in the form for 32: right for numbers that are zero-extended",
+            |_, code| {
+                each(code, |insn| {
+                    if let I::Alu { op: AluOp::Cmp, size, .. } = insn {
+                        *size = Size::B8;
+                    }
+                });
+            },
+        ),
+        x86_64(
+            NUMBER64,
+            "select-number-without-a-sign",
+            Kind::Register,
+            "the number is taken without its sign: negative ones become 224 to 255",
+            |site, code| {
+                let number = site.imm("number") as u8;
+                each(code, |insn| {
+                    if let I::Alu { op: AluOp::Cmp, src, .. } = insn {
+                        *src = Operand::Imm(number.into());
+                    }
+                });
+            },
+        ),
+        x86_64(
+            NUMBER32,
+            "select-compares-where-it-tests",
+            Kind::Register,
+            "CMP for TEST: `&` becomes `!=`",
+            |site, code| {
+                let (left, number) = (site.gpr("left"), site.imm("number") as i32);
+                if site.imm("when") == 3 {
+                    instead(code, is_test, x86(|asm| asm.cmp(Size::B4, left, number)));
+                }
+            },
+        ),
+    ]
+}
+
+fn aarch64_comparisons() -> Vec<Planted> {
+    vec![
+        aarch64(
+            COMPARE32,
+            "select-compares-x-registers",
+            Kind::Register,
+            "CMP of X registers in the form for 32 bits: right for numbers that are zero-extended",
+            |_, code| {
+                each(code, |insn| {
+                    if let A::AddSubShifted { width, .. } = insn {
+                        *width = W::X;
+                    }
+                });
+            },
+        ),
+        aarch64(
+            COMPARE64,
+            "select-exchanges-a-and-b",
+            Kind::Register,
+            "CSEL has what is selected first, CMOV last",
+            |_, code| {
+                each(code, |insn| {
+                    if let A::CondSelect { rn, rm, .. } = insn {
+                        std::mem::swap(rn, rm);
+                    }
+                });
+            },
+        ),
+        aarch64(
+            NUMBER64,
+            "select-number-without-its-sign",
+            Kind::Register,
+            "CMP with the amount of a negative number in place of CMN",
+            |_, code| {
+                each(code, |insn| {
+                    if let A::AddSubImm { op: op @ AddSub::Adds, .. } = insn {
+                        *op = AddSub::Subs;
+                    }
+                });
             },
         ),
     ]
