@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Numbers as sums of bits: a term's value as an integer, `c + sum of c_i b_i` over bits `b_i`, with no wrapping. Slices of such a
-//! sum are sums again where its lower part cannot carry into the slice. So counts of ones that are added in any order, by halves or
-//! by a product, come to the same sum.
+//! Numbers as sums of bits: a term's value as `c + sum of c_i b_i` over bits `b_i`, modulo two to its width. Slices of such a sum are sums
+//! again where its lower part cannot carry into the slice, and what is put below other bits has to be a sum that does not wrap. So counts
+//! of ones that are added or subtracted in any order, by halves or by a product, come to the same sum.
 
 use std::rc::Rc;
 
@@ -9,8 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::term::{Node, Op, Term, Terms};
 
-/// An exact integer: a constant, and bits by number with their weights, which are not zero. All of it together is below two to the
-/// width of the term.
+/// An integer modulo two to the width of the term: a constant, and bits by number with their weights, which are not zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sum {
     constant: u64,
@@ -67,12 +66,14 @@ impl Sum {
 pub(super) struct Sums<'a> {
     terms: &'a Terms,
     known: FxHashMap<Term, Rc<Sum>>,
+    /// Bits of their own for terms whose sums are of no use to what is made of them.
+    opaque: FxHashMap<Term, Rc<Sum>>,
     bits: u32,
 }
 
 impl<'a> Sums<'a> {
     pub fn new(terms: &'a Terms) -> Self {
-        Sums { terms, known: FxHashMap::default(), bits: 0 }
+        Sums { terms, known: FxHashMap::default(), opaque: FxHashMap::default(), bits: 0 }
     }
 
     /// Whether both are the same sum.
@@ -94,7 +95,8 @@ impl<'a> Sums<'a> {
             }
             if pending.len() == before {
                 let width = self.terms.width(next);
-                let sum = self.compute(width, node).unwrap_or_else(|| self.bits_of(width));
+                let sum = self.compute(width, node, false).or_else(|| self.compute_of_bits(width, node));
+                let sum = sum.unwrap_or_else(|| self.bits_of(width));
                 self.known.insert(next, Rc::new(sum));
                 pending.pop();
             }
@@ -109,8 +111,26 @@ impl<'a> Sums<'a> {
         Sum { constant: 0, weights: (0..width).map(|bit| (first + bit, 1 << bit)).collect() }
     }
 
-    fn compute(&self, width: u32, node: Node) -> Option<Sum> {
-        let known = |term: Term| &self.known[&term];
+    /// The sum where nothing is known of the operands: of their bits.
+    fn compute_of_bits(&mut self, width: u32, node: Node) -> Option<Sum> {
+        if !is_linear(self.terms, node) {
+            return None;
+        }
+        for operand in node.operands() {
+            // A constant's bits are known.
+            if !self.opaque.contains_key(&operand) {
+                let sum = match self.terms.as_constant(operand) {
+                    Some(_) => self.known[&operand].clone(),
+                    None => Rc::new(self.bits_of(self.terms.width(operand))),
+                };
+                self.opaque.insert(operand, sum);
+            }
+        }
+        self.compute(width, node, true)
+    }
+
+    fn compute(&self, width: u32, node: Node, of_bits: bool) -> Option<Sum> {
+        let known = |term: Term| if of_bits { &self.opaque[&term] } else { &self.known[&term] };
         match node {
             Node::Constant(value) => Some(Sum { constant: value, weights: Vec::new() }),
             _ if !is_linear(self.terms, node) => None,
@@ -121,13 +141,14 @@ impl<'a> Sums<'a> {
             }
             Node::Binary(Op::Concat, high, low) => {
                 let bits = self.terms.width(low);
-                Some(known(high).map(|number| number << bits).plus(known(low), width))
+                let low = known(low).as_ref().clone().within(bits)?;
+                Some(known(high).map(|number| number << bits).plus(&low, width))
             }
-            Node::Binary(Op::Add, a, b) => known(a).plus(known(b), width).within(width),
+            Node::Binary(Op::Add, a, b) => Some(known(a).plus(known(b), width)),
             Node::Binary(Op::Mul, a, b) => {
                 let factor = self.terms.as_constant(a)?;
                 let mask = u64::MAX >> (64 - width);
-                known(b).map(|number| number.wrapping_mul(factor) & mask).within(width)
+                Some(known(b).map(|number| number.wrapping_mul(factor) & mask))
             }
             Node::Binary(Op::And, a, b) => masked(known(b), self.terms.as_constant(a)?, width),
             _ => None,

@@ -110,6 +110,25 @@ fn by_product(terms: &mut Terms, width: u32, a: Term) -> Term {
     terms.lshr(width, product, top)
 }
 
+/// The count of ones as compilers write it: a difference first, then fields that are masked before or after they are added.
+fn by_difference(terms: &mut Terms, width: u32, a: Term) -> Term {
+    let mut constant = |value: u64| terms.constant(width, value);
+    let masks = [0x5555_5555_5555_5555, 0x3333_3333_3333_3333, 0x0f0f_0f0f_0f0f_0f0f].map(&mut constant);
+    let [one, two, four, top] = [1, 2, 4, u64::from(width - 8)].map(&mut constant);
+    let ones = constant(0x0101_0101_0101_0101);
+    let above = terms.lshr(width, a, one);
+    let odd = terms.and(width, above, masks[0]);
+    let pairs = terms.sub(width, a, odd);
+    let above = terms.lshr(width, pairs, two);
+    let (even, odd) = (terms.and(width, pairs, masks[1]), terms.and(width, above, masks[1]));
+    let fours = terms.add(width, even, odd);
+    let above = terms.lshr(width, fours, four);
+    let sums = terms.add(width, fours, above);
+    let bytes = terms.and(width, sums, masks[2]);
+    let product = terms.mul(width, bytes, ones);
+    terms.lshr(width, product, top)
+}
+
 #[test]
 fn counts_by_halves_and_by_a_product_are_one_sum() {
     for width in [16, 32, 64] {
@@ -117,6 +136,8 @@ fn counts_by_halves_and_by_a_product_are_one_sum() {
         let a = terms.variable("a", width);
         let (halves, product) = (circuits::ones(&mut terms, width, a), by_product(&mut terms, width, a));
         assert!(same_sums(&terms, halves, product), "{width}");
+        let difference = by_difference(&mut terms, width, a);
+        assert!(same_sums(&terms, difference, product), "{width}");
         let one = terms.constant(width, 1);
         let (more, without) = (terms.add(width, halves, one), terms.and(width, a, one));
         let without = terms.sub(width, halves, without);
@@ -142,9 +163,10 @@ fn equal_sums_have_equal_values() {
             let (a, b) = (*choices.pick(&pool), *choices.pick(&pool));
             let constant = terms.constant(6, choices.bits());
             let low = choices.below(6) as u32;
-            pool.push(match choices.below(4) {
+            pool.push(match choices.below(5) {
                 0 => terms.and(6, constant, a),
                 1 => terms.mul(6, constant, a),
+                3 => terms.sub(6, a, b),
                 2 => {
                     let part = terms.extract(6, low, 6 - low, a);
                     terms.zero_extend(6 - low, 6, part)
