@@ -32,7 +32,6 @@ pub mod program;
 pub mod prove;
 mod rates;
 pub mod replay;
-#[cfg(feature = "prover")]
 pub mod rewrite;
 pub mod rig;
 pub mod selection;

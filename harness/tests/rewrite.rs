@@ -8,7 +8,7 @@ use std::process::Command;
 use kop_harness::program::{ProgramCase, ProgramRig};
 use kop_harness::rewrite::{Proved, case, compare};
 use kop_jit::load::{LoadOptions, load};
-use kop_jit::rewrite::{Claim, Options, Planted, Validator};
+use kop_jit::rewrite::{Branches, Claim, Options, Planted, Validator};
 use kop_ops::Catalog;
 use kop_ops::choices::{Choices, Seeded};
 
@@ -30,7 +30,7 @@ impl Validator for Trusting {
 #[test]
 fn generated_programs_do_the_same_when_rewritten() {
     let catalog = Catalog::einsn();
-    let options = Options::new(&catalog);
+    let options = Options { branches: Branches::All, ..Options::new(&catalog) };
     let mut rig = ProgramRig::available();
     let mut proved = Proved::default();
     let (mut sites, mut runs) = (Vec::new(), 0);
@@ -48,6 +48,10 @@ fn generated_programs_do_the_same_when_rewritten() {
         "extract.unsigned",
         "extract.signed",
         "swapped_load.be16",
+        "select.compare64",
+        "select.compare32",
+        "select.number64",
+        "select.number32",
     ] {
         assert!(sites.iter().any(|site| site == form), "no {form} among {} sites", sites.len());
     }
@@ -60,12 +64,13 @@ fn mistakes_are_caught_when_made_and_when_run() {
     let catalog = Catalog::einsn();
     let mut rig = ProgramRig::with(|name| name.starts_with("semantics") || name == "unicorn-x86_64");
     for &planted in Planted::ALL {
-        let checked = Options { planted: Some(planted), ..Options::new(&catalog) };
+        let all = Options { branches: Branches::All, ..Options::new(&catalog) };
+        let checked = Options { planted: Some(planted), ..all };
         let mut proved = Proved::default();
         let mut differing = 0;
         for number in 0..400 {
             let case = case(&mut seeded(number));
-            let unchecked = Options { planted: Some(planted), checked: false, ..Options::new(&catalog) };
+            let unchecked = Options { checked: false, ..checked };
             let Ok(trial) = compare(&mut rig, &case, &catalog, (&unchecked, &mut Trusting)) else { continue };
             if trial.difference.is_none() {
                 continue;
@@ -106,7 +111,7 @@ fn compiled() -> Vec<PathBuf> {
 #[test]
 fn programs_of_the_corpus_do_the_same_when_rewritten() {
     let catalog = Catalog::einsn();
-    let options = Options::new(&catalog);
+    let options = Options { branches: Branches::All, ..Options::new(&catalog) };
     let mut rig = ProgramRig::with(|name| name.starts_with("unicorn") || name == "host");
     let mut proved = Proved::default();
     let (mut sites, mut programs) = (0, 0);
@@ -122,4 +127,46 @@ fn programs_of_the_corpus_do_the_same_when_rewritten() {
         sites += trial.rewritten.found.len();
     }
     assert!(programs > 20 && sites > 50, "{sites} sites in {programs} programs");
+}
+
+/// Counts the bytes of the packet whose sixth bit is set, and every third one.
+const COUNTING: &str = ".program counting raw\nr0 = 0\nr4 = 0\nr3 = *(u8 *)(r1 + 0)\nr3 &= 63\n\
+                        r5 = r0\nr5 += 1\nif r3 > 31 goto +1\nr0 = r5\n\
+                        r4 += 1\nif r4 != 3 goto +1\nr4 = 0\nr1 += 1\nr2 += -1\nif r2 != 0 goto -12\nexit\n";
+
+#[test]
+fn a_profile_says_which_branches_become_selects() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| folder.path().join(name);
+    let mut noise = seeded(3);
+    let packet: Vec<u8> = (0..1400).map(|_| noise.bits() as u8).collect();
+    std::fs::write(file("counting.s"), COUNTING).expect("a file");
+    std::fs::write(file("packet.bin"), packet).expect("a file");
+    let kop = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kop"));
+        let output = command.args(arguments).current_dir(&folder).output().expect("kop runs");
+        let text = String::from_utf8(output.stdout).expect("text") + &String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), text)
+    };
+    let (code, text) = kop(&["rewrite", "counting.s"]);
+    assert!(
+        code == Some(0) && text.contains("6: not select.compare64: it is left a branch: there is no profile"),
+        "{text}"
+    );
+    let (code, text) =
+        kop(&["run", "counting.s", "--packet", "packet.bin", "--collect-profile", "counting.profile"]);
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = kop(&["rewrite", "counting.s", "--profile", "counting.profile", "-o", "selected.s"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("    6: select.number64 dst=r0 left=r3 number=31 a=r5 when=8, in place of 6-7"),
+        "{text}"
+    );
+    assert!(text.contains("    9: not select.compare64: it is left a branch: of 1400 predictions"), "{text}");
+    let (code, text) = kop(&["run", "selected.s", "--packet", "packet.bin", "--all-engines"]);
+    assert_eq!(code, Some(0), "{text}");
+    // The profile is of those instructions alone.
+    std::fs::write(file("counting.s"), COUNTING.replace("r3 > 31", "r3 > 30")).expect("a file");
+    let (code, text) = kop(&["rewrite", "counting.s", "--profile", "counting.profile"]);
+    assert!(code == Some(2) && text.contains("collect it again"), "{text}");
 }

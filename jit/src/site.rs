@@ -3,7 +3,7 @@
 
 use kop_ops::ebpf::{Insn, Reg, RegSet, shape};
 use kop_ops::program::SiteTarget;
-use kop_ops::{Catalog, EmitRequest, Form, Kop, Pass, Reject, Site};
+use kop_ops::{Catalog, EmitRequest, Features, Form, Kop, Pass, Reject, Site};
 
 use crate::Options;
 use crate::error::SiteError;
@@ -49,6 +49,12 @@ impl<'a> Called<'a> {
 
     fn rejected(&self, reject: &Reject) -> SiteError {
         SiteError::Rejected { kop: self.name(), payload: self.payload, reason: reject.to_string() }
+    }
+
+    /// The registers that hold garbage afterwards; nothing when the payload is none.
+    pub fn dead(&self) -> Option<RegSet> {
+        let site = Site::decode(self.form, self.payload, Features::NONE).ok()?;
+        Some(self.kop.contract(&site).dead)
     }
 
     /// The proof sequence, of the shape that the kernel demands.

@@ -2,11 +2,12 @@
 //! `kop rewrite`
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use kop_harness::bounded;
 use kop_harness::program::text::ObjectText;
-use kop_harness::rewrite::Proved;
-use kop_jit::rewrite::{Found, Miss, Options, Rewritten, rewrite};
+use kop_harness::rewrite::{Proved, profile};
+use kop_jit::rewrite::{Branches, Found, Miss, Options, Profile, Rewritten, rewrite};
 use kop_ops::Object;
 use kop_ops::ebpf::Insn;
 
@@ -22,13 +23,17 @@ use super::{Failure, Outcome, print_all};
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  kop rewrite siphash.o\n  kop rewrite filter.s --explain\n  kop rewrite siphash.o -o \
-                  siphash.s && kop run siphash.s --all-engines"
+                  siphash.s && kop run siphash.s --all-engines\n  kop run acl.o --packet traffic.pcap --collect-profile acl.profile\n  \
+                  kop rewrite acl.o --profile acl.profile"
 )]
 pub struct Args {
     #[command(flatten)]
     file: ProgramFile,
     #[command(flatten)]
     sources: Sources,
+    /// Put selects in place of branches that this profile says are not foreseen (`kop run --collect-profile`)
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// Show for each site what stood there, what stands there now, and what was proved
     #[arg(long)]
     explain: bool,
@@ -43,7 +48,9 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let object = args.file.load(&catalog)?;
     let chosen = args.file.named(&object)?;
     let output = args.output.as_ref().map(|path| Output::open(path)).transpose()?;
-    let options = Options::new(&catalog);
+    let profile = args.profile.as_ref().map(|path| read_profile(path, &object)).transpose()?;
+    let branches = profile.as_ref().map_or(Branches::Left, Branches::Profile);
+    let options = Options { branches, ..Options::new(&catalog) };
     let rewritten = rewrite(&object, &options, &mut Proved::default());
     let is_alone = matches!(output, Some(Output::Stdout));
     if let Some(mut output) = output {
@@ -59,6 +66,12 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         .collect::<Vec<_>>()
         .join("\n");
     print_all(text.as_bytes())
+}
+
+fn read_profile(path: &Path, object: &Object) -> Result<Profile, Failure> {
+    let bytes = bounded::read(path, bounded::MAX_PROGRAM_FILE).map_err(|error| Failure::path(path, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| Failure::path(path, error))?;
+    profile::from_text(&text, object).map_err(|error| Failure::path(path, error))
 }
 
 /// What is printed.

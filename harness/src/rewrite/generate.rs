@@ -3,7 +3,7 @@
 //! between, jumps over parts, parts that are needed afterwards, amounts that are wrong by one.
 
 use kop_ops::choices::Choices;
-use kop_ops::ebpf::{AluOp, Cond, Insn, Reg, Size, Width};
+use kop_ops::ebpf::{AluOp, Cond, Insn, Operand, Reg, Size, Width};
 use kop_ops::{Flow, Object, Program, ProgramKind};
 
 use crate::program::ProgramCase;
@@ -55,9 +55,10 @@ impl<C: Choices> Writer<'_, C> {
         }
     }
 
-    /// r0 becomes a mixture of all registers.
+    /// r0 becomes a mixture of all registers but some.
     fn end(&mut self) {
-        for register in USED.into_iter().skip(1) {
+        let left_out = [self.register(), self.register()];
+        for register in USED.into_iter().skip(1).filter(|register| !left_out.contains(register)) {
             self.insns.push(Insn::alu64(AluOp::Mul, Reg::R0, 31));
             self.insns.push(Insn::alu64(AluOp::Add, Reg::R0, register));
         }
@@ -66,11 +67,13 @@ impl<C: Choices> Writer<'_, C> {
 
     fn statement(&mut self) {
         let from = self.insns.len();
-        match self.choices.below(6) {
+        match self.choices.below(9) {
             0 | 1 => self.rotate(),
             2 => self.variable(),
             3 => self.field(),
             4 => self.swapped(),
+            5 | 6 => self.choice(),
+            7 => self.turns(),
             _ => (0..4).for_each(|_| self.noise()),
         }
         // A jump over the end of it, or into its middle from before.
@@ -84,14 +87,17 @@ impl<C: Choices> Writer<'_, C> {
         }
     }
 
-    /// Puts in an instruction; jumps over its place become longer.
+    /// Puts in an instruction; jumps over its place become longer, back as well as forth.
     fn insert(&mut self, at: usize, insn: Insn) {
-        for (index, jump) in self.insns.iter_mut().enumerate().take(at) {
-            if let Some(offset) = jump.branch_offset()
-                && index + 1 + offset as usize > at
-            {
-                *jump = jump.with_branch_offset(offset + 1).expect("programs are short");
-            }
+        for (index, jump) in self.insns.iter_mut().enumerate() {
+            let Some(offset) = jump.branch_offset() else { continue };
+            let target = index as i64 + 1 + i64::from(offset);
+            let longer = match index < at {
+                true if target > at as i64 => offset + 1,
+                false if target < at as i64 => offset - 1,
+                _ => continue,
+            };
+            *jump = jump.with_branch_offset(longer).expect("programs are short");
         }
         self.insns.insert(at, insn);
     }
@@ -191,5 +197,60 @@ impl<C: Choices> Writer<'_, C> {
         let bits = if self.choices.one_in(8) { 16 } else { size.bits() as u8 };
         let swap = if self.choices.one_in(2) { Insn::to_be(dst, bits) } else { Insn::bswap(dst, bits) };
         self.all([Insn::load(size, dst, Reg::R1, off), swap]);
+    }
+
+    /// A diamond or a triangle.
+    fn choice(&mut self) {
+        let (left, right, dst) = (self.register(), self.register(), self.register());
+        let (cond, width) = (*self.choices.pick(&Cond::ALL), self.width());
+        let number = self.choices.below(100) as i32 - 50;
+        let falls = self.side(dst);
+        let taken = if self.choices.one_in(2) { self.side(dst) } else { Vec::new() };
+        let over = falls.len() as i16 + i16::from(!taken.is_empty());
+        let src = if self.choices.one_in(2) { Operand::Reg(right) } else { Operand::Imm(number) };
+        self.insns.push(Insn::Jump { cond, width, dst: left, src, off: over });
+        self.insns.extend(falls);
+        if !taken.is_empty() {
+            self.insns.push(Insn::ja(taken.len() as i16));
+            self.insns.extend(taken);
+        }
+    }
+
+    /// What one side does with `dst`: a move, or a computation.
+    fn side(&mut self, dst: Reg) -> Vec<Insn> {
+        let (src, number) = (self.register(), self.choices.below(200) as i32 - 100);
+        let op = *self.choices.pick(&[AluOp::Add, AluOp::Xor, AluOp::And, AluOp::Lsh]);
+        let amount = if op == AluOp::Lsh { number & 31 } else { number };
+        match self.choices.below(5) {
+            0 | 1 => vec![Insn::mov64(dst, src)],
+            2 => vec![Insn::mov64(dst, number)],
+            3 => vec![Insn::alu(op, self.width(), dst, amount)],
+            _ => vec![Insn::mov64(dst, src), Insn::alu64(op, dst, amount)],
+        }
+    }
+
+    /// A loop over the bits of a register, which goes up by another number than one now and then.
+    fn turns(&mut self) {
+        let width = self.width();
+        let (count, step) = (self.register(), if self.choices.one_in(4) { 2 } else { 1 });
+        // What differs from all of these does not change the bits.
+        let at = self.choices.below(USED.len() as u64) as usize;
+        let other = |by: usize| USED[(at + by) % USED.len()];
+        let [bits, garbage] = [1, 2].map(|by| if other(by) == count { other(by + 2) } else { other(by) });
+        let mut turn = match self.choices.one_in(2) {
+            true => vec![
+                Insn::mov64(garbage, bits),
+                Insn::alu(AluOp::Add, width, garbage, -1),
+                Insn::alu(AluOp::And, width, bits, garbage),
+            ],
+            false => vec![Insn::alu(AluOp::Rsh, width, bits, 1)],
+        };
+        turn.push(Insn::alu(AluOp::Add, self.width(), count, step));
+        let off = -(turn.len() as i16) - 1;
+        self.insns.extend(turn);
+        self.insns.push(Insn::Jump { cond: Cond::Ne, width, dst: bits, src: Operand::Imm(0), off });
+        if self.choices.one_in(2) {
+            self.insns.extend([Insn::mov64(bits, 0), Insn::mov64(garbage, 0)]);
+        }
     }
 }

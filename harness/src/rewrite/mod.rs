@@ -1,77 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Rewriting, validated: [`Proved`] is the prover as the rewriter asks it, [`Trial`] compares a program with what it was rewritten to.
+//! Rewriting, validated: [`Proved`] is the prover as the rewriter asks it, [`Sampled`] tries claims on numbers, and [`compare`] runs a
+//! program and what it was rewritten to.
 
 mod generate;
+#[cfg(feature = "prover")]
+pub mod profile;
+#[cfg(feature = "prover")]
+mod proved;
+mod sample;
 
 use kop_jit::lower;
-use kop_jit::rewrite::{Claim, Options, Rewritten, Validator, rewrite};
+use kop_jit::rewrite::{Options, Rewritten, Validator, rewrite};
 use kop_ops::ebpf::RegSet;
 use kop_ops::{Catalog, Fault, Slot};
-use kop_prover::statement::{self, Evidence, Prover, Verdict};
 
 pub use generate::case;
+#[cfg(feature = "prover")]
+pub use proved::Proved;
+pub use sample::{Difference, Sampled, refute};
 
 use crate::program::{CaseProblem, ProgramCase, ProgramRig, Terms};
-use std::time::Duration;
-
-/// How long one claim may take. What is right takes milliseconds, but for a few; a program can have hundreds.
-const LIMIT: Duration = Duration::from_secs(1);
-
-/// Proves claims for all inputs.
-pub struct Proved {
-    prover: Prover,
-}
-
-impl Default for Proved {
-    fn default() -> Self {
-        Self { prover: Prover::new(statement::Options { limit: LIMIT, ..statement::Options::default() }) }
-    }
-}
-
-impl Validator for Proved {
-    fn validate(&mut self, claim: &Claim) -> Result<String, String> {
-        match self.prover.equal(&claim.fragment, &claim.replacement, claim.live) {
-            Verdict::Proved(evidence) => Ok(how(&evidence)),
-            Verdict::Refuted(found) => Err(format!(
-                "it is not the same: {}, where {}",
-                found.what,
-                registers(claim)
-                    .iter()
-                    .map(|register| format!("{register} = {:#x}", found.register(register)))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )),
-            Verdict::Unsupported(reason) => Err(format!("no formula can be made of it: {reason}")),
-            Verdict::Timeout => Err(format!("it was not proved in {} s", LIMIT.as_secs())),
-        }
-    }
-}
-
-/// The registers that decide what the original does.
-fn registers(claim: &Claim) -> RegSet {
-    let mut written = RegSet::EMPTY;
-    let mut taken = RegSet::EMPTY;
-    for insn in &claim.fragment {
-        taken = taken.union(insn.reads().minus(written));
-        written = written.union(insn.writes());
-    }
-    taken
-}
-
-fn how(evidence: &Evidence) -> String {
-    let mut ways = Vec::new();
-    for (count, way) in [
-        (evidence.by_terms, "equal terms"),
-        (evidence.by_circuits, "equal circuits"),
-        (evidence.by_algebra, "algebra"),
-        (evidence.by_solver, "a solver, whose proof was checked"),
-    ] {
-        if count > 0 {
-            ways.push(way);
-        }
-    }
-    format!("for all inputs, by {}", ways.join(", "))
-}
 
 /// What became of a program that was rewritten and compared.
 #[derive(Debug)]

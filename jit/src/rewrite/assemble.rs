@@ -10,7 +10,8 @@ use crate::error::LowerError;
 use crate::load::operation;
 use crate::lower::retarget;
 
-/// The program with `items` in place of its instructions; operations that it calls are added to `operations`.
+/// The program with `items` in place of its instructions, and the index before of each; operations that it calls are added to
+/// `operations`.
 ///
 /// A jump goes to the first item that is left of the code from its target on.
 ///
@@ -20,13 +21,14 @@ pub(super) fn assemble(
     program: &Program,
     items: &[Item],
     operations: &mut Vec<SiteTarget>,
-) -> Result<Program, LowerError> {
+) -> Result<(Program, Vec<usize>), LowerError> {
     let flow = &program.flow;
     let mut insns = Vec::with_capacity(items.len());
     let mut origins = Vec::with_capacity(items.len());
     for item in items {
         match item {
             Item::Kept(origin) => insns.push(flow.insns()[*origin]),
+            Item::Move { to, from, .. } => insns.push(Insn::mov64(*to, *from)),
             Item::Site(site) => {
                 let id = operation(operations, site.kop.name(), &site.form.name);
                 insns.extend(Insn::kop_site(site.payload, id, 0));
@@ -40,6 +42,7 @@ pub(super) fn assemble(
         .flat_map(|item| match item {
             Item::Kept(_) => vec![true],
             Item::Site(_) => vec![false, false],
+            Item::Move { .. } => vec![false],
         })
         .collect();
     let target = |at: usize| {
@@ -54,5 +57,5 @@ pub(super) fn assemble(
     })?;
     let flow =
         Flow::new(insns).map_err(|source| LowerError::Flow { program: program.name.clone(), source })?;
-    Ok(Program { name: program.name.clone(), kind: program.kind, flow })
+    Ok((Program { name: program.name.clone(), kind: program.kind, flow }, origins))
 }

@@ -11,7 +11,7 @@ use super::value::{Graph, Node, Registers, Value};
 
 /// That one fragment of a program can stand for another: where the registers hold the same before, those of `live` hold the same
 /// behind, and memory is the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claim {
     /// The instructions as they were.
     pub fragment: Vec<Insn>,
@@ -55,7 +55,10 @@ pub(super) fn claims(
         let range = start..last + 1;
         entered(region, range.clone(), is_target)?;
         let touched = Touched { needed: needed(region, range.clone(), edit), range };
-        let (fragment, replacement) = fragments(region, edit, &touched)?;
+        let (mut fragment, mut replacement) = fragments(region, edit, &touched)?;
+        let known = numbers(graph, &states[start], [&fragment, &replacement]);
+        fragment.splice(0..0, known.iter().copied());
+        replacement.splice(0..0, known);
         // Behind the last that goes, both are the same instructions.
         Ok(Claim { fragment, replacement, live: region.live_behind(last) })
     };
@@ -66,6 +69,25 @@ pub(super) fn claims(
     }
     claims.dedup();
     Ok(claims)
+}
+
+/// What registers hold at the start of a claim that are read there, as far as it is a number.
+///
+/// Where a region begins, numbers are known from the program as it was: what matters there is what it was.
+fn numbers(graph: &Graph, registers: &Registers, sides: [&Vec<Insn>; 2]) -> Vec<Insn> {
+    let taken = sides.into_iter().fold(RegSet::EMPTY, |all, side| {
+        let (mut taken, mut written) = (all, RegSet::EMPTY);
+        for insn in side {
+            taken = taken.union(insn.reads().minus(written));
+            written = written.union(insn.writes());
+        }
+        taken
+    });
+    let number = |register: Reg| match graph.node(registers[register.index()]) {
+        Node::Constant(number) => Some(Insn::load_imm64(register, number)),
+        _ => None,
+    };
+    taken.iter().filter_map(number).collect()
 }
 
 /// The first place from which on it is known which bits the values may have that the edit is about.
@@ -127,7 +149,7 @@ fn needed(region: &Region, range: Range<usize>, edit: &Edit) -> Vec<usize> {
             let (reads, writes) = (region.reads(item), region.writes(item));
             let leaves = match item {
                 Item::Kept(origin) => region.live.at_target(region.flow, *origin),
-                Item::Site(_) => RegSet::EMPTY,
+                Item::Site(_) | Item::Move { .. } => RegSet::EMPTY,
             };
             // Before the first that goes, nothing differs: such an instruction says what registers hold, and that is all.
             let touches = place >= first && !reads.union(writes).union(leaves).intersect(changed).is_empty()
@@ -161,11 +183,11 @@ fn fragments(region: &Region, edit: &Edit, touched: &Touched) -> Result<(Vec<Ins
         if is_needed {
             fragment.extend(stands_for(region, item)?);
         }
-        let has_site = edit.site().at == item.origin();
-        if has_site || !gone {
+        let has_new = edit.site().at == item.origin() || edit.moved == Some(place);
+        if has_new || !gone {
             let item = now
                 .next()
-                .expect("an edit keeps what does not go, and puts a site in place of one that goes");
+                .expect("an edit keeps what does not go, and puts a site and a move in place of what goes");
             if is_needed {
                 replacement.extend(stands_for(region, item)?);
             }
@@ -178,6 +200,7 @@ fn fragments(region: &Region, edit: &Edit, touched: &Touched) -> Result<(Vec<Ins
 fn stands_for(region: &Region, item: &Item) -> Result<Vec<Insn>, Reason> {
     let origin = match item {
         Item::Site(site) => return Ok(site.proof.clone()),
+        Item::Move { to, from, .. } => return Ok(vec![Insn::mov64(*to, *from)]),
         Item::Kept(origin) => *origin,
     };
     let insn = region.flow.insns()[origin];

@@ -5,35 +5,43 @@
 //! an operation on others ([`recognise`]) gets a site ([`plan`]): where it stands, which registers it takes, which instructions go
 //! because nothing else needs them. What does not go keeps its order. Then the edit is looked at anew ([`claim`]), without what
 //! led to it: what matters behind, where jumps go, what the operation leaves in its temporaries; and a [`Validator`] proves the rest
-//! or refuses it.
+//! or refuses it. Behind that come sites in place of branches ([`branches`]).
 
 mod assemble;
+mod branches;
 mod claim;
+mod constants;
 mod context;
 mod function;
 mod liveness;
 mod plan;
 mod planted;
+mod profile;
 mod recognise;
 mod region;
 mod site;
 #[cfg(test)]
 mod tests;
 mod value;
+mod wanted;
 
+use kop_ops::ebpf::Reg;
 use kop_ops::program::SiteTarget;
 use kop_ops::{Catalog, Object, Program};
 
 pub use claim::Claim;
 pub use planted::Planted;
+pub use profile::{Branch, Branches, Profile};
 
 use crate::lower::lower;
+use branches::Branching;
+use constants::Constants;
 use context::Contexts;
 use liveness::Liveness;
 use plan::{Edit, Planner};
 use recognise::{Match, recognise};
 use region::{Item, Region, regions, targets};
-use value::{Graph, Registers, Value};
+use value::{Graph, Node, Registers, Value};
 
 /// Decides whether a rewrite is right.
 pub trait Validator {
@@ -45,9 +53,12 @@ pub trait Validator {
 }
 
 /// How programs are rewritten.
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The operations that may be used.
     pub catalog: &'a Catalog<'a>,
+    /// What happens to branches that a select can stand for.
+    pub branches: Branches<'a>,
     /// A mistake to be made.
     pub planted: Option<Planted>,
     /// Whether edits are looked at before they are made. Only a test of what comes behind does without.
@@ -57,7 +68,7 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// Rewriting with the operations of `catalog`.
     pub fn new(catalog: &'a Catalog<'a>) -> Self {
-        Self { catalog, planted: None, checked: true }
+        Self { catalog, branches: Branches::Left, planted: None, checked: true }
     }
 }
 
@@ -112,38 +123,27 @@ pub struct Rewritten {
 pub fn rewrite(object: &Object, options: &Options, validator: &mut dyn Validator) -> Rewritten {
     let mut rewritten = Rewritten { object: object.clone(), found: Vec::new(), misses: Vec::new() };
     for (number, program) in object.programs.iter().enumerate() {
-        let live = Liveness::new(&program.flow);
-        let mut rewriter = Rewriter {
-            program,
-            live: &live,
-            number,
-            options,
-            validator,
-            graph: Graph::default(),
-            is_target: targets(&program.flow),
-            contexts: Contexts::new(program),
-            found: Vec::new(),
-            misses: Vec::new(),
-        };
-        let items = rewriter.items();
-        let (found, misses) = (rewriter.found, rewriter.misses);
-        rewritten.misses.extend(misses.into_iter().map(|(_, miss)| miss));
-        if found.is_empty() {
-            continue;
-        }
-        match with_items(&rewritten.object, number, &items, options) {
-            Ok((program, operations)) => {
-                rewritten.object.programs[number] = program;
-                rewritten.object.operations = operations;
-                rewritten.found.extend(found);
+        let rewritten_program = straight(object, number, options, validator, &mut rewritten);
+        let (program, origins) = rewritten_program.unwrap_or_else(|| {
+            let count = program.flow.insns().len();
+            (program.clone(), (0..count).collect())
+        });
+        let operations = rewritten.object.operations.clone();
+        let (found, misses) = (Vec::new(), Vec::new());
+        let mut branching =
+            Branching { options, validator, number, program, origins, operations, found, misses };
+        branching.run();
+        rewritten.misses.append(&mut branching.misses);
+        if !branching.found.is_empty() {
+            let (program, operations) = (branching.program, branching.operations);
+            match admitted(program, operations, options) {
+                Ok((program, operations)) => {
+                    rewritten.object.programs[number] = program;
+                    rewritten.object.operations = operations;
+                    rewritten.found.append(&mut branching.found);
+                }
+                Err(reason) => rewritten.refuse(branching.found, &reason),
             }
-            Err(reason) => rewritten.misses.extend(found.into_iter().map(|found| Miss {
-                program: number,
-                at: found.at,
-                kop: found.kop,
-                form: found.form,
-                reason: reason.clone(),
-            })),
         }
     }
     rewritten.found.sort_by_key(|found| (found.program, found.at));
@@ -151,20 +151,78 @@ pub fn rewrite(object: &Object, options: &Options, validator: &mut dyn Validator
     rewritten
 }
 
-/// The program with sites, which has to be one for the kernel, too; and what sites call then.
-fn with_items(
+/// Rewrites what is straight in a program: the program, and the index before of each of its instructions; nothing where there is no site.
+fn straight(
     object: &Object,
     number: usize,
-    items: &[Item],
+    options: &Options,
+    validator: &mut dyn Validator,
+    rewritten: &mut Rewritten,
+) -> Option<(Program, Vec<usize>)> {
+    let program = &object.programs[number];
+    let live = Liveness::with_sites(&program.flow, options.catalog, &object.operations);
+    let mut rewriter = Rewriter {
+        program,
+        live: &live,
+        number,
+        options,
+        validator,
+        graph: Graph::default(),
+        is_target: targets(&program.flow),
+        contexts: Contexts::new(program),
+        constants: Constants::new(&program.flow),
+        found: Vec::new(),
+        misses: Vec::new(),
+    };
+    let items = rewriter.items();
+    let (found, misses) = (rewriter.found, rewriter.misses);
+    rewritten.misses.extend(misses.into_iter().map(|(_, miss)| miss));
+    if found.is_empty() {
+        return None;
+    }
+    let mut operations = rewritten.object.operations.clone();
+    let assembled = assemble::assemble(program, &items, &mut operations);
+    let assembled = assembled.map_err(|error| error.to_string()).and_then(|(program, origins)| {
+        admitted(program, operations, options).map(|admitted| (admitted, origins))
+    });
+    match assembled {
+        Ok(((program, operations), origins)) => {
+            rewritten.object.programs[number] = program.clone();
+            rewritten.object.operations = operations;
+            rewritten.found.extend(found);
+            Some((program, origins))
+        }
+        Err(reason) => {
+            rewritten.refuse(found, &reason);
+            None
+        }
+    }
+}
+
+/// The program, if the kernel would take it with these operations.
+fn admitted(
+    program: Program,
+    operations: Vec<SiteTarget>,
     options: &Options,
 ) -> Result<(Program, Vec<SiteTarget>), String> {
-    let mut operations = object.operations.clone();
-    let program = assemble::assemble(&object.programs[number], items, &mut operations);
-    let program = program.map_err(|error| error.to_string())?;
     let alone =
         Object { programs: vec![program.clone()], operations: operations.clone(), ..Object::default() };
     lower(&alone, options.catalog).map_err(|error| error.to_string())?;
     Ok((program, operations))
+}
+
+impl Rewritten {
+    /// Sites that cannot stay, for one reason.
+    fn refuse(&mut self, found: Vec<Found>, reason: &str) {
+        let misses = found.into_iter().map(|Found { program, at, kop, form, .. }| Miss {
+            program,
+            at,
+            kop,
+            form,
+            reason: reason.to_owned(),
+        });
+        self.misses.extend(misses);
+    }
 }
 
 /// One program on its way.
@@ -177,6 +235,7 @@ struct Rewriter<'a, 'v> {
     graph: Graph,
     is_target: Vec<bool>,
     contexts: Contexts,
+    constants: Constants,
     found: Vec<Found>,
     /// With the value that is no site.
     misses: Vec<(Value, Miss)>,
@@ -197,9 +256,21 @@ impl<'a> Rewriter<'a, '_> {
         items
     }
 
+    /// What registers hold where a region begins.
+    fn start(&mut self, region: &Region) -> Registers {
+        let mut start = self.graph.entry();
+        let Some(first) = region.items.first().map(Item::origin) else { return start };
+        for register in Reg::WRITABLE {
+            if let Some(number) = self.constants.before(first, register) {
+                start[register.index()] = self.graph.value(Node::Constant(number));
+            }
+        }
+        start
+    }
+
     /// A region with all of its sites. The last values come first: what they are computed from is part of them.
     fn rewrite(&mut self, mut region: Region<'a>) -> Vec<Item<'a>> {
-        let start = self.graph.entry();
+        let start = self.start(&region);
         let mut states = self.graph.states(&region, start);
         let mut place = region.items.len();
         while place > 0 {
@@ -248,15 +319,13 @@ impl<'a> Rewriter<'a, '_> {
         place: usize,
         found: &Match,
     ) -> Result<Edit<'a>, String> {
-        if let Some(load) = found.load {
-            self.contexts.allows(load)?;
-        }
+        found.loads.iter().try_for_each(|load| self.contexts.allows(*load))?;
         let planted = self.options.planted;
         let planner = Planner { catalog: self.options.catalog, region, states, planted };
         let edit = planner.plan(place, found)?;
         let (claim, proved) = self.validate((region, states), &edit)?;
         let site = edit.site();
-        self.misses.retain(|(value, _)| *value != site.value);
+        self.misses.retain(|(value, _)| Some(*value) != site.value);
         self.found.push(Found {
             program: self.number,
             at: site.at,

@@ -10,6 +10,7 @@ use super::recognise::Match;
 use super::region::{Item, Region};
 use super::site::{self, NewSite};
 use super::value::{Registers, Value, is_pure};
+use super::wanted::Wanted;
 
 /// A region with one site more.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Edit<'a> {
     pub place: usize,
     /// The places before of the instructions that go, ascending.
     pub removed: Vec<usize>,
+    /// The place before, one of those, where a move from the site's result stands.
+    pub moved: Option<usize>,
 }
 
 impl<'a> Edit<'a> {
@@ -27,8 +30,13 @@ impl<'a> Edit<'a> {
     pub fn site(&self) -> &NewSite<'a> {
         match &self.items[self.place] {
             Item::Site(site) => site,
-            Item::Kept(_) => unreachable!("the place of an edit is that of its site"),
+            _ => unreachable!("the place of an edit is that of its site"),
         }
+    }
+
+    /// How many instructions fewer there are, the site aside.
+    fn saves(&self) -> usize {
+        self.removed.len() - usize::from(self.moved.is_some())
     }
 
     /// The first and the last place before of what goes.
@@ -61,7 +69,10 @@ struct Attempt<'m> {
     root: usize,
     /// Where the site stands.
     place: usize,
+    /// Where the site leaves the value.
     result: Reg,
+    /// Where a move in place of the root puts it, if that is elsewhere.
+    moved: Option<Reg>,
     inputs: Vec<(&'static str, Reg)>,
     immediates: Vec<(&'static str, i64)>,
 }
@@ -72,20 +83,18 @@ impl<'a> Planner<'_, 'a> {
     /// # Errors
     /// Why there is none.
     pub fn plan(&self, root: usize, found: &Match) -> Result<Edit<'a>, Reason> {
-        let mut best: Option<Edit> = None;
-        let mut reason = None;
+        let (mut best, mut reason) = (None, None);
         for attempt in self.attempts(root, found)? {
-            match self.attempt(&attempt) {
-                Ok(edit) if best.as_ref().is_none_or(|best| best.removed.len() < edit.removed.len()) => {
-                    best = Some(edit);
-                }
-                Ok(_) => {}
-                Err(why) => reason = reason.or(Some(why)),
+            self.better(&attempt, &mut best, &mut reason);
+        }
+        if best.is_none() {
+            for attempt in self.early(&self.plain(root, found)) {
+                self.better(&attempt, &mut best, &mut None);
             }
         }
         let none = || "what it starts from is in no register any more".to_owned();
         let edit = best.ok_or_else(|| reason.unwrap_or_else(none))?;
-        match edit.removed.len() {
+        match edit.saves() {
             count if count < found.least => Err(format!(
                 "{count} of its instructions could go, as the others are needed elsewhere; it pays from {} on",
                 found.least
@@ -94,21 +103,39 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
-    fn attempts<'m>(&self, root: usize, found: &'m Match) -> Result<Vec<Attempt<'m>>, Reason> {
+    /// The edit of an attempt, if it is better than the best.
+    fn better(&self, attempt: &Attempt, best: &mut Option<Edit<'a>>, reason: &mut Option<Reason>) {
+        match self.attempt(attempt) {
+            Ok(edit) if best.as_ref().is_none_or(|best| best.saves() < edit.saves()) => *best = Some(edit),
+            Ok(_) => {}
+            Err(why) => {
+                reason.get_or_insert(why);
+            }
+        }
+    }
+
+    /// The site in place of the root, without inputs.
+    fn plain<'m>(&self, root: usize, found: &'m Match) -> Attempt<'m> {
         let result = self.written(root);
         let value = self.states[root + 1][result.index()];
-        let attempt = Attempt {
+        Attempt {
             found,
             value,
             root,
             place: root,
             result,
+            moved: None,
             inputs: Vec::new(),
             immediates: found.immediates.clone(),
-        };
-        match found.load {
-            Some(at) => self.attempts_at_load(attempt, at),
-            None => {
+        }
+    }
+
+    fn attempts<'m>(&self, root: usize, found: &'m Match) -> Result<Vec<Attempt<'m>>, Reason> {
+        let attempt = self.plain(root, found);
+        match found.loads[..] {
+            [at] => self.attempts_at_load(attempt, at),
+            [_, ..] => Ok(self.attempts_at_loads(attempt)),
+            [] => {
                 let mut all = vec![attempt];
                 for &(name, value) in &found.inputs {
                     all = self.with_input(all, name, value);
@@ -116,6 +143,29 @@ impl<'a> Planner<'_, 'a> {
                 Ok(all)
             }
         }
+    }
+
+    /// The site in place of the last part where a register still has its only input, with the result where it is wanted, or in a register
+    /// that parts are in from there on.
+    fn early<'m>(&self, attempt: &Attempt<'m>) -> Vec<Attempt<'m>> {
+        let [(name, value)] = attempt.found.inputs[..] else { return Vec::new() };
+        let parts: Vec<usize> = (0..attempt.root).filter(|place| self.is_part(attempt, *place)).collect();
+        let mut all = Vec::new();
+        for register in Reg::WRITABLE {
+            let holds = |place: &&usize| self.states[**place][register.index()] == value;
+            let Some(&place) = parts.iter().rev().find(holds) else { continue };
+            let behind = parts.iter().filter(|part| **part >= place).map(|part| self.written(*part));
+            let carriers: RegSet = behind.chain([attempt.result]).collect();
+            all.extend(carriers.iter().map(|result| Attempt {
+                place,
+                result,
+                moved: (result != attempt.result).then_some(attempt.result),
+                inputs: vec![(name, register)],
+                immediates: attempt.immediates.clone(),
+                ..*attempt
+            }));
+        }
+        all
     }
 
     /// Each attempt with each register that holds `value` somewhere up to the root.
@@ -154,6 +204,7 @@ impl<'a> Planner<'_, 'a> {
         let stays = |item: &Item| match item {
             Item::Kept(origin) => is_pure(&self.region.flow.insns()[*origin]),
             Item::Site(site) => site.proof.iter().all(is_pure),
+            Item::Move { .. } => true,
         };
         let mut all = vec![early];
         if self.region.items[place + 1..attempt.root].iter().all(stays) {
@@ -167,6 +218,32 @@ impl<'a> Planner<'_, 'a> {
         Ok(all)
     }
 
+    /// The site in place of one of several loads, with the result there or in place of the root, or where the root is.
+    fn attempts_at_loads<'m>(&self, attempt: Attempt<'m>) -> Vec<Attempt<'m>> {
+        let [(name, base)] = attempt.found.inputs[..] else { return Vec::new() };
+        let is_load =
+            |item: &Item| matches!(item, Item::Kept(origin) if attempt.found.loads.contains(origin));
+        let loads = (0..attempt.root).filter(|place| is_load(&self.region.items[*place]));
+        let mut all = Vec::new();
+        for place in loads.chain([attempt.root]) {
+            for register in
+                Reg::ALL.into_iter().filter(|register| self.states[place][register.index()] == base)
+            {
+                let mut results = vec![attempt.result, self.written(place)];
+                results.dedup();
+                all.extend(results.into_iter().map(|result| Attempt {
+                    place,
+                    result,
+                    moved: (result != attempt.result).then_some(attempt.result),
+                    inputs: vec![(name, register)],
+                    immediates: attempt.immediates.clone(),
+                    ..attempt
+                }));
+            }
+        }
+        all
+    }
+
     fn written(&self, place: usize) -> Reg {
         let insn = self.region.insn(place).expect("values are computed by instructions");
         insn.writes().iter().next().expect("an instruction that computes writes a register")
@@ -177,7 +254,7 @@ impl<'a> Planner<'_, 'a> {
         let (removed, live) = self.removed(attempt)?;
         let temporaries = self.temporaries(&removed, live.union(sources).union(attempt.result.into()));
         let site = self.site(attempt, &temporaries)?;
-        Ok(self.edit(site, attempt.place, removed))
+        Ok(self.edit(site, attempt, removed))
     }
 
     /// The places of the instructions that nothing needs once the site stands, and what matters behind the site.
@@ -198,6 +275,9 @@ impl<'a> Planner<'_, 'a> {
                 for &(name, register) in &attempt.inputs {
                     wanted.one(register, attempt.input(name, before[register.index()]))?;
                 }
+            } else if let Some(register) = attempt.moved.filter(|_| place == attempt.root) {
+                wanted.made(register, attempt.value)?;
+                wanted.one(attempt.result, attempt.value)?;
             } else if place != attempt.root && !self.goes(attempt, place, &wanted) {
                 for register in region.writes(item).iter() {
                     wanted.made(register, self.states[place + 1][register.index()])?;
@@ -225,14 +305,14 @@ impl<'a> Planner<'_, 'a> {
     fn goes(&self, attempt: &Attempt, place: usize, wanted: &Wanted) -> bool {
         self.is_part(attempt, place) && {
             let register = self.written(place);
-            wanted.0[register.index()] != Some(self.states[place + 1][register.index()])
+            wanted.of(register) != Some(self.states[place + 1][register.index()])
         }
     }
 
     /// Whether an instruction does nothing but compute a part of what was found, or load it.
     fn is_part(&self, attempt: &Attempt, place: usize) -> bool {
         let Item::Kept(origin) = self.region.items[place] else { return false };
-        let is_load = attempt.found.load == Some(origin);
+        let is_load = attempt.found.loads.contains(&origin);
         place < attempt.root
             && (is_load || is_pure(&self.region.flow.insns()[origin]))
             && attempt.found.parts.contains(&self.states[place + 1][self.written(place).index()])
@@ -282,24 +362,27 @@ impl<'a> Planner<'_, 'a> {
         let at = self.region.items[attempt.place].origin();
         let refused =
             || format!("{kop}.{form} does not take these operands: {}", known.1.layout.show(&operands));
-        NewSite::new(known, operands, at, attempt.value).ok_or_else(refused)
+        NewSite::new(known, operands, at, Some(attempt.value)).ok_or_else(refused)
     }
 
     fn wrong(&self, (min, max): (i64, i64), number: i64) -> i64 {
         if number < max { number + 1 } else { min }
     }
 
-    fn edit(&self, site: NewSite<'a>, place: usize, removed: Vec<usize>) -> Edit<'a> {
+    fn edit(&self, site: NewSite<'a>, attempt: &Attempt, removed: Vec<usize>) -> Edit<'a> {
+        let place = attempt.place;
         let before = removed.iter().filter(|gone| **gone < place).count();
         let mut items = Vec::with_capacity(self.region.items.len());
         for (at, item) in self.region.items.iter().enumerate() {
             if at == place {
                 items.push(Item::Site(site.clone()));
+            } else if let Some(to) = attempt.moved.filter(|_| at == attempt.root) {
+                items.push(Item::Move { to, from: attempt.result, at: item.origin() });
             } else if removed.binary_search(&at).is_err() {
                 items.push(item.clone());
             }
         }
-        Edit { items, place: place - before, removed }
+        Edit { items, place: place - before, removed, moved: attempt.moved.map(|_| attempt.root) }
     }
 }
 
@@ -308,36 +391,5 @@ impl Attempt<'_> {
     fn input(&self, name: &str, held: Value) -> Value {
         let known = self.found.inputs.iter().find(|(known, _)| *known == name);
         known.map_or(held, |(_, value)| *value)
-    }
-}
-
-/// What registers have to hold, while a region is gone through from its end.
-#[derive(Clone, Debug, Default)]
-struct Wanted([Option<Value>; 11]);
-
-impl Wanted {
-    fn registers(&self) -> RegSet {
-        Reg::ALL.into_iter().filter(|register| self.0[register.index()].is_some()).collect()
-    }
-
-    /// A register has to hold a value.
-    fn one(&mut self, register: Reg, value: Value) -> Result<(), Reason> {
-        match self.0[register.index()].replace(value) {
-            Some(other) if other != value => Err("what it starts from is in no register any more".to_owned()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Registers have to hold what they do in `registers`.
-    fn all(&mut self, set: RegSet, registers: &Registers) -> Result<(), Reason> {
-        set.iter().try_for_each(|register| self.one(register, registers[register.index()]))
-    }
-
-    /// A register holds a value from here on; before, it may hold anything.
-    fn made(&mut self, register: Reg, value: Value) -> Result<(), Reason> {
-        match self.0[register.index()].take() {
-            Some(other) if other != value => Err("what it starts from is in no register any more".to_owned()),
-            _ => Ok(()),
-        }
     }
 }

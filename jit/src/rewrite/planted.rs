@@ -10,12 +10,21 @@ pub enum Planted {
     IgnoredLiveness,
     /// Code into whose middle a jump goes is taken for straight.
     IgnoredTarget,
+    /// What a branch selects is exchanged.
+    SwappedSides,
+    /// A loop that counts by another number is taken for one that counts by one.
+    WrongStep,
 }
 
 impl Planted {
     /// Every mistake.
-    pub const ALL: &'static [Planted] =
-        &[Planted::WrongAmount, Planted::IgnoredLiveness, Planted::IgnoredTarget];
+    pub const ALL: &'static [Planted] = &[
+        Planted::WrongAmount,
+        Planted::IgnoredLiveness,
+        Planted::IgnoredTarget,
+        Planted::SwappedSides,
+        Planted::WrongStep,
+    ];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -23,6 +32,8 @@ impl Planted {
             Planted::WrongAmount => "wrong-amount",
             Planted::IgnoredLiveness => "ignored-liveness",
             Planted::IgnoredTarget => "ignored-target",
+            Planted::SwappedSides => "swapped-sides",
+            Planted::WrongStep => "wrong-step",
         }
     }
 }

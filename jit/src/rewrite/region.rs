@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use kop_ops::Flow;
-use kop_ops::ebpf::{CallTarget, Insn, RegSet};
+use kop_ops::ebpf::{CallTarget, Insn, Reg, RegSet};
 use kop_ops::program::NOWHERE;
 
 use super::liveness::Liveness;
@@ -20,6 +20,15 @@ pub(super) enum Item<'a> {
     Kept(usize),
     /// A site that was made.
     Site(NewSite<'a>),
+    /// A move from where a site has left its result, in place of the instruction at this index of the program.
+    Move {
+        /// Where the result is wanted.
+        to: Reg,
+        /// Where it is.
+        from: Reg,
+        /// The index.
+        at: usize,
+    },
 }
 
 impl Item<'_> {
@@ -28,6 +37,7 @@ impl Item<'_> {
         match self {
             Item::Kept(origin) => *origin,
             Item::Site(site) => site.at,
+            Item::Move { at, .. } => *at,
         }
     }
 }
@@ -53,11 +63,11 @@ impl<'a> Region<'a> {
         Self { flow, live, items: range.map(Item::Kept).collect(), live_out }
     }
 
-    /// The instruction at a place, unless a site stands there.
+    /// The instruction of the program at a place, unless something else stands there.
     pub fn insn(&self, place: usize) -> Option<&'a Insn> {
         match self.items[place] {
             Item::Kept(origin) => Some(&self.flow.insns()[origin]),
-            Item::Site(_) => None,
+            Item::Site(_) | Item::Move { .. } => None,
         }
     }
 
@@ -66,6 +76,7 @@ impl<'a> Region<'a> {
         match item {
             Item::Kept(origin) => self.live.reads(self.flow, *origin),
             Item::Site(site) => site.reads(),
+            Item::Move { from, .. } => (*from).into(),
         }
     }
 
@@ -74,6 +85,7 @@ impl<'a> Region<'a> {
         match item {
             Item::Kept(origin) => self.flow.insns()[*origin].writes(),
             Item::Site(site) => site.writes(),
+            Item::Move { to, .. } => (*to).into(),
         }
     }
 
@@ -81,7 +93,7 @@ impl<'a> Region<'a> {
     pub fn through(&self, item: &Item, after: RegSet) -> RegSet {
         match item {
             Item::Kept(origin) => self.live.through(self.flow, *origin, after),
-            Item::Site(site) => after.minus(site.writes()).union(site.reads()),
+            item => after.minus(self.writes(item)).union(self.reads(item)),
         }
     }
 

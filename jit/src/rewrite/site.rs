@@ -24,8 +24,8 @@ pub(super) struct NewSite<'a> {
     pub dead: RegSet,
     /// The index in the program of the instruction whose place it takes.
     pub at: usize,
-    /// What it computes.
-    pub value: Value,
+    /// What it computes, where that is a value of straight code.
+    pub value: Option<Value>,
 }
 
 /// The operation and the form of these names.
@@ -40,7 +40,7 @@ impl<'a> NewSite<'a> {
         (kop, form): (&'a dyn Kop, &'a Form),
         operands: Operands,
         at: usize,
-        value: Value,
+        value: Option<Value>,
     ) -> Option<Self> {
         let payload = form.layout.encode(&operands).ok()?;
         let site = Site::decode(form, payload, Features::NONE).ok()?;

@@ -13,7 +13,7 @@ use super::{Claim, Options, Planted, Rewritten, Validator, rewrite};
 use crate::tests::program;
 
 /// Runs both sides of a claim from the same states.
-struct Sampled;
+pub(super) struct Sampled;
 
 /// Registers, and memory that holds a hash of the address where nothing was stored.
 struct Runner {
@@ -318,6 +318,37 @@ fn counts_of_ones_are_found() {
          r2 = r1\nr2 >>= 4\nr1 += r2\nr1 &= r5\nr1 *= r6\nr1 >>= 56\nr0 = r1\nexit"
     );
     becomes(&text, "popcount.pop64 dst=r0 src=r1 tmp=r2", "exit");
+}
+
+/// A popcount of r1 in r1, with r2 for garbage and the masks in r3 to r6.
+const COUNT: &str = "r2 = r1\nr2 >>= 1\nr2 &= r3\nr1 -= r2\nr2 = r1\nr2 &= r4\nr1 >>= 2\nr1 &= r4\nr1 += r2\n\
+                     r2 = r1\nr2 >>= 4\nr1 += r2\nr1 &= r5\nr1 *= r6\nr1 >>= 56\n";
+
+const MASKS: &str = "r3 = 0x5555555555555555 ll\nr4 = 0x3333333333333333 ll\nr5 = 0x0f0f0f0f0f0f0f0f ll\n\
+                     r6 = 0x0101010101010101 ll\n";
+
+#[test]
+fn masks_that_were_loaded_before_a_loop_are_known_in_it() {
+    let text = format!("{MASKS}r0 = 0\nr1 += r7\n{COUNT}r0 += r1\nr7 += -1\nif r7 != 0 goto -19\nexit");
+    let (found, rest) = sites(&text);
+    assert_eq!(found, ["popcount.pop64 dst=r1 src=r1 tmp=r2"]);
+    assert!(rest.ends_with("r1 += r7\nr0 += r1\nr7 += -1\nif r7 != 0 goto -6\nexit"), "{rest}");
+    // One of two ways loads another.
+    let text = format!("{MASKS}if r7 == 0 goto +2\nr4 = 0x3333333333333332 ll\n{COUNT}r0 = r1\nexit");
+    assert!(sites(&text).0.is_empty());
+}
+
+#[test]
+fn a_site_stands_where_its_input_ends_and_a_move_where_its_result_is_wanted() {
+    // Between the two, r0 to r2 are used for something else.
+    let between = "r9 = r1\nr0 = r7\nr8 += r0\nr1 = r7\nr8 += r1\nr2 = r7\nr8 += r2\n";
+    let count = COUNT.replace("r1 *= r6\nr1 >>= 56\n", between);
+    let text = format!("{MASKS}{count}r9 *= r6\nr9 >>= 56\nr0 = r9\nr0 += r8\nexit");
+    becomes(
+        &text,
+        "popcount.pop64 dst=r9 src=r1 tmp=r2",
+        "r0 = r7\nr8 += r0\nr1 = r7\nr8 += r1\nr2 = r7\nr8 += r2\nr0 = r9\nr0 += r8\nexit",
+    );
 }
 
 #[test]

@@ -26,6 +26,10 @@ pub(super) enum Node {
         size: Size,
         /// Whether the value is sign-extended.
         signed: bool,
+        /// The address, less the offset.
+        base: Value,
+        /// The offset.
+        off: i16,
     },
     /// What the instruction, or the site in place of the instruction, at this index leaves in a register; nothing is known of it.
     Opaque(usize, Reg),
@@ -94,12 +98,16 @@ impl Graph {
     pub fn pass(&mut self, region: &Region, item: &Item, registers: &mut Registers) {
         match item {
             Item::Kept(origin) => self.pass_insn(&region.flow.insns()[*origin], *origin, registers),
+            Item::Move { to, from, .. } => registers[to.index()] = registers[from.index()],
             Item::Site(site) => {
                 for register in site.dead.iter() {
                     registers[register.index()] = self.value(Node::Opaque(site.at, register));
                 }
                 for register in site.results().iter() {
-                    registers[register.index()] = site.value;
+                    registers[register.index()] = match site.value {
+                        Some(value) => value,
+                        None => self.value(Node::Opaque(site.at, register)),
+                    };
                 }
             }
         }
@@ -129,7 +137,10 @@ impl Graph {
                 dst,
                 self.value(if kind == 0 { Node::Constant(imm) } else { Node::Reference(kind, imm) }),
             )),
-            Insn::Load { size, signed, dst, .. } => Some((dst, self.value(Node::Load { at, size, signed }))),
+            Insn::Load { size, signed, dst, base, off } => {
+                let base = registers[base.index()];
+                Some((dst, self.value(Node::Load { at, size, signed, base, off })))
+            }
             _ => None,
         };
         match result {

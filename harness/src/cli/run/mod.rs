@@ -3,13 +3,17 @@
 
 mod show;
 
+use std::path::PathBuf;
+
 use kop_emulators::program::ProgramEngine;
 use kop_harness::execute::{Executable, Manner, engines};
 use kop_harness::packets;
+use kop_harness::rewrite::profile::{self as branches, Counter};
 use kop_ops::{MapKind, Object, Slot};
 use kop_semantics::world::{Fields, helpers};
 use kop_semantics::{Image, Input, Outcome as RunOutcome, World};
 
+use super::output::Output;
 use super::program_file::ProgramFile;
 use super::sources::Sources;
 use super::{Failure, Outcome, print_all};
@@ -56,6 +60,9 @@ pub struct Args {
     /// What fills memory that no one has written yet; 0 is zeros
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     fill: u64,
+    /// Write to this file how often each branch was taken and not foreseen, for `kop rewrite --profile`
+    #[arg(long, value_name = "FILE")]
+    collect_profile: Option<PathBuf>,
     /// Show the stack's changes and what arrays held before, too
     #[arg(short, long)]
     verbose: bool,
@@ -82,6 +89,8 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     for (name, reason) in absent {
         report.passed_over(name, &reason);
     }
+    let profile = args.collect_profile.as_ref().map(|path| Output::open(path)).transpose()?;
+    let mut counter = Counter::new(&object, &catalog).map_err(Failure::usage)?;
     input.packet = packets[0].clone();
     let (mut world, mut image) =
         World::new(&object, entry, Slot::default(), &input).map_err(Failure::usage)?;
@@ -90,6 +99,9 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         input.packet.clone_from(packet);
         let delivered = world.deliver(&mut image, &input);
         delivered.map_err(|error| Failure::usage(format!("packet {}: {error}", number + 1)))?;
+        if profile.is_some() {
+            counter.run(entry, &world, &image, args.fuel);
+        }
         let outcome = executable.run(&mut *reference, &world, &image);
         let outcome = outcome.map_err(|reason| {
             Failure::environment(format!("{} cannot run it: {reason}", reference.name()))
@@ -97,6 +109,9 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
         report.packet(number, packets.len(), &executable, &*reference, (&world, &image), &outcome);
         compare(&mut report, &mut executable, (&*reference, &outcome), &mut others, (&world, &image));
         RunOutcome { world, image, .. } = outcome;
+    }
+    if let Some(mut profile) = profile {
+        profile.write(branches::to_text(&counter.profile(), &object).as_bytes())?;
     }
     report.maps(&before, &world.contents(&image).expect("its own memory holds the maps"));
     print_all(report.finish().as_bytes())?;

@@ -7,6 +7,7 @@
 
 mod rotate;
 mod unary;
+mod wide;
 
 use super::function::{Function, cuts};
 use super::value::{Graph, Node, Value};
@@ -22,8 +23,8 @@ pub(super) struct Match {
     pub inputs: Vec<(&'static str, Value)>,
     /// Its immediates, by name.
     pub immediates: Vec<(&'static str, i64)>,
-    /// The index of the load that becomes a part of it.
-    pub load: Option<usize>,
+    /// The indices of the loads that become a part of it.
+    pub loads: Vec<usize>,
     /// How many instructions have to go for it to pay.
     pub least: usize,
     /// The values that it stands for, what it starts from and constants included.
@@ -38,6 +39,7 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
         found.extend(unary::recognise(graph, &function, input));
     }
     found.extend(rotate::recognise(graph, root));
+    found.extend(wide::recognise(graph, root));
     found.sort_by_key(|known| std::cmp::Reverse(known.parts.len()));
     found
 }

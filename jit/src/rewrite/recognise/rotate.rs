@@ -40,7 +40,7 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
                 form: if width == Width::W64 { "reg64" } else { "reg32" },
                 inputs: vec![("src", source), ("amount", by)],
                 immediates: Vec::new(),
-                load: None,
+                loads: Vec::new(),
                 least: 3,
                 parts: function.parts,
             });

@@ -38,7 +38,15 @@ impl Trial<'_> {
 
     fn found(&self, kop: &'static str, form: &'static str, immediates: Vec<(&'static str, i64)>) -> Match {
         let inputs = vec![("src", self.input)];
-        Match { kop, form, inputs, immediates, load: None, least: 2, parts: self.function.parts.clone() }
+        Match {
+            kop,
+            form,
+            inputs,
+            immediates,
+            loads: Vec::new(),
+            least: 2,
+            parts: self.function.parts.clone(),
+        }
     }
 
     fn rotate(&self) -> Option<Match> {
@@ -99,7 +107,7 @@ impl Trial<'_> {
     }
 
     fn swapped_load(&self, graph: &Graph) -> Option<Match> {
-        let Node::Load { at, size, signed: false } = graph.node(self.input) else { return None };
+        let Node::Load { at, size, signed: false, .. } = graph.node(self.input) else { return None };
         let bits = size.bits();
         let form = match bits {
             16 => "be16",
@@ -109,7 +117,7 @@ impl Trial<'_> {
         };
         let is_swapped = self.is(|x| x.swap_bytes() >> (64 - bits));
         let found =
-            Match { inputs: Vec::new(), load: Some(at), ..self.found("swapped_load", form, Vec::new()) };
+            Match { inputs: Vec::new(), loads: vec![at], ..self.found("swapped_load", form, Vec::new()) };
         is_swapped.then_some(found)
     }
 }

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Which branches a predictor does not foresee, as runs on packets showed.
+
+use std::collections::BTreeMap;
+
+/// What became of the conditional jumps of a file's programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
+    /// By the index of the program and of the instruction.
+    pub branches: BTreeMap<(usize, usize), Branch>,
+}
+
+/// How often a conditional jump ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Branch {
+    /// How often it was taken.
+    pub taken: u64,
+    /// How often it was not.
+    pub not_taken: u64,
+    /// How often a modelled predictor was wrong about it.
+    pub mispredicted: u64,
+}
+
+impl Branch {
+    /// A branch that ran less often says nothing about the predictor.
+    pub const FEWEST: u64 = 64;
+
+    /// A select pays when one in so many predictions is wrong. A wrong one costs some 16 cycles on x86-64 and AArch64 cores of the
+    /// last decade; a select makes what comes behind wait for the comparison and for both sides, some two cycles.
+    pub const ONE_IN: u64 = 8;
+
+    /// How often it ran.
+    pub const fn runs(&self) -> u64 {
+        self.taken + self.not_taken
+    }
+}
+
+impl Profile {
+    /// Whether it pays to do without the branch.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_unpredictable(&self, program: usize, index: usize) -> Result<(), String> {
+        let Some(branch) = self.branches.get(&(program, index)) else {
+            return Err("it is left a branch: the profile has not seen it run".to_owned());
+        };
+        let (runs, wrong) = (branch.runs(), branch.mispredicted);
+        if runs < Branch::FEWEST {
+            return Err(format!("it is left a branch: it ran {runs} times alone"));
+        }
+        if wrong * Branch::ONE_IN < runs {
+            return Err(format!("it is left a branch: of {runs} predictions {wrong} were wrong"));
+        }
+        Ok(())
+    }
+}
+
+/// What happens to branches that a select can stand for.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Branches<'a> {
+    /// They stay.
+    #[default]
+    Left,
+    /// Those go that a profile says are not foreseen.
+    Profile(&'a Profile),
+    /// All go: for tests, where what pays does not matter.
+    All,
+}
+
+impl Branches<'_> {
+    /// Whether the branch may go.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn allows(&self, program: usize, index: usize) -> Result<(), String> {
+        match self {
+            Branches::Left => {
+                Err("it is left a branch: there is no profile that says that it is unpredictable".to_owned())
+            }
+            Branches::Profile(profile) => profile.is_unpredictable(program, index),
+            Branches::All => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_foreseen_or_seldom_runs_stays() {
+        let branch = |taken, not_taken, mispredicted| Branch { taken, not_taken, mispredicted };
+        let branches = [(3, branch(50, 50, 13)), (4, branch(50, 50, 12)), (5, branch(30, 30, 30))];
+        let profile = Profile { branches: branches.map(|(index, branch)| ((0, index), branch)).into() };
+        assert_eq!(profile.is_unpredictable(0, 3), Ok(()), "13 of 100 is more than one in 8");
+        for (index, reason) in [(4, "12 were wrong"), (5, "60 times alone"), (6, "not seen it run")] {
+            let said = profile.is_unpredictable(0, index).expect_err("it stays");
+            assert!(said.contains(reason), "{said}");
+        }
+        assert!(profile.is_unpredictable(1, 3).is_err(), "another program");
+    }
+}
