@@ -96,7 +96,7 @@ fn programs_without_maps_are_timed_on_every_backend_that_is_here() {
         }
     }
     assert!(has_time(&bench, &bench.programs[1], "jit") && has_time(&bench, &bench.programs[1], "clang"));
-    for absent in ["kops", "kops-simd", "kops-profile", "native-tier"] {
+    for absent in ["native-tier"] {
         let backend = bench.backends.iter().find(|backend| backend.name == absent).expect("it is listed");
         assert!(backend.absent.is_some(), "{absent}");
     }
@@ -111,7 +111,26 @@ fn programs_with_maps_are_timed_over_their_traffic() {
         assert_eq!((program.group, program.packets), (Group::Traffic, 128));
         assert!(has_time(&bench, program, "jit") && has_time(&bench, program, "jit-guarded"), "{program:?}");
         assert!(!has_time(&bench, program, "kernel"));
+        // Both hash the addresses of packets.
+        let kops = bench.backends.iter().position(|backend| backend.name == "kops").expect("it is listed");
+        let cell = &program.cells[kops];
+        let rotate = cell.operations.iter().find(|one| one.operation == "rotate").expect("it is rewritten");
+        assert!(rotate.sites > 5 && rotate.replaced >= 3 * rotate.sites, "{rotate:?}");
+        assert!(rotate.fixed.is_some() && cell.rewrite_ns.is_some(), "{cell:?}");
+        assert!(has_time(&bench, program, "kops-simd"), "{program:?}");
     }
+}
+
+#[test]
+fn what_operations_bring_is_measured() {
+    let bench = bench(&["--filter", "^siphash$"]);
+    let kops = bench.backends.iter().position(|backend| backend.name == "kops").expect("it is listed");
+    let operations = &bench.programs[0].cells[kops].operations;
+    assert!(!operations.is_empty());
+    for one in operations {
+        assert!(one.sites > 0 && one.fixed.is_some() && one.rotating.is_some(), "{one:?}");
+    }
+    assert!(bench.text().contains("operations of kops"), "{}", bench.text());
 }
 
 #[test]

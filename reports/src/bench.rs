@@ -3,11 +3,14 @@
 //!
 //! Fields may be added; those there are keep their meaning. Times are in nanoseconds, sizes in bytes.
 
+mod attribution;
 mod html;
 mod markdown;
 mod text;
 
 use serde::{Deserialize, Serialize};
+
+pub use attribution::{Attribution, Gain};
 
 /// The schema's name and version.
 pub const BENCH_SCHEMA: &str = "kop-bench/1";
@@ -117,6 +120,12 @@ pub struct Cell {
     /// How long it took to make the code of what the backend takes: bytecode, or C for clang's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compile_ns: Option<Spread>,
+    /// How long it took before that to rewrite the program file, proofs included, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewrite_ns: Option<f64>,
+    /// What each operation brings that the program was rewritten to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<Attribution>,
 }
 
 /// A time for a run, or for a packet.
@@ -358,7 +367,7 @@ mod tests {
             rotating: timing(2000.0 / speed, speed),
             code_bytes: Some((300.0 / speed) as u64),
             compile_ns: Some(spread(5000.0)),
-            absent: None,
+            ..Cell::default()
         };
         let missing = Cell { absent: Some("it has no <page>".to_owned()), ..Cell::default() };
         let cells = vec![cell(speeds[0]), cell(speeds[1]), missing, Cell::default()];

@@ -22,8 +22,8 @@ mod text;
 mod words;
 
 pub use bench::{
-    BENCH_SCHEMA, Bench, BenchBackend, BenchFailure, BenchProgram, Cell, Group, Mean, Measure, Spread,
-    Timing, baselines,
+    Attribution, BENCH_SCHEMA, Bench, BenchBackend, BenchFailure, BenchProgram, Cell, Gain, Group, Mean,
+    Measure, Spread, Timing, baselines,
 };
 pub use compare::Comparison;
 pub use html::{html, svg};

@@ -14,9 +14,14 @@ mod clang;
 pub mod expectation;
 mod machine;
 mod measure;
+mod parts;
 mod reference;
+#[cfg(feature = "prover")]
+mod rewrites;
 mod suite;
 mod traffic;
+#[cfg(feature = "prover")]
+mod training;
 
 use std::time::Instant;
 
@@ -29,7 +34,7 @@ use backend::{BACKENDS, Backend, Built};
 use machine::Machine;
 pub use measure::Rounds;
 use measure::{Times, Way, interleaved};
-
+use parts::Parts;
 pub use suite::{Sample, Suite};
 
 use crate::check::Progress;
@@ -132,16 +137,19 @@ fn alone(
             made.as_ref().map_err(|_| String::new()).and_then(|backend| backend.build(machine, sample))
         })
         .collect();
-    for (made, kind) in built.iter_mut().zip(BACKENDS) {
+    let parts = Parts::of(backends, sample);
+    built.extend(parts.0.iter().map(|(_, part)| part.without.build(machine, sample)));
+    for (made, name) in built.iter_mut().zip(parts.names()) {
         let Ok(ready) = made else { continue };
         if let Err(message) = ready.call.check(machine, &inputs, &wanted) {
-            failures.push(failure(sample, kind.name, message));
+            failures.push(failure(sample, &name, message));
             *made = Err("it fails".to_owned());
         }
     }
     let [fixed, rotating] = times(&built, machine, &inputs, rounds);
     let group = if sample.has_calls() { Group::Calls } else { Group::Plain };
-    let cells = cells(built.iter(), group, fixed, rotating);
+    let mut cells = cells(&built[..BACKENDS.len()], group, &fixed, &rotating);
+    parts.attribute(&mut cells, &fixed, &rotating);
     let base = cells.iter().find_map(|cell| cell.fixed);
     BenchProgram {
         name: sample.name.clone(),
@@ -192,12 +200,7 @@ fn times(
 }
 
 /// What a program's cells say.
-fn cells<'a>(
-    built: impl Iterator<Item = &'a Result<Built, String>>,
-    group: Group,
-    fixed: Vec<Times>,
-    rotating: Vec<Times>,
-) -> Vec<Cell> {
+fn cells(built: &[Result<Built, String>], group: Group, fixed: &[Times], rotating: &[Times]) -> Vec<Cell> {
     let speeds = |times: &[Times], measure: Measure| -> Vec<Option<Timing>> {
         let base = baselines(group, measure).iter().find_map(|name| {
             let index = BACKENDS.iter().position(|kind| kind.name == *name)?;
@@ -205,7 +208,7 @@ fn cells<'a>(
         });
         times.iter().map(|times| Some(timing(times.as_ref().ok()?, base))).collect()
     };
-    let (fixed, rotating) = (speeds(&fixed, Measure::Fixed), speeds(&rotating, Measure::Rotating));
+    let (fixed, rotating) = (speeds(fixed, Measure::Fixed), speeds(rotating, Measure::Rotating));
     let cell = |((ready, fixed), rotating): ((&Result<Built, String>, _), _)| match ready {
         Ok(ready) => Cell {
             absent: None,
@@ -213,10 +216,12 @@ fn cells<'a>(
             rotating,
             code_bytes: ready.code_bytes.map(|bytes| bytes as u64),
             compile_ns: ready.compile_ns,
+            rewrite_ns: ready.rewrite_ns,
+            operations: Vec::new(),
         },
         Err(reason) => Cell { absent: (!reason.is_empty()).then(|| reason.clone()), ..Cell::default() },
     };
-    built.zip(fixed).zip(rotating).map(cell).collect()
+    built.iter().zip(fixed).zip(rotating).map(cell).collect()
 }
 
 /// The spread of times, and of the ratios of the baseline's to them.

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which programs there are: a folder of `NAME.bpf.c` or `NAME.o`, each with `NAME.bin` or `NAME.pcap` and `NAME.expect` where it has some.
 
+#[cfg(feature = "prover")]
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "prover")]
+use std::rc::Rc;
 
 use kop_jit::LoadOptions;
+#[cfg(feature = "prover")]
+use kop_jit::rewrite::Profile;
 use kop_ops::ebpf::{CallTarget, Insn};
 use kop_ops::program::MapAddresses;
 use kop_ops::state::Slot;
@@ -15,6 +21,8 @@ use kop_semantics::world::helpers;
 use regex::Regex;
 
 use super::expectation::Expectation;
+#[cfg(feature = "prover")]
+use super::rewrites::{Made, Rewrites};
 use super::{BenchError, clang};
 use crate::{bounded, packets};
 
@@ -80,6 +88,12 @@ pub struct Sample {
     pub rotating: Vec<Vec<u8>>,
     /// What is expected.
     pub expectation: Option<Expectation>,
+    /// What its programs were rewritten to.
+    #[cfg(feature = "prover")]
+    pub rewrites: Rewrites,
+    /// How its branches went on other inputs than those that are measured.
+    #[cfg(feature = "prover")]
+    pub profile: OnceCell<Result<Profile, String>>,
 }
 
 /// The longest packet that inputs have room for.
@@ -94,6 +108,18 @@ impl Sample {
     /// Its instructions.
     pub fn insns(&self) -> usize {
         self.program().flow.insns().len()
+    }
+
+    /// Its programs with Kops, without the operation called so; with a profile of its branches or without.
+    ///
+    /// # Errors
+    /// Why branches cannot be profiled.
+    #[cfg(feature = "prover")]
+    pub fn rewritten(&self, without: Option<&str>, profiled: bool) -> Result<Rc<Made>, String> {
+        let profile =
+            if profiled { Some(self.profile.get_or_init(|| super::training::profile(self))) } else { None };
+        let profile = profile.map(Result::as_ref).transpose().map_err(Clone::clone)?;
+        Ok(self.rewrites.of(&self.object, without, profile))
     }
 
     /// Whether it is an XDP program with nothing around it but one packet: no map and no helper function.
@@ -217,6 +243,10 @@ fn sample(folder: &Path, name: &str, has_source: bool) -> Result<Sample, BenchEr
         packets,
         rotating,
         expectation,
+        #[cfg(feature = "prover")]
+        rewrites: Rewrites::default(),
+        #[cfg(feature = "prover")]
+        profile: OnceCell::new(),
     })
 }
 

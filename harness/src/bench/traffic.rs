@@ -12,7 +12,8 @@ use kop_semantics::{Image, World};
 
 use super::backend::{self, BACKENDS, Backend, Compiled};
 use super::machine::Machine;
-use super::measure::{Rounds, Way, interleaved};
+use super::measure::{Rounds, Times, Way, interleaved};
+use super::parts::Parts;
 use super::{Sample, failure, reference, timing};
 
 /// Measures a program over its packets: nanoseconds a packet.
@@ -37,13 +38,19 @@ pub fn measure(
             made.as_ref().map_err(|_| String::new()).and_then(|backend| backend.compile(machine, sample))
         })
         .collect();
+    let parts = Parts::of(backends, sample);
+    codes.extend(parts.0.iter().map(|(_, part)| part.without.compile(machine, sample)));
     // Guarded code in the child of the host engine first: what runs below is kept from nothing.
     let checked = reference::traffic(sample, "spec").map_err(|error| ("spec", error));
     let checked = checked.and_then(|wanted| {
         reference::traffic(sample, "host").map(|_| wanted).map_err(|error| ("host", error))
     });
     match checked {
-        Ok(wanted) => times(sample, &mut codes, &wanted, rounds, failures, &mut program.cells),
+        Ok(wanted) => {
+            let measured = times(sample, (&mut codes, &parts.names()), &wanted, rounds, failures);
+            fill(&mut program.cells, &measured);
+            parts.attribute(&mut program.cells, &measured, &[]);
+        }
         Err((engine, message)) => {
             failures.push(failure(sample, engine, message));
             for code in codes.iter_mut().filter(|code| code.is_ok()) {
@@ -56,6 +63,7 @@ pub fn measure(
             Ok(code) => {
                 cell.code_bytes = Some(code.codes[sample.index].bytes.len() as u64);
                 cell.compile_ns = code.compile_ns;
+                cell.rewrite_ns = code.rewrite_ns;
             }
             Err(reason) => cell.absent = (!reason.is_empty()).then(|| reason.clone()),
         }
@@ -63,28 +71,36 @@ pub fn measure(
     program
 }
 
+/// The speed of each backend, against our JIT without Kops.
+fn fill(cells: &mut [Cell], times: &[Times]) {
+    let base = BACKENDS.iter().position(|kind| kind.name == "jit");
+    let base = base.and_then(|jit| times.get(jit)?.as_ref().ok());
+    for (cell, times) in cells.iter_mut().zip(times) {
+        cell.fixed = times.as_ref().ok().map(|times| timing(times, base));
+    }
+}
+
+/// Nanoseconds a packet of each code whose results are right; none where nothing can be measured.
 fn times(
     sample: &Sample,
-    codes: &mut [Result<Compiled, String>],
+    (codes, names): (&mut [Result<Compiled, String>], &[String]),
     wanted: &[u32],
     rounds: Rounds,
     failures: &mut Vec<BenchFailure>,
-    cells: &mut [Cell],
-) {
+) -> Vec<Times> {
     let (world, image) = match World::new(&sample.object, sample.index, Slot::default(), &sample.input) {
         Ok(state) => state,
-        Err(error) => return failures.push(failure(sample, "spec", error.to_string())),
+        Err(error) => {
+            failures.push(failure(sample, "spec", error.to_string()));
+            return Vec::new();
+        }
     };
-    for (code, kind) in codes.iter_mut().zip(BACKENDS) {
+    for (code, name) in codes.iter_mut().zip(names) {
         let Ok(compiled) = code else { continue };
         match run(sample, &world, &image, &compiled.codes, sample.index, 1) {
             Ok((_, results)) if results == wanted => {}
             Ok(_) => {
-                failures.push(failure(
-                    sample,
-                    kind.name,
-                    "it returns something else than spec does".to_owned(),
-                ));
+                failures.push(failure(sample, name, "it returns something else than spec does".to_owned()));
                 *code = Err("it fails".to_owned());
             }
             Err(reason) => *code = Err(reason),
@@ -99,19 +115,18 @@ fn times(
     }));
     let mut times = interleaved(&mut ways, for_children(rounds));
     drop(ways);
-    let Some(Ok(floor)) = times.pop() else { return };
+    let Some(Ok(floor)) = times.pop() else { return Vec::new() };
     for times in times.iter_mut().flatten() {
         for (time, floor) in times.iter_mut().zip(&floor) {
             *time = (*time - floor) / sample.packets.len() as f64;
         }
     }
-    let base = BACKENDS.iter().position(|kind| kind.name == "jit").and_then(|jit| times[jit].clone().ok());
-    for ((cell, times), code) in cells.iter_mut().zip(times).zip(codes) {
-        match times {
-            Ok(times) => cell.fixed = Some(timing(&times, base.as_ref())),
-            Err(reason) => *code = Err(reason),
+    for (code, times) in codes.iter_mut().zip(&times) {
+        if let Err(reason) = times {
+            *code = Err(reason.clone());
         }
     }
+    times
 }
 
 /// A sample is a child, whose making costs more than a sample of other programs: fewer and longer ones.

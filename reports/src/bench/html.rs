@@ -3,6 +3,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::attribution::{LEFT_OUT, operations};
 use super::{Bench, BenchProgram, Group, Measure, Spread, baselines, digits, time};
 use crate::html::plot::{px, short, ticks};
 use crate::html::{STYLE, scroll_box};
@@ -85,6 +86,12 @@ fn section(bench: &Bench, group: Group, number: usize) -> Markup {
             }
             h3 { "Times, sizes and compile times" }
             (scroll_box("Times, sizes and compile times", table(bench, group)))
+            @for backend in bench.rewritten(group) {
+                h3 { "Operations of " (bench.backends[backend].name) }
+                p.hint { (LEFT_OUT) "." }
+                (scroll_box("What operations bring", gains(bench, group, backend)))
+                (scroll_box("Operations of each program", brought(bench, group, backend)))
+            }
         }
     }
 }
@@ -221,6 +228,58 @@ fn row(bench: &Bench, program: &BenchProgram, index: usize) -> Markup {
     }
 }
 
+/// What operations bring in the mean: bars of their gains on the same input, or over traffic.
+fn gains(bench: &Bench, group: Group, backend: usize) -> Markup {
+    let bars: Vec<Bar> = bench
+        .gains(group, backend)
+        .into_iter()
+        .enumerate()
+        .map(|(number, gain)| Bar {
+            label: format!("{} \u{b7} {}", gain.operation, crate::words::plural(gain.sites, "site")),
+            value: gain.fixed,
+            spread: None,
+            colour: number,
+            starts: true,
+        })
+        .collect();
+    chart(&bars, &format!("What operations bring to {}", group.title()))
+}
+
+fn brought(bench: &Bench, group: Group, backend: usize) -> Markup {
+    let gain = |spread: Option<Spread>| spread.map(|spread| format!("{:.3}", spread.median));
+    html! {
+        table {
+            caption { "Operations of " (group.title()) }
+            thead { tr {
+                th scope="col" { "program" }
+                th scope="col" { "operation" }
+                th.num scope="col" { "sites" }
+                th.num scope="col" { "instructions replaced" }
+                th.num scope="col" { "gain, same input" }
+                th.num scope="col" { "middle half" }
+                th.num scope="col" { "gain, rotating" }
+            } }
+            tbody {
+                @for program in bench.of(group) {
+                    @for one in operations(program, backend) {
+                        tr {
+                            th scope="row" { (program.name) }
+                            td { (one.operation) }
+                            td.num { (number(one.sites)) }
+                            td.num { (number(one.replaced)) }
+                            td.num { @if let Some(gain) = gain(one.fixed) { (gain) } }
+                            td.num { @if let Some(spread) = one.fixed {
+                                (format!("{:.3}..{:.3}", spread.low, spread.high))
+                            } }
+                            td.num { @if let Some(gain) = gain(one.rotating) { (gain) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn missing(bench: &Bench) -> Markup {
     html! {
         section aria-labelledby="missing" {
@@ -242,15 +301,23 @@ fn missing(bench: &Bench) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::bench;
+    use super::super::Attribution;
+    use super::super::tests::{bench, spread};
 
     #[test]
     fn a_page_has_bars_and_fetches_nothing() {
         let mut bench = bench();
+        bench.programs[0].cells[1].operations = vec![Attribution {
+            operation: "<script>rotate".to_owned(),
+            sites: 3,
+            replaced: 9,
+            fixed: Some(spread(1.25)),
+            rotating: None,
+        }];
         bench.programs[0].name = "</td><script>".to_owned();
         let page = bench.html();
-        // Two backends, two inputs: means of two groups, and three programs.
-        assert_eq!(page.matches("<rect class=\"bar").count(), 2 * 2 * 2 + 2 * 2 * 3);
+        // Two backends, two inputs: means of two groups, and three programs; an operation of one.
+        assert_eq!(page.matches("<rect class=\"bar").count(), 2 * 2 * 2 + 2 * 2 * 3 + 1);
         assert!(!page.contains("<script"), "texts are escaped");
         for mark in ["http:", "https:", "url(", "@import", "<img", "<iframe"] {
             assert!(!page.contains(mark), "{mark}");

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::attribution::{LEFT_OUT, operations};
 use super::{Bench, Group, Measure, digits};
 use crate::markdown::inline;
 use crate::words::duration;
@@ -25,6 +26,9 @@ pub(super) fn markdown(bench: &Bench) -> String {
     }
     for group in Group::ALL.into_iter().filter(|group| !bench.of(*group).is_empty()) {
         table(bench, group, &mut text);
+        for backend in bench.rewritten(group) {
+            brought(bench, group, backend, &mut text);
+        }
     }
     absent(bench, &mut text);
     text.truncate(text.trim_end().len());
@@ -71,6 +75,31 @@ fn table(bench: &Bench, group: Group, text: &mut String) {
     }
 }
 
+/// What operations bring: the means, then program by program.
+fn brought(bench: &Bench, group: Group, backend: usize, text: &mut String) {
+    let name = inline(&bench.backends[backend].name);
+    let _ = writeln!(text, "\n<details><summary>Operations of {name}: {LEFT_OUT}</summary>\n");
+    text.push_str(
+        "| program | operation | sites | replaced | same input | rotating |\n|---|---|--:|--:|--:|--:|\n",
+    );
+    let mut row = |program: &str, operation: &str, [sites, replaced]: [u64; 2], gains: [Option<f64>; 2]| {
+        let [fixed, rotating] = gains.map(|gain| gain.map_or(String::new(), |gain| format!("{gain:.3}")));
+        let operation = inline(operation);
+        let _ = writeln!(text, "| {program} | {operation} | {sites} | {replaced} | {fixed} | {rotating} |");
+    };
+    for gain in bench.gains(group, backend) {
+        let programs = format!("**{}**", crate::words::plural(gain.programs as u64, "program"));
+        row(&programs, gain.operation, [gain.sites, gain.replaced], [gain.fixed, gain.rotating]);
+    }
+    for program in bench.of(group) {
+        for one in operations(program, backend) {
+            let medians = [one.fixed, one.rotating].map(|spread| spread.map(|spread| spread.median));
+            row(&inline(&program.name).to_string(), &one.operation, [one.sites, one.replaced], medians);
+        }
+    }
+    text.push_str("\n</details>\n");
+}
+
 fn absent(bench: &Bench, text: &mut String) {
     let backends = bench.backends.iter().filter_map(|backend| Some((backend, backend.absent.as_ref()?)));
     let mut lines = String::new();
@@ -87,11 +116,21 @@ fn absent(bench: &Bench, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::bench;
+    use super::super::Attribution;
+    use super::super::tests::{bench, spread};
 
     #[test]
     fn every_row_has_as_many_cells_as_its_head() {
-        let text = bench().markdown();
+        let mut bench = bench();
+        bench.programs[0].cells[1].operations = vec![Attribution {
+            operation: "<rotate>".to_owned(),
+            sites: 3,
+            replaced: 9,
+            fixed: Some(spread(1.25)),
+            rotating: None,
+        }];
+        let text = bench.markdown();
+        assert!(text.contains("| **1 program** | &lt;rotate&gt; | 3 | 9 | 1.250 |  |"), "{text}");
         assert!(text.starts_with("## \u{2705} kop bench: micro (3 programs)\n"), "{text}");
         let mut columns = 0;
         for line in text.lines() {

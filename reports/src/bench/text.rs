@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::attribution::{LEFT_OUT, operations};
 use super::{Bench, BenchProgram, Group, Measure, Spread, baselines, digits, time};
 use crate::words::duration;
 
@@ -26,6 +27,9 @@ pub(super) fn text(bench: &Bench) -> String {
             speeds(bench, group, Measure::Rotating, &mut text);
         }
         code(bench, group, &mut text);
+        for backend in bench.rewritten(group) {
+            brought(bench, group, backend, &mut text);
+        }
     }
     missing(bench, &mut text);
     for failure in &bench.failures {
@@ -95,15 +99,50 @@ fn timing(program: &BenchProgram, index: usize, measure: Measure) -> Option<supe
 
 /// Sizes of code and compile times, in the mean over programs.
 fn code(bench: &Bench, group: Group, text: &mut String) {
-    let _ = writeln!(text, "\n{:NAME$} {:>22} {:>22}", "code", "size by the baseline's", "compile time");
+    let _ = writeln!(
+        text,
+        "\n{:NAME$} {:>22} {:>22} {:>22}",
+        "code", "size by the baseline's", "compile time", "rewriting, with proofs"
+    );
     for index in bench.shown(group) {
         let size = bench.mean(group, index, Measure::Size).map(|mean| digits(mean.value));
         let programs = bench.of(group);
-        let times: Vec<f64> =
-            programs.iter().filter_map(|program| Some(program.cells[index].compile_ns?.median)).collect();
-        let mean = (!times.is_empty()).then(|| time(times.iter().sum::<f64>() / times.len() as f64));
+        let mean = |of: &dyn Fn(&super::Cell) -> Option<f64>| {
+            let times: Vec<f64> = programs.iter().filter_map(|program| of(&program.cells[index])).collect();
+            or_dash((!times.is_empty()).then(|| time(times.iter().sum::<f64>() / times.len() as f64)))
+        };
+        let (compiled, rewritten) =
+            (mean(&|cell| Some(cell.compile_ns?.median)), mean(&|cell| cell.rewrite_ns));
         let name = &bench.backends[index].name;
-        let _ = writeln!(text, "{name:NAME$} {:>22} {:>22}", or_dash(size), or_dash(mean));
+        let _ = writeln!(text, "{name:NAME$} {:>22} {compiled:>22} {rewritten:>22}", or_dash(size));
+    }
+}
+
+/// What operations bring, program by program, and to all that have them.
+fn brought(bench: &Bench, group: Group, backend: usize, text: &mut String) {
+    let name = &bench.backends[backend].name;
+    let _ = writeln!(text, "\noperations of {name}: {LEFT_OUT}\n");
+    let _ = writeln!(
+        text,
+        "{:NAME$} {:14} {:>6} {:>9} {:>11} {:>11}",
+        "program", "operation", "sites", "replaced", "same input", "rotating"
+    );
+    let mut row = |program: &str, operation: &str, [sites, replaced]: [u64; 2], gains: [Option<f64>; 2]| {
+        let [fixed, rotating] = gains.map(|gain| or_dash(gain.map(|gain| format!("{gain:.3}"))));
+        let _ = writeln!(
+            text,
+            "{program:NAME$} {operation:14} {sites:6} {replaced:9} {fixed:>11} {rotating:>11}"
+        );
+    };
+    for program in bench.of(group) {
+        for one in operations(program, backend) {
+            let medians = [one.fixed, one.rotating].map(|spread| spread.map(|spread| spread.median));
+            row(&program.name, &one.operation, [one.sites, one.replaced], medians);
+        }
+    }
+    for gain in bench.gains(group, backend) {
+        let programs = crate::words::plural(gain.programs as u64, "program");
+        row(&programs, gain.operation, [gain.sites, gain.replaced], [gain.fixed, gain.rotating]);
     }
 }
 
@@ -130,8 +169,8 @@ fn or_dash(text: Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::BenchFailure;
-    use super::super::tests::bench;
+    use super::super::tests::{bench, spread};
+    use super::super::{Attribution, BenchFailure};
 
     #[test]
     fn groups_are_listed_apart_with_their_means() {
@@ -153,6 +192,34 @@ mod tests {
         assert!(text.contains("  native: it is not there yet\n"), "{text}");
         assert!(text.contains("  rbpf, 3 programs: it has no <page>\n"), "{text}");
         assert!(text.ends_with("FAILED bits on jit: returns 3, 4 is expected\n"), "{text}");
+        assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
+    }
+
+    #[test]
+    fn what_operations_bring_is_listed_by_program_and_in_the_mean() {
+        let mut bench = bench();
+        assert!(!bench.text().contains("operations of"));
+        bench.programs[0].cells[1].operations = vec![Attribution {
+            operation: "rotate".to_owned(),
+            sites: 3,
+            replaced: 9,
+            fixed: Some(spread(1.25)),
+            rotating: None,
+        }];
+        let text = bench.text();
+        assert!(text.contains("operations of jit: time without an operation"), "{text}");
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .filter(|line| line.contains("rotate"))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                vec!["bits", "rotate", "3", "9", "1.250", "-"],
+                vec!["1", "program", "rotate", "3", "9", "1.250", "-"]
+            ]
+        );
         assert!(text.lines().all(|line| !line.ends_with(' ')), "{text}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use kop_emulators::engines::host_features;
 use kop_jit::Options;
 use kop_ops::program::{MapAddresses, SiteTarget};
-use kop_ops::{Arch, Catalog, Code, Program};
+use kop_ops::{Arch, Catalog, Code, Object, Program};
 
 use super::{Backend, Built, Compiled, timed};
 use crate::bench::machine::{Argument, Machine};
@@ -19,11 +19,16 @@ pub enum Form {
     Plain,
     /// The same with checks.
     Guarded,
+    /// With the emits of Kop sites, in general registers.
+    Kops,
+    /// With the emits of Kop sites, and with SIMD.
+    KopsSimd,
 }
 
 struct Jit(Form);
 
-static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::einsn);
+/// The operations of sites.
+pub static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::einsn);
 
 /// The backend.
 pub fn make(_machine: &Machine, form: Form) -> Result<Box<dyn Backend>, String> {
@@ -42,12 +47,12 @@ pub fn compile(
 ) -> Result<Code, String> {
     let options = Options {
         arch: Arch::X86_64,
-        features: host_features(),
+        features: if form == Form::Kops { host_features().without_simd() } else { host_features() },
         guarded: form == Form::Guarded,
         observe: false,
         catalog: &CATALOG,
         operations,
-        emits: false,
+        emits: matches!(form, Form::Kops | Form::KopsSimd),
         addresses,
     };
     kop_jit::compile(program, &options).map_err(|error| error.to_string())
@@ -58,16 +63,32 @@ const TIMES: usize = 15;
 
 impl Backend for Jit {
     fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
-        let Compiled { codes, compile_ns } = self.compile(machine, sample)?;
-        let code = &codes[sample.index];
-        let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
-        Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns })
+        built(machine, sample, self.compile(machine, sample)?)
     }
 
     fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
-        let object = &sample.object;
-        let one = |program: &Program| compile(program, &object.operations, &sample.addresses, self.0);
-        let codes = object.programs.iter().map(one).collect::<Result<_, _>>()?;
-        Ok(Compiled { codes, compile_ns: Some(timed(TIMES, || one(sample.program()))) })
+        compiled(sample, &sample.object, self.0)
     }
+}
+
+/// All programs of `object`, which is that of the sample or one in place of it.
+///
+/// # Errors
+/// What the JIT says.
+pub fn compiled(sample: &Sample, object: &Object, form: Form) -> Result<Compiled, String> {
+    let one = |program: &Program| compile(program, &object.operations, &sample.addresses, form);
+    let codes = object.programs.iter().map(one).collect::<Result<_, _>>()?;
+    let compile_ns = timed(TIMES, || one(&object.programs[sample.index]));
+    Ok(Compiled { codes, compile_ns: Some(compile_ns), rewrite_ns: None })
+}
+
+/// A program without maps, ready to be called.
+///
+/// # Errors
+/// Why the code finds no place.
+pub fn built(machine: &Machine, sample: &Sample, compiled: Compiled) -> Result<Built, String> {
+    let Compiled { codes, compile_ns, rewrite_ns } = compiled;
+    let code = &codes[sample.index];
+    let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
+    Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns, rewrite_ns })
 }

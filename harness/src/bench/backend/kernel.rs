@@ -39,7 +39,7 @@ impl Backend for TestRuns {
         let loaded = load(sample)?;
         let code_bytes = loaded.image().ok().map(|image| image.bytes.len());
         let compile_ns = Some(timed(TIMES, || load(sample)));
-        Ok(Built { call: Call::Kernel(Box::new(loaded)), code_bytes, compile_ns })
+        Ok(Built { call: Call::Kernel(Box::new(loaded)), code_bytes, compile_ns, rewrite_ns: None })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {
@@ -53,7 +53,7 @@ impl Backend for Image {
         let bytes = image.relocated(|_| unreachable!("the program has no maps"));
         let bytes = bytes.map_err(|error| error.to_string())?;
         let call = machine.native(&bytes, 0, Argument::XdpBuff)?;
-        Ok(Built { call, code_bytes: Some(image.bytes.len()), compile_ns: None })
+        Ok(Built { call, code_bytes: Some(image.bytes.len()), compile_ns: None, rewrite_ns: None })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

@@ -6,6 +6,8 @@
 
 pub mod jit;
 mod kernel;
+#[cfg(feature = "prover")]
+mod kops;
 mod native;
 mod rbpf;
 
@@ -30,6 +32,23 @@ pub trait Backend {
     /// # Errors
     /// Why this program does not run so, in one line.
     fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String>;
+
+    /// What it put into a program that may be left out again, to know what it brings.
+    fn parts(&self, _sample: &Sample) -> Vec<Part> {
+        Vec::new()
+    }
+}
+
+/// An operation that a backend puts into a program.
+pub struct Part {
+    /// The operation.
+    pub operation: String,
+    /// Its sites.
+    pub sites: usize,
+    /// The instructions that stood in their place.
+    pub replaced: usize,
+    /// The backend that makes the program without it.
+    pub without: Box<dyn Backend>,
 }
 
 /// A program that can be called.
@@ -40,6 +59,8 @@ pub struct Built {
     pub code_bytes: Option<usize>,
     /// How long it took to make.
     pub compile_ns: Option<Spread>,
+    /// How long it took to rewrite it before.
+    pub rewrite_ns: Option<f64>,
 }
 
 /// Programs for traffic.
@@ -48,6 +69,8 @@ pub struct Compiled {
     pub codes: Vec<Code>,
     /// How long it took to make the code of the program that is measured.
     pub compile_ns: Option<Spread>,
+    /// How long it took to rewrite them before.
+    pub rewrite_ns: Option<f64>,
 }
 
 /// A backend before it is made.
@@ -63,7 +86,15 @@ pub struct BackendKind {
 /// Why backends that run one program alone do not run others.
 const ALONE: &str = "it runs programs without maps and helper functions: those of user space are not the kernel's to compare with";
 
-const NO_REWRITING: &str = "programs are not rewritten into Kops yet";
+#[cfg(not(feature = "prover"))]
+mod kops {
+    use super::{Backend, jit};
+
+    /// Rewriting needs the prover.
+    pub fn make(_form: jit::Form, _profiled: bool) -> Result<Box<dyn Backend>, String> {
+        Err("built without the prover, which shows that a program with Kops is the same".to_owned())
+    }
+}
 
 /// Every backend, in the order of reports.
 pub const BACKENDS: &[BackendKind] = &[
@@ -91,17 +122,17 @@ pub const BACKENDS: &[BackendKind] = &[
     BackendKind {
         name: "kops",
         about: "our JIT with Kops in general registers, as the kernel could have them",
-        make: |_| Err(NO_REWRITING.to_owned()),
+        make: |_| kops::make(jit::Form::Kops, false),
     },
     BackendKind {
         name: "kops-simd",
         about: "our JIT with Kops, with SIMD",
-        make: |_| Err(NO_REWRITING.to_owned()),
+        make: |_| kops::make(jit::Form::KopsSimd, false),
     },
     BackendKind {
         name: "kops-profile",
         about: "our JIT with Kops chosen by a profile of branches",
-        make: |_| Err(NO_REWRITING.to_owned()),
+        make: |_| kops::make(jit::Form::Kops, true),
     },
     BackendKind {
         name: "native-tier",

@@ -26,7 +26,7 @@ impl Backend for Native {
             Some(timed(1, || made = Some(clang::native(source, &sample.program().name, self.general))));
         let code = made.expect("it was compiled once")?;
         let call = machine.native(&code.bytes, code.entry, Argument::XdpMd)?;
-        Ok(Built { call, code_bytes: Some(code.code_bytes), compile_ns })
+        Ok(Built { call, code_bytes: Some(code.code_bytes), compile_ns, rewrite_ns: None })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

@@ -28,7 +28,7 @@ impl Backend for Rbpf {
         let mut jit = RbpfJit::new(&bytes)?;
         let compile_ns = Some(timed(TIMES, || jit.compile()));
         let call = machine.native(&code, 0, Argument::XdpMd)?;
-        Ok(Built { call, code_bytes: Some(code.len()), compile_ns })
+        Ok(Built { call, code_bytes: Some(code.len()), compile_ns, rewrite_ns: None })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

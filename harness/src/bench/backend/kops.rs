@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Our JIT on programs that were rewritten into Kops.
+
+use super::jit::{self, Form};
+use super::{Backend, Built, Compiled, Part};
+use crate::bench::machine::Machine;
+use crate::bench::suite::Sample;
+
+struct Kops {
+    form: Form,
+    /// Whether branches become selects where a profile says so.
+    profiled: bool,
+    /// An operation that is not used.
+    without: Option<String>,
+}
+
+/// The backend.
+pub fn make(form: Form, profiled: bool) -> Result<Box<dyn Backend>, String> {
+    Ok(Box::new(Kops { form, profiled, without: None }))
+}
+
+impl Backend for Kops {
+    fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
+        jit::built(machine, sample, self.compile(machine, sample)?)
+    }
+
+    fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
+        let made = sample.rewritten(self.without.as_deref(), self.profiled)?;
+        let compiled = jit::compiled(sample, &made.rewritten.object, self.form)?;
+        Ok(Compiled { rewrite_ns: Some(made.ns), ..compiled })
+    }
+
+    /// With SIMD, operations are the same: they are told apart once.
+    fn parts(&self, sample: &Sample) -> Vec<Part> {
+        if self.form == Form::KopsSimd {
+            return Vec::new();
+        }
+        let Ok(made) = sample.rewritten(None, self.profiled) else { return Vec::new() };
+        let mut parts: Vec<Part> = Vec::new();
+        for found in &made.rewritten.found {
+            let known = parts.iter_mut().find(|part| part.operation == found.kop);
+            if let Some(part) = known {
+                part.sites += 1;
+                part.replaced += found.removed.len();
+                continue;
+            }
+            parts.push(Part {
+                operation: found.kop.clone(),
+                sites: 1,
+                replaced: found.removed.len(),
+                without: Box::new(Kops { without: Some(found.kop.clone()), ..*self }),
+            });
+        }
+        parts.sort_by(|one, other| one.operation.cmp(&other.operation));
+        parts
+    }
+}
