@@ -58,6 +58,8 @@ pub enum Target<'a> {
     Decoders,
     /// Random programs on every engine.
     Program,
+    /// Programs and what they are rewritten to.
+    Rewrite,
     /// Single instructions in the JITs.
     JitInstruction,
     /// The loader of program files.
@@ -86,6 +88,7 @@ impl fmt::Display for Target<'_> {
             Target::Assemblers => "assemblers",
             Target::Decoders => "decoders",
             Target::Program => "program",
+            Target::Rewrite => "rewrite",
             Target::JitInstruction => "jit_instruction",
             Target::Loader => "loader",
             Target::Module => "module",
@@ -103,6 +106,7 @@ impl<'a> Target<'a> {
             Target::Assemblers,
             Target::Decoders,
             Target::Program,
+            Target::Rewrite,
             Target::JitInstruction,
             Target::Loader,
             Target::Module,
@@ -128,7 +132,7 @@ impl<'a> Target<'a> {
         match self {
             Target::Operation(kop) => vec![kop],
             // Programs have sites of all.
-            Target::All | Target::Program => own(catalog),
+            Target::All | Target::Program | Target::Rewrite => own(catalog),
             Target::Module | Target::File => self.foreign(catalog),
             Target::Assemblers | Target::Decoders | Target::JitInstruction | Target::Loader => Vec::new(),
         }
@@ -153,6 +157,7 @@ impl<'a> Target<'a> {
             Target::Assemblers => assemblers::show(bytes),
             Target::Decoders => decoders::show(bytes),
             Target::Program => programs::case(Source::Program, catalog, bytes).to_string(),
+            Target::Rewrite => programs::case(Source::Rewrite, catalog, bytes).to_string(),
             Target::JitInstruction => programs::case(Source::Instruction, catalog, bytes).to_string(),
             Target::Loader => programs::show_loaded(catalog, bytes),
         }
@@ -192,6 +197,7 @@ impl<'a> Target<'a> {
             Target::Assemblers => assemblers::check(bytes),
             Target::Decoders => decoders::check(catalog, bytes),
             Target::Program => programs::check(Source::Program, catalog, bytes, feedback, findings),
+            Target::Rewrite => programs::check_rewritten(catalog, bytes, feedback, findings),
             Target::JitInstruction => {
                 programs::check(Source::Instruction, catalog, bytes, feedback, findings);
             }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The oracle of the targets for whole programs: `program` and `jit_instruction` run one on every engine, `loader` gives
-//! bytes to the loader of program files.
+//! The oracle of the targets for whole programs: `program` and `jit_instruction` run one on every engine, `rewrite` one and what it is
+//! rewritten to, `loader` gives bytes to the loader of program files.
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 
 use kop_jit::load::{Format, LoadOptions, load};
+use kop_jit::rewrite::{Branches, Options};
 use kop_ops::choices::{Choices, mix};
 use kop_ops::{Catalog, ProgramKind};
 
@@ -14,6 +15,7 @@ use super::feedback::{COUNTERS, Feedback};
 use crate::case::AS_FOUND;
 use crate::generate::{ByteChoices, ProgramPlan, kind_of};
 use crate::program::{CaseProblem, Instructions, ProgramCase, ProgramRig, minimise, text};
+use crate::rewrite::{self, Sampled};
 
 /// What bytes become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(super) enum Source {
     Program,
     /// Single instructions with random operands.
     Instruction,
+    /// A program full of what can be rewritten; some are random.
+    Rewrite,
 }
 
 thread_local! {
@@ -31,8 +35,10 @@ thread_local! {
 /// The case that bytes are; every byte string is one.
 pub(super) fn case(source: Source, catalog: &Catalog, bytes: &[u8]) -> ProgramCase {
     let mut choices = ByteChoices::new(bytes);
-    if source == Source::Instruction {
-        return Instructions::random(&mut choices);
+    match source {
+        Source::Instruction => return Instructions::random(&mut choices),
+        Source::Rewrite if !choices.one_in(8) => return rewrite::case(&mut choices),
+        Source::Program | Source::Rewrite => {}
     }
     let wild = choices.one_in(4);
     let long = choices.one_in(16);
@@ -70,6 +76,46 @@ pub(super) fn check(source: Source, catalog: &Catalog, bytes: &[u8], feedback: F
             let _as_found_is_kept = text::save(findings, &small, &cause);
         }
         panic!("{} divergence(s), the first: {found}\n{small}", judged.findings.len());
+    });
+}
+
+/// How many states a claim is tried on: it takes less time than the engines. What lets a wrong site through here is a site that the prover
+/// would refuse, and a finding about the recognisers all the same.
+const STATES: u64 = 400;
+
+/// Rewrites the program that bytes are, and compares both on every engine.
+///
+/// # Panics
+/// With a report when one differs, after writing the original down.
+pub(super) fn check_rewritten(catalog: &Catalog, bytes: &[u8], feedback: Feedback, findings: &Path) {
+    let case = case(Source::Rewrite, catalog, bytes);
+    let options = Options { branches: Branches::All, ..Options::new(catalog) };
+    RIG.with_borrow_mut(|rig| {
+        let compared = rewrite::compare(rig, &case, catalog, (&options, &mut Sampled { states: STATES }));
+        let trial = match compared {
+            Ok(trial) => trial,
+            Err(CaseProblem::Undefined) => return,
+            Err(problem) => panic!("a generated program is no case: {problem}\n{case}"),
+        };
+        for found in &trial.rewritten.found {
+            let hash = |text: &str| text.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte)));
+            let what = hash(&found.kop) ^ hash(&found.form).rotate_left(1) ^ found.removed.len() as u64;
+            feedback(mix(what) as usize % COUNTERS);
+        }
+        let Some(difference) = trial.difference else { return };
+        let raw = ProgramCase { comment: vec![difference.clone(), AS_FOUND.to_owned()], ..case.clone() };
+        let saved = text::save(findings, &raw, "rewritten").and_then(|path| {
+            fs::write(path.with_extension("bytes"), bytes)?;
+            Ok(path)
+        });
+        if let Err(error) = &saved {
+            eprintln!("kop: the finding could not be saved: {error}");
+        }
+        let found = trial.rewritten.found.iter();
+        let sites: Vec<String> = found
+            .map(|found| format!("{}: {}.{} {}", found.at, found.kop, found.form, found.operands))
+            .collect();
+        panic!("{difference}\n{}\n{case}", sites.join("\n"));
     });
 }
 

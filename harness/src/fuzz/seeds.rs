@@ -34,7 +34,7 @@ pub fn files(target: Target, catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
         Target::All => of_all(catalog),
         Target::Assemblers => of_assemblers(),
         Target::Decoders => of_decoders(catalog),
-        Target::Program => of_choices(24, 8 * LENGTH),
+        Target::Program | Target::Rewrite => of_choices(24, 8 * LENGTH),
         Target::JitInstruction => of_choices(24, 2 * LENGTH),
         Target::Loader => of_loader(catalog),
         Target::Module | Target::File => of_foreign(),

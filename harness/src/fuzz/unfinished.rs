@@ -184,6 +184,7 @@ impl Unfinished<'_> {
                 (case.to_string(), case::save(findings, &case, self.cause))
             }
             Target::Program => self.program(Source::Program, catalog, findings),
+            Target::Rewrite => self.program(Source::Rewrite, catalog, findings),
             Target::JitInstruction => self.program(Source::Instruction, catalog, findings),
             // The bytes are all there is, and the fuzzer keeps those.
             Target::Assemblers | Target::Decoders | Target::Loader => return said,
