@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The states of 16 connections (RFC 9293) by the flags of 448 segments, then of as many that belong to other connections, a
+ * The states of 16 connections (RFC 9293) by the flags of 472 segments, then of as many that belong to other connections, a
  * switch over the state in which each case looks at the flags: what a connection tracker does for each packet.
  */
 #include "compute.h"
@@ -40,7 +40,7 @@ INLINE u32 next(u32 state, u32 flags)
 
 SECTION("xdp") int tcp_states(struct xdp_md *ctx)
 {
-	u8 segments[448], states[16];
+	u8 segments[472], states[16];
 	u32 result = 0;
 
 	if (!input(ctx, segments, sizeof(segments)))

@@ -353,7 +353,7 @@ def tcp_states(data):
         (6, syn, 0, 1), (6, 0, 0, 6),
     ]
     connections, states = [0] * 16, []
-    for byte in data[:448] + bytes(byte ^ 0x10 for byte in data[:448]):
+    for byte in data[:472] + bytes(byte ^ 0x10 for byte in data[:472]):
         state, flags = connections[byte >> 4], byte & 15
         if flags & (rst | ack) == rst | ack:
             state = 0
