@@ -156,7 +156,7 @@ pub fn qemu_capabilities() -> crate::native_engine::Capabilities {
     crate::native_engine::Capabilities {
         features: Features::all(Arch::Aarch64),
         vex_vector: false,
-        others: &["CRC32"],
+        others: &[],
         mistake: crate::mistakes::aarch64::qemu,
     }
 }
@@ -178,7 +178,15 @@ fn host_has(feature: kop_ops::Feature) -> bool {
         Feature::Movbe => std::is_x86_feature_detected!("movbe"),
         Feature::Pclmulqdq => std::is_x86_feature_detected!("pclmulqdq"),
         Feature::Sse2 => true,
-        Feature::AdvSimd | Feature::Pmull | Feature::Lse | Feature::Sb => false,
+        Feature::Sse42 => std::is_x86_feature_detected!("sse4.2"),
+        Feature::Avx512Vl => std::is_x86_feature_detected!("avx512vl"),
+        Feature::Avx512Vpopcntdq => std::is_x86_feature_detected!("avx512vpopcntdq"),
+        Feature::AdvSimd
+        | Feature::Pmull
+        | Feature::Lse
+        | Feature::Sb
+        | Feature::Crc32
+        | Feature::SveBitperm => false,
     }
 }
 
@@ -195,16 +203,13 @@ fn host_others() -> &'static [&'static str] {
             ("SSE3", std::is_x86_feature_detected!("sse3")),
             ("SSSE3", std::is_x86_feature_detected!("ssse3")),
             ("SSE4_1", std::is_x86_feature_detected!("sse4.1")),
-            ("SSE4_2", std::is_x86_feature_detected!("sse4.2")),
             ("AES", std::is_x86_feature_detected!("aes")),
             ("ADX", std::is_x86_feature_detected!("adx")),
             ("AVX", std::is_x86_feature_detected!("avx")),
             ("AVX2", std::is_x86_feature_detected!("avx2")),
             ("AVX512F", std::is_x86_feature_detected!("avx512f")),
-            ("AVX512VL", std::is_x86_feature_detected!("avx512vl")),
             ("AVX512BW", std::is_x86_feature_detected!("avx512bw")),
             ("AVX512DQ", std::is_x86_feature_detected!("avx512dq")),
-            ("AVX512_VPOPCNTDQ", std::is_x86_feature_detected!("avx512vpopcntdq")),
         ];
         detected.into_iter().filter_map(|(name, here)| here.then_some(name)).collect()
     });

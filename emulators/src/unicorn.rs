@@ -9,7 +9,7 @@ mod watchdog;
 use std::ops::Range;
 use std::time::Duration;
 
-use kop_ops::{Access, Arch, Fault, Features};
+use kop_ops::{Access, Arch, Fault, Feature, Features};
 use unicorn_engine::{
     Arm64CpuModel, Context, HookType, MemType, Mode, Prot, RegisterARM64, RegisterX86, TlbEntry, TlbType,
     UcHookId, Unicorn, uc_error,
@@ -65,12 +65,15 @@ pub struct UnicornMachine {
     arena: Arena,
 }
 
+/// What no CPU that it emulates has.
+const LACKING: Features = Features::of(&[Feature::Avx512Vl, Feature::Avx512Vpopcntdq, Feature::SveBitperm]);
+
 /// What the emulated CPU of `arch` executes rightly.
 pub fn capabilities(arch: Arch) -> Capabilities {
     Capabilities {
-        features: Features::all(arch),
+        features: Features::all(arch).minus(LACKING),
         vex_vector: false,
-        others: &["CRC32", "SSE3", "SSSE3", "SSE4_1", "SSE4_2"],
+        others: &["SSE3", "SSSE3", "SSE4_1"],
         mistake: match arch {
             Arch::X86_64 => mistakes::x86_64::unicorn,
             Arch::Aarch64 => mistakes::aarch64::unicorn,

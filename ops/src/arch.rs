@@ -65,6 +65,12 @@ pub enum Feature {
     Movbe,
     /// x86 PCLMULQDQ, which works on XMM registers (CPUID.01H:ECX\[1\]).
     Pclmulqdq,
+    /// x86 SSE4.2: CRC32, which works on general registers (CPUID.01H:ECX\[20\]).
+    Sse42,
+    /// x86 AVX512VL: EVEX instructions on XMM and YMM registers (CPUID.07H:EBX\[31\]).
+    Avx512Vl,
+    /// x86 AVX512_VPOPCNTDQ: VPOPCNTQ (CPUID.07H:ECX\[14\]).
+    Avx512Vpopcntdq,
     /// AArch64 Advanced SIMD registers and instructions (ID_AA64PFR0_EL1.AdvSIMD).
     AdvSimd,
     /// AArch64 FEAT_PMULL: PMULL to 1Q (ID_AA64ISAR0_EL1.AES = 2).
@@ -73,23 +79,32 @@ pub enum Feature {
     Lse,
     /// AArch64 FEAT_SB: SB (ID_AA64ISAR1_EL1.SB = 1).
     Sb,
+    /// AArch64 FEAT_CRC32: CRC32B to CRC32CX (ID_AA64ISAR0_EL1.CRC32).
+    Crc32,
+    /// AArch64 FEAT_SVE_BitPerm: BEXT, BDEP and BGRP on Z registers (ID_AA64ZFR0_EL1.BitPerm).
+    SveBitperm,
     /// x86 SSE2, which every x86-64 processor has and kernel code has not (CPUID.01H:EDX\[26\]).
     Sse2,
 }
 
 impl Feature {
     /// Every feature, in declaration order.
-    pub const ALL: [Feature; 11] = [
+    pub const ALL: [Feature; 16] = [
         Feature::Popcnt,
         Feature::Lzcnt,
         Feature::Bmi1,
         Feature::Bmi2,
         Feature::Movbe,
         Feature::Pclmulqdq,
+        Feature::Sse42,
+        Feature::Avx512Vl,
+        Feature::Avx512Vpopcntdq,
         Feature::AdvSimd,
         Feature::Pmull,
         Feature::Lse,
         Feature::Sb,
+        Feature::Crc32,
+        Feature::SveBitperm,
         Feature::Sse2,
     ];
 
@@ -102,10 +117,15 @@ impl Feature {
             Feature::Bmi2 => "bmi2",
             Feature::Movbe => "movbe",
             Feature::Pclmulqdq => "pclmulqdq",
+            Feature::Sse42 => "sse4_2",
+            Feature::Avx512Vl => "avx512vl",
+            Feature::Avx512Vpopcntdq => "avx512_vpopcntdq",
             Feature::AdvSimd => "asimd",
             Feature::Pmull => "pmull",
             Feature::Lse => "atomics",
             Feature::Sb => "sb",
+            Feature::Crc32 => "crc32",
+            Feature::SveBitperm => "svebitperm",
             Feature::Sse2 => "sse2",
         }
     }
@@ -113,14 +133,28 @@ impl Feature {
     /// The architecture that has the feature.
     pub const fn arch(self) -> Arch {
         match self {
-            Feature::AdvSimd | Feature::Pmull | Feature::Lse | Feature::Sb => Arch::Aarch64,
+            Feature::AdvSimd
+            | Feature::Pmull
+            | Feature::Lse
+            | Feature::Sb
+            | Feature::Crc32
+            | Feature::SveBitperm => Arch::Aarch64,
             _ => Arch::X86_64,
         }
     }
 
     /// Whether using it touches SIMD registers, which kernel code has only when it saves them.
     pub const fn is_simd(self) -> bool {
-        matches!(self, Feature::Sse2 | Feature::Pclmulqdq | Feature::AdvSimd | Feature::Pmull)
+        matches!(
+            self,
+            Feature::Sse2
+                | Feature::Pclmulqdq
+                | Feature::Avx512Vl
+                | Feature::Avx512Vpopcntdq
+                | Feature::AdvSimd
+                | Feature::Pmull
+                | Feature::SveBitperm
+        )
     }
 }
 
@@ -232,7 +266,7 @@ mod tests {
     fn simd_is_separated() {
         let all = Features::all(Arch::Aarch64);
         assert!(all.uses_simd());
-        assert_eq!(all.without_simd(), Features::of(&[Feature::Lse]));
+        assert_eq!(all.without_simd(), Features::of(&[Feature::Lse, Feature::Crc32]));
         assert!(!Features::of(&[Feature::Popcnt]).uses_simd());
     }
 

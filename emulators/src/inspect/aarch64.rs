@@ -411,13 +411,14 @@ fn need(set: Set, mnemonic: &str) -> Result<Need, BreachKind> {
         Set::FP | Set::SIMD => return Ok(Need::Feature(Feature::AdvSimd)),
         Set::LSE => return Ok(Need::Feature(Feature::Lse)),
         Set::SB => return Ok(Need::Feature(Feature::Sb)),
+        Set::CRC => return Ok(Need::Feature(Feature::Crc32)),
+        Set::SVE2BITPERM => return Ok(Need::Feature(Feature::SveBitperm)),
         Set::AES if mnemonic.starts_with("pmull") => return Ok(Need::Feature(Feature::Pmull)),
         Set::PAUTH | Set::TME | Set::TEV => return Err(BreachKind::NotDeterministic),
         Set::MEMTAG | Set::MOPS_MEMTAG | Set::MOPS_GO | Set::D128 | Set::LSUI | Set::LSUI_FP => {
             return Err(BreachKind::SystemState);
         }
         Set::POE2 | Set::CHK | Set::LS64 => return Err(BreachKind::SystemState),
-        Set::CRC => "CRC32",
         Set::RCPC => "LRCPC",
         Set::RCPC2 => "LRCPC2",
         Set::RCPC3 => "LRCPC3",

@@ -24,7 +24,7 @@ pub struct Profile {
     /// The features of [`Features`] that the CPU must have.
     pub features: Features,
     /// Features beyond those, sorted, each once. x86 features have the names of CPUID bits as iced-x86 spells them (`AVX`,
-    /// `AVX512F`, `SSE4_2`), AArch64 features those of the Arm ARM without `FEAT_` where it is one feature (`CRC32`,
+    /// `AVX512F`, `SSE4_1`), AArch64 features those of the Arm ARM without `FEAT_` where it is one feature (`SHA256`,
     /// `SVE`). What every x86-64 or Armv8.0-A CPU has is not listed.
     pub other_features: Vec<String>,
     /// Whether there is a VEX, EVEX or XOP instruction on vector or mask registers; BMI on general registers does not count.

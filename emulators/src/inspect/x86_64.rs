@@ -283,6 +283,9 @@ fn need(feature: Cpuid) -> Result<Need, BreachKind> {
         Cpuid::BMI2 => Ok(Need::Feature(Feature::Bmi2)),
         Cpuid::MOVBE => Ok(Need::Feature(Feature::Movbe)),
         Cpuid::PCLMULQDQ => Ok(Need::Feature(Feature::Pclmulqdq)),
+        Cpuid::SSE4_2 => Ok(Need::Feature(Feature::Sse42)),
+        Cpuid::AVX512VL => Ok(Need::Feature(Feature::Avx512Vl)),
+        Cpuid::AVX512_VPOPCNTDQ => Ok(Need::Feature(Feature::Avx512Vpopcntdq)),
         Cpuid::FPU
         | Cpuid::FPU287
         | Cpuid::FPU387
@@ -294,11 +297,11 @@ fn need(feature: Cpuid) -> Result<Need, BreachKind> {
         Cpuid::FSGSBASE => Err(BreachKind::Segment),
         Cpuid::RTM | Cpuid::HLE | Cpuid::HLE_or_RTM | Cpuid::TSXLDTRK => Err(BreachKind::NotDeterministic),
         _ => others! {
-            ADX AES AVX AVX2 AVX512BW AVX512CD AVX512DQ AVX512F AVX512VL AVX512_BF16 AVX512_BITALG AVX512_FP16
-            AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VP2INTERSECT AVX512_VPOPCNTDQ AVX_IFMA
+            ADX AES AVX AVX2 AVX512BW AVX512CD AVX512DQ AVX512F AVX512_BF16 AVX512_BITALG AVX512_FP16
+            AVX512_IFMA AVX512_VBMI AVX512_VBMI2 AVX512_VNNI AVX512_VP2INTERSECT AVX_IFMA
             AVX_NE_CONVERT AVX_VNNI AVX_VNNI_INT16 AVX_VNNI_INT8 CLDEMOTE CLFLUSHOPT CLWB CMPCCXADD CMPXCHG16B F16C FMA
             FMA4 GFNI MOVDIR64B MOVDIRI PREFETCHITI PREFETCHW PREFETCHWT1 RAO_INT SERIALIZE SHA SHA512 SM3 SM4 SSE3
-            SSE4A SSE4_1 SSE4_2 SSSE3 TBM VAES VPCLMULQDQ XOP
+            SSE4A SSE4_1 SSSE3 TBM VAES VPCLMULQDQ XOP
         },
     }
 }

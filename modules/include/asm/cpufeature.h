@@ -68,6 +68,12 @@ static inline __maybe_unused bool kop_x86_has(unsigned int feature)
 		return kop_cpu_has(KOP_CPU_MOVBE);
 	case X86_FEATURE_PCLMULQDQ:
 		return kop_cpu_has(KOP_CPU_PCLMULQDQ);
+	case X86_FEATURE_XMM4_2:
+		return kop_cpu_has(KOP_CPU_SSE4_2);
+	case X86_FEATURE_AVX512VL:
+		return kop_cpu_has(KOP_CPU_AVX512VL);
+	case X86_FEATURE_AVX512_VPOPCNTDQ:
+		return kop_cpu_has(KOP_CPU_AVX512_VPOPCNTDQ);
 	case X86_FEATURE_FPU:
 	case X86_FEATURE_TSC:
 	case X86_FEATURE_CX8:
@@ -115,6 +121,7 @@ static struct cpuinfo_x86 boot_cpu_data __maybe_unused;
 #define KERNEL_HWCAP_BTI 114
 #define KERNEL_HWCAP_CSSC 115
 #define KERNEL_HWCAP_MOPS 116
+#define KERNEL_HWCAP_SVEBITPERM 117
 #define ARM64_HAS_LSE_ATOMICS 200
 #define ARM64_HAS_CRC32 201
 #define ARM64_HAS_SB 202
@@ -137,6 +144,11 @@ static inline __maybe_unused bool kop_arm64_has(unsigned int feature)
 	case KERNEL_HWCAP_SB:
 	case ARM64_HAS_SB:
 		return kop_cpu_has(KOP_CPU_SB);
+	case KERNEL_HWCAP_CRC32:
+	case ARM64_HAS_CRC32:
+		return kop_cpu_has(KOP_CPU_CRC32);
+	case KERNEL_HWCAP_SVEBITPERM:
+		return kop_cpu_has(KOP_CPU_SVEBITPERM);
 	default:
 		return kop_cpu_has(KOP_CPU_OTHER);
 	}

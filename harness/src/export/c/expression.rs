@@ -168,11 +168,16 @@ pub fn cpu_has(feature: Feature) -> String {
         Feature::Bmi2 => "BMI2",
         Feature::Movbe => "MOVBE",
         Feature::Pclmulqdq => "PCLMULQDQ",
+        Feature::Sse42 => "XMM4_2",
+        Feature::Avx512Vl => "AVX512VL",
+        Feature::Avx512Vpopcntdq => "AVX512_VPOPCNTDQ",
         Feature::AdvSimd => "ASIMD",
         Feature::Pmull => "PMULL",
         Feature::Lse => "ATOMICS",
         Feature::Sb => "SB",
         Feature::Sse2 => "XMM2",
+        Feature::Crc32 => "CRC32",
+        Feature::SveBitperm => "SVEBITPERM",
     };
     match feature.arch() {
         Arch::X86_64 => format!("boot_cpu_has(X86_FEATURE_{name})"),
