@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Code, CpuidFeature, Decoder, DecoderOptions, EncodingKind, Instruction, Mnemonic, OpKind, Register,
+};
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::x86_64::{Gpr, Size};
 use kop_semantics::x86_64::{self, Op, Operand, Place};
@@ -82,8 +84,15 @@ impl Case {
             CpuidFeature::SSSE3 => std::is_x86_feature_detected!("ssse3"),
             CpuidFeature::SSE4_1 => std::is_x86_feature_detected!("sse4.1"),
             CpuidFeature::SSE4_2 => std::is_x86_feature_detected!("sse4.2"),
+            CpuidFeature::AVX512VL => std::is_x86_feature_detected!("avx512vl"),
+            CpuidFeature::AVX512_VPOPCNTDQ => std::is_x86_feature_detected!("avx512vpopcntdq"),
             _ => true,
         })
+    }
+
+    /// Whether Unicorn has the instruction: of those with an EVEX prefix, which its engine refuses, it has none.
+    pub fn unicorn_executes(&self) -> bool {
+        self.insn.encoding() != EncodingKind::EVEX
     }
 
     /// The register that is the index into a string of bits in memory, and its size.

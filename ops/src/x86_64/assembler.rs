@@ -845,6 +845,11 @@ impl Assembler {
         self.push(Insn::SseShift { op: SseShiftOp::Psllq, dst, amount });
     }
 
+    /// `vpopcntq dst, src`, or `vpopcntd`: the ones in each lane (AVX512_VPOPCNTDQ and AVX512VL).
+    pub fn vpopcnt(&mut self, size: Size, dst: Xmm, src: Xmm) {
+        self.push(Insn::Vpopcnt { size, dst, src });
+    }
+
     /// `pextrq dst, src, lane`, or `pextrd` (SSE4.1).
     pub fn pextr(&mut self, size: Size, dst: impl Into<Rm>, src: Xmm, lane: u8) {
         self.push(Insn::Pextr { size, dst: dst.into(), src, lane });

@@ -87,6 +87,7 @@ impl fmt::Display for Insn {
             Insn::Sse { op, dst, src } => write!(f, "{} {dst}, {src}", op.mnemonic()),
             Insn::SseImm { op, dst, src, imm } => write!(f, "{} {dst}, {src}, {imm}", op.mnemonic()),
             Insn::SseShift { op, dst, amount } => write!(f, "{} {dst}, {amount}", op.mnemonic()),
+            Insn::Vpopcnt { size, dst, src } => write!(f, "vpopcnt{} {dst}, {src}", lane(size)),
             Insn::Pextr { size, dst, src, lane: index } => {
                 write!(f, "pextr{} {}, {src}, {index}", lane(size), Sized(dst.into(), size))
             }

@@ -193,6 +193,10 @@ impl Insn {
             Insn::Sse { op, dst, src } => sse(op).modrm(xmm(dst), src.into(), Imm::None),
             Insn::SseImm { op, dst, src, imm } => sse_imm(op).modrm(xmm(dst), src.into(), Imm::of_u8(imm)),
             Insn::SseShift { op, dst, amount } => sse_shift(op, dst, amount),
+            Insn::Vpopcnt { size, dst, src } => {
+                doubleword_or_larger(size)?;
+                Ok(evex(Pp::P66, Map::Of38, size == Size::B8, 0x55, xmm(dst), xmm(src)))
+            }
             Insn::Pextr { size, dst, src, lane } => {
                 let lane = lane_of(size, lane)?;
                 Form::simd(0x16).escape(Map::Of3a).wide(size).modrm(xmm(src), size.of(dst), lane)
@@ -224,6 +228,17 @@ impl Map {
             Map::One | Map::Of => {}
             Map::Of38 => out.put(0x38),
             Map::Of3a => out.put(0x3a),
+        }
+    }
+
+    /// Its number in VEX and EVEX prefixes.
+    #[inline(always)]
+    const fn number(self) -> u8 {
+        match self {
+            Map::One => 0,
+            Map::Of => 1,
+            Map::Of38 => 2,
+            Map::Of3a => 3,
         }
     }
 }
@@ -476,12 +491,7 @@ impl Vex {
         doubleword_or_larger(size)?;
         let address = Address::of(rm)?;
         let inverted = !(reg.code >> 3 << 2 | address.x << 1 | address.b) << 5;
-        let map: u8 = match self.map {
-            Map::One => 0,
-            Map::Of => 1,
-            Map::Of38 => 2,
-            Map::Of3a => 3,
-        };
+        let map = self.map.number();
         let w = u8::from(size == Size::B8);
         let mut out = Packed::default();
         out.put(0xc4);
@@ -492,6 +502,22 @@ impl Vex {
         imm.put(&mut out);
         Ok(out)
     }
+}
+
+/// An instruction on two vector registers with an EVEX prefix (SDM vol. 2, 2.7.1): 128 bits, no mask, no third register, and none
+/// of the registers from 16 on, whose bits are inverted as those of VEX are.
+fn evex(pp: Pp, map: Map, w: bool, opcode: u8, reg: Field, rm: Field) -> Packed {
+    const UPPER_REGISTERS: u8 = 0b0101 << 4;
+    const NO_THIRD: u8 = 0b1111 << 3;
+    const FIXED: u8 = 1 << 2;
+    let mut out = Packed::default();
+    out.put(0x62);
+    out.put((reg.code >> 3 ^ 1) << 7 | (rm.code >> 3 ^ 1) << 5 | UPPER_REGISTERS | map.number());
+    out.put(u8::from(w) << 7 | NO_THIRD | FIXED | pp as u8);
+    out.put(1 << 3);
+    out.put(opcode);
+    out.put(0xc0 | (reg.code & 7) << 3 | rm.code & 7);
+    out
 }
 
 /// The ModRM byte's `mod` and `rm`, the SIB byte and the displacement (SDM vol. 2, tables 2-2 and 2-3).
@@ -1067,6 +1093,12 @@ mod tests {
                 Insn::Rorx { size: B8, dst: Rax, src: Rbx.into(), amount: 13 },
                 &[0xc4, 0xe3, 0xfb, 0xf0, 0xc3, 0x0d],
             ),
+            // EVEX; vpopcntq xmm0, xmm0, and with registers that need inverted bits.
+            (
+                Insn::Vpopcnt { size: B8, dst: Xmm::ALL[0], src: Xmm::ALL[0] },
+                &[0x62, 0xf2, 0xfd, 0x08, 0x55, 0xc0],
+            ),
+            (Insn::Vpopcnt { size: B4, dst: x1, src: x9 }, &[0x62, 0xd2, 0x7d, 0x08, 0x55, 0xc9]),
             (
                 Insn::BmiRvm { op: BmiRvmOp::Andn, size: B4, dst: Rax, src1: Rcx, src2: Rdx.into() },
                 &[0xc4, 0xe2, 0x70, 0xf2, 0xc2],

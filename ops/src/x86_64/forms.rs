@@ -67,7 +67,7 @@ pub fn keystone_fault(insn: &Insn) -> Option<&'static str> {
         Insn::JmpRel { .. } | Insn::JccRel { .. } | Insn::CallRel { .. } => {
             Some("a target relative to the instruction, `.+8`, is refused")
         }
-        Insn::Nullary(Nullary::Endbr64) => Some("unknown mnemonic"),
+        Insn::Nullary(Nullary::Endbr64) | Insn::Vpopcnt { .. } => Some("unknown mnemonic"),
         Insn::String { op: StringOp::Movs, size: Size::B4, .. } => {
             Some("`movsd` is known with two operands only, as the SSE2 instruction")
         }
@@ -337,6 +337,9 @@ impl Forms {
                 self.add(move |s| Insn::SseImm { op, dst: s.xmm(), src: s.xmm_rm(place), imm: s.below(256) });
             }
         }
+        for size in DOUBLEWORDS {
+            self.add(move |s| Insn::Vpopcnt { size, dst: s.xmm(), src: s.xmm() });
+        }
         self.add(|s| Insn::MovdquStore { dst: s.mem(), src: s.xmm() });
         for &op in SseShiftOp::ALL {
             self.add(move |s| Insn::SseShift { op, dst: s.xmm(), amount: s.below(256) });
@@ -581,6 +584,7 @@ fn bad_sizes() -> Vec<Insn> {
         bad.push(Insn::MovToXmm { size, dst: xmm, src: reg });
         bad.push(Insn::MovFromXmm { size, dst: reg, src: xmm });
         bad.push(Insn::Pextr { size, dst: reg, src: xmm, lane: 0 });
+        bad.push(Insn::Vpopcnt { size, dst: xmm, src: xmm });
         bad.push(Insn::Pinsr { size, dst: xmm, src: reg, lane: 0 });
         bad.extend(BmiRmvOp::ALL.iter().map(|&op| Insn::BmiRmv { op, size, dst, src: reg, control: dst }));
         bad.extend(BmiRvmOp::ALL.iter().map(|&op| Insn::BmiRvm { op, size, dst, src1: dst, src2: reg }));

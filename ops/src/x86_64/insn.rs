@@ -935,6 +935,15 @@ pub enum Insn {
         /// Bytes or bits; everything is shifted out from 16 or 64 on.
         amount: u8,
     },
+    /// `vpopcntq dst, src`, or `vpopcntd`: the ones in each lane of 128 bits (AVX512_VPOPCNTDQ and AVX512VL).
+    Vpopcnt {
+        /// Size of a lane: 4 or 8 bytes.
+        size: Size,
+        /// Destination; what is above its 128 bits becomes zero.
+        dst: Xmm,
+        /// Source.
+        src: Xmm,
+    },
     /// `pextrq dst, src, lane`, or `pextrd` (SSE4.1).
     Pextr {
         /// Operand size: 4 or 8 bytes.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! SSE instructions; those on MMX registers share mnemonics and are refused, since their operands are no XMM registers.
+//! SSE instructions, and VPOPCNTD and VPOPCNTQ of 128 bits; those on MMX registers share mnemonics and are refused, since their
+//! operands are no XMM registers.
 
-use iced_x86::{EncodingKind, Mnemonic as M};
+use iced_x86::{Code, EncodingKind, Mnemonic as M, Register};
 use kop_ops::x86_64::Size::{self, B1, B2, B4, B8};
 
 use super::operands::Operands;
@@ -9,8 +10,10 @@ use crate::x86_64::vector::{LaneOp, LaneShift, Logic, Shuffled, VectorInsn as V}
 
 /// What the instruction does, by groups of mnemonics.
 pub(super) fn operation(o: Operands) -> Option<V> {
-    if o.insn.encoding() != EncodingKind::Legacy {
-        return None;
+    match o.insn.encoding() {
+        EncodingKind::Legacy => {}
+        EncodingKind::EVEX => return evex(o),
+        _ => return None,
     }
     moves(o)
         .or_else(|| halves(o))
@@ -21,6 +24,17 @@ pub(super) fn operation(o: Operands) -> Option<V> {
         .or_else(|| single_lanes(o))
         .or_else(|| widening(o))
         .or_else(|| others(o))
+}
+
+/// On registers 0 to 15, without a mask.
+fn evex(o: Operands) -> Option<V> {
+    let size = match o.insn.code() {
+        Code::EVEX_Vpopcntd_xmm_k1z_xmmm128b32 => B4,
+        Code::EVEX_Vpopcntq_xmm_k1z_xmmm128b64 => B8,
+        _ => return None,
+    };
+    let unmasked = o.insn.op_mask() == Register::None && !o.insn.zeroing_masking();
+    unmasked.then_some(V::CountOnes { size, dst: o.xmm(0)?, src: o.xmm(1)? })
 }
 
 fn moves(o: Operands) -> Option<V> {

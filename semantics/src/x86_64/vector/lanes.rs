@@ -4,6 +4,7 @@
 use kop_ops::x86_64::{Gpr, Size, Xmm};
 
 use super::{Halves, LaneOp, LaneShift};
+use crate::circuits::ones;
 use crate::domain::Domain;
 use crate::x86_64::Machine;
 use crate::x86_64::insn::{Place, XmmOrMem};
@@ -44,6 +45,15 @@ pub(super) fn lanes<D: Domain>(
     let (mut lanes, others) = (split(d, width, a), split(d, width, b));
     for (lane, other) in lanes.iter_mut().zip(others).take(128 / width as usize) {
         *lane = lane_operation(d, op, width, *lane, other);
+    }
+    join(d, width, &lanes)
+}
+
+/// The number of ones in each lane.
+pub(super) fn count_ones<D: Domain>(d: &mut D, width: u32, value: Halves<D::Value>) -> Halves<D::Value> {
+    let mut lanes = split(d, width, value);
+    for lane in lanes.iter_mut().take(128 / width as usize) {
+        *lane = ones(d, width, *lane);
     }
     join(d, width, &lanes)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! SSE instructions on integers, in their legacy encodings (Intel SDM vol. 2, under each mnemonic). A register is a pair of
-//! 64-bit halves, which are taken apart into lanes where an operation needs them.
+//! SSE instructions on integers, in their legacy encodings, and VPOPCNTD and VPOPCNTQ of 128 bits (Intel SDM vol. 2, under each
+//! mnemonic). A register is a pair of 64-bit halves, which are taken apart into lanes where an operation needs them; what is above
+//! is no part of it.
 
 mod lanes;
 mod order;
@@ -67,6 +68,8 @@ pub enum VectorInsn {
     CarrylessMultiply { dst: Xmm, src: XmmOrMem, halves: u8 },
     /// `ptest`.
     Test { dst: Xmm, src: XmmOrMem },
+    /// `vpopcntd`, `vpopcntq` of 128 bits of a register.
+    CountOnes { size: Size, dst: Xmm, src: Xmm },
 }
 
 /// Bitwise operations.
@@ -170,6 +173,11 @@ pub(super) fn vector<M: Machine>(m: &mut M, insn: VectorInsn) -> Result<(), M::S
             carryless_product(d, 64, a[usize::from(halves & 1)], b[usize::from(halves >> 4 & 1)])
         })?,
         I::Test { dst, src } => test(m, dst, src)?,
+        I::CountOnes { size, dst, src } => {
+            let value = m.vector(src);
+            let counts = lanes::count_ones(m.domain(), size.bits(), value);
+            m.set_vector(dst, counts);
+        }
     }
     Ok(())
 }
