@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Operations that more than one architecture has an instruction for and that no [`Domain`] has: counts of bits, the
-//! carry-less product, the step of CRC-32C, and the high half of a signed product.
+//! carry-less product, the step of CRC-32C, bits chosen by a mask, and the high half of a signed product.
 
 use crate::domain::Domain;
 
@@ -130,6 +130,67 @@ pub fn crc<D: Domain>(d: &mut D, generator: Crc, crc: D::Value, width: u32, data
     rest
 }
 
+/// The low bits of `value` where `mask` has ones, in order, zeros elsewhere; the width is a power of two, 8 to 64.
+pub fn spread<D: Domain>(d: &mut D, width: u32, value: D::Value, mask: D::Value) -> D::Value {
+    let stages = stages(d, width, mask);
+    let mut spread = value;
+    for stage in (0..width.trailing_zeros()).rev() {
+        let moved = stages[stage as usize];
+        let distance = d.constant(width, 1 << stage);
+        let up = d.shl(width, spread, distance);
+        let stay = d.not(width, moved);
+        let (coming, staying) = (d.and(width, up, moved), d.and(width, spread, stay));
+        spread = d.or(width, coming, staying);
+    }
+    d.and(width, spread, mask)
+}
+
+/// The bits of `value` where `mask` has ones, put together at the low end; the width is a power of two, 8 to 64.
+pub fn gather<D: Domain>(d: &mut D, width: u32, value: D::Value, mask: D::Value) -> D::Value {
+    let stages = stages(d, width, mask);
+    let mut packed = d.and(width, value, mask);
+    for stage in 0..width.trailing_zeros() {
+        let moving = d.and(width, packed, stages[stage as usize]);
+        let staying = d.xor(width, packed, moving);
+        let distance = d.constant(width, 1 << stage);
+        let down = d.lshr(width, moving, distance);
+        packed = d.or(width, staying, down);
+    }
+    packed
+}
+
+/// Which bits move down by 1, by 2, by 4 and so on to put those together where `mask` has ones (Warren, Hacker's Delight,
+/// 7-4): a bit moves as far as there are zeros below it, and the prefix parities of the zeros are the digits of that number.
+fn stages<D: Domain>(d: &mut D, width: u32, mask: D::Value) -> [D::Value; 6] {
+    let one = d.constant(width, 1);
+    let zeros = d.not(width, mask);
+    let mut below = d.shl(width, zeros, one);
+    let (mut mask, mut stages) = (mask, [mask; 6]);
+    for stage in 0..width.trailing_zeros() {
+        let odd = prefix_parity(d, width, below);
+        let moving = d.and(width, odd, mask);
+        let staying = d.xor(width, mask, moving);
+        let distance = d.constant(width, 1 << stage);
+        let down = d.lshr(width, moving, distance);
+        mask = d.or(width, staying, down);
+        let even = d.not(width, odd);
+        below = d.and(width, below, even);
+        stages[stage as usize] = moving;
+    }
+    stages
+}
+
+/// Each bit the parity of the bits of `a` up to it.
+fn prefix_parity<D: Domain>(d: &mut D, width: u32, a: D::Value) -> D::Value {
+    let mut parity = a;
+    for stage in 0..width.trailing_zeros() {
+        let distance = d.constant(width, 1 << stage);
+        let shifted = d.shl(width, parity, distance);
+        parity = d.xor(width, parity, shifted);
+    }
+    parity
+}
+
 /// The high half of the product of signed numbers: the unsigned one, less each factor where the other is negative.
 pub fn signed_high_product<D: Domain>(d: &mut D, width: u32, a: D::Value, b: D::Value) -> D::Value {
     let zero = d.constant(width, 0);
@@ -182,6 +243,24 @@ mod tests {
                 let [x, y] = [a, b].map(|a| i128::from(d.sign_extend(width, 64, a) as i64));
                 let high = low(width, ((x * y) >> width) as u64);
                 assert_eq!(signed_high_product(&mut d, width, a, b), high, "{x} * {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn bits_go_where_the_mask_has_ones_and_come_back() {
+        let (mut choices, mut d) = (Seeded::new(3), Integers);
+        for width in [8, 16, 32, 64] {
+            for _ in 0..1000 {
+                let (value, mask) = (numbers(&mut choices, width), numbers(&mut choices, width));
+                let places = (0..width).filter(|place| mask >> place & 1 == 1);
+                let (mut packed, mut there) = (0, 0);
+                for (bit, place) in places.enumerate() {
+                    packed |= (value >> place & 1) << bit;
+                    there |= (value >> bit & 1) << place;
+                }
+                assert_eq!(gather(&mut d, width, value, mask), packed, "{value:#x} {mask:#x}");
+                assert_eq!(spread(&mut d, width, value, mask), there, "{value:#x} {mask:#x}");
             }
         }
     }

@@ -109,7 +109,13 @@ impl Report {
 /// The kind of an operation: its variant, and what it does.
 fn operation(shape: &str) -> String {
     let end = shape.find([',', '}']).unwrap_or(shape.len());
-    shape[..end].replace("Vector(", "").replace(" { ", " ").replace("op: ", "").trim().to_owned()
+    shape[..end]
+        .replace("Vector(", "")
+        .replace("Insn(", "")
+        .replace(" { ", " ")
+        .replace("op: ", "")
+        .trim()
+        .to_owned()
 }
 
 /// The size of the operands, as the semantics print it: `B1` to `B8`.

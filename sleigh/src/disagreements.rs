@@ -269,6 +269,8 @@ pub const NOT_MODELLED: &[(Arch, &str)] = &[
     (X86_64, "psllw"),
     (X86_64, "psraw"),
     (X86_64, "ud2"),
+    (X86_64, "vpopcntd"),
+    (X86_64, "vpopcntq"),
     (Aarch64, "abs"),
     (Aarch64, "brk"),
     (Aarch64, "cls"),
@@ -323,7 +325,8 @@ pub const NOT_MODELLED: &[(Arch, &str)] = &[
 ];
 
 /// Operations that SLEIGH does not decode.
-pub const NOT_DECODED: &[(Arch, &str)] = &[(X86_64, "MoveSwapped size: B8")];
+pub const NOT_DECODED: &[(Arch, &str)] =
+    &[(X86_64, "MoveSwapped size: B8"), (Aarch64, "BitPermute Bdep"), (Aarch64, "BitPermute Bext")];
 
 /// Mnemonics and sizes of which some sample is neither proved nor refuted: circuits that a solver takes many seconds for, and no sample
 /// gets more than a moment.

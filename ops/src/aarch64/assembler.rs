@@ -5,9 +5,9 @@ use std::fmt;
 
 use super::encode::{EncodeError, mov_imm};
 use super::insn::{
-    AddSub, AtomicOp, BarrierScope, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand, CondSelectOp,
-    Extend, FmovLane, Hint, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddLongOp, MulAddOp, OneSourceOp,
-    Order, PmullForm, Prefetch, Shift, SysReg, TwoSourceOp, VLogical,
+    AddSub, AtomicOp, BarrierScope, BitPermuteOp, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand,
+    CondSelectOp, Extend, FmovLane, Hint, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddLongOp, MulAddOp,
+    OneSourceOp, Order, PmullForm, Prefetch, Shift, SysReg, TwoSourceOp, VLogical,
 };
 use super::register::{Arrangement, Gpr, Scalar, Size, V, Width};
 
@@ -1201,6 +1201,11 @@ impl Assembler {
     /// `pmull2 vd, vn, vm`: carry-less products of the upper halves.
     pub fn pmull2(&mut self, form: PmullForm, vd: V, vn: V, vm: V) {
         self.push(Insn::Pmull { form, upper: true, vd, vn, vm });
+    }
+
+    /// `bext zd.d, zn.d, zm.d` and its like: bits chosen by masks, in each lane (FEAT_SVE_BitPerm).
+    pub fn bit_permute(&mut self, op: BitPermuteOp, lane: Scalar, zd: V, zn: V, zm: V) {
+        self.push(Insn::BitPermute { op, lane, zd, zn, zm });
     }
 
     /// `umov rd, vn.lane[index]`: a lane, zero-extended.

@@ -426,6 +426,12 @@ impl Insn {
                 let (n, m) = (Vector(vn, arrangement), Vector(vm, arrangement));
                 write!(f, "{name} {vd}.{}, {n}, {m}", form.mnemonic())
             }
+            Insn::BitPermute { op, lane, zd, zn, zm } => {
+                let z = |register: V| {
+                    fmt::from_fn(move |f| write!(f, "z{}.{}", register.number(), lane.letter()))
+                };
+                write!(f, "{} {}, {}, {}", op.mnemonic(), z(zd), z(zn), z(zm))
+            }
             Insn::Umov { lane, rd, vn, index } => {
                 let width = if lane == Scalar::D { Width::X } else { Width::W };
                 write!(f, "umov {}, {}", rd.named(width), Lane(vn, lane, index))

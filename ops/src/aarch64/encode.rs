@@ -580,6 +580,12 @@ impl Insn {
                 };
                 0x0e20_e000 | u32::from(upper) << 30 | size << 22 | vd_vn_vm(vd, vn, vm)
             }
+            Insn::BitPermute { op, lane, zd, zn, zm } => {
+                if lane == Scalar::Q {
+                    return Err(EncodeError::Form("BEXT and BDEP have no lanes of 128 bits"));
+                }
+                0x4500_b000 | (op as u32) << 10 | lane.log2() << 22 | vd_vn_vm(zd, zn, zm)
+            }
             Insn::Umov { lane, rd, vn, index } => {
                 let q = u32::from(lane == Scalar::D) << 30;
                 0x0e00_3c00 | q | lane_index("index", lane, index)? << 16 | vn.number() << 5 | zr("rd", rd)?

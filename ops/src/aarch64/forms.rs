@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 
 use super::encode::EncodeError;
 use super::insn::{
-    AddSub, AtomicOp, BarrierScope, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand, CondSelectOp,
-    Extend, FmovLane, Hint, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddLongOp, MulAddOp, OneSourceOp,
-    Order, PmullForm, Prefetch, Shift, SysReg, TwoSourceOp, VLogical,
+    AddSub, AtomicOp, BarrierScope, BitPermuteOp, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand,
+    CondSelectOp, Extend, FmovLane, Hint, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddLongOp, MulAddOp,
+    OneSourceOp, Order, PmullForm, Prefetch, Shift, SysReg, TwoSourceOp, VLogical,
 };
 use super::register::{Arrangement, Gpr, Scalar, Size, V, Width};
 use crate::choices::Choices;
@@ -69,6 +69,7 @@ pub fn keystone_fault(insn: &Insn) -> Option<&'static str> {
         Insn::LoadAcquirePc { .. } => Some("`ldapr` is an unknown mnemonic"),
         Insn::Atomic { .. } | Insn::Cas { .. } => Some("FEAT_LSE is not enabled"),
         Insn::Pmull { form: PmullForm::Doubleword, .. } => Some("FEAT_PMULL is not enabled"),
+        Insn::BitPermute { .. } => Some("SVE is unknown"),
         _ => None,
     }
 }
@@ -534,6 +535,9 @@ impl Forms {
         for arrangement in ACROSS {
             self.add(move |s| Insn::Addv { arrangement, vd: s.v(), vn: s.v() });
             self.add(move |s| Insn::Uaddlv { arrangement, vd: s.v(), vn: s.v() });
+        }
+        for (lane, &op) in product(&Scalar::LANES, BitPermuteOp::ALL) {
+            self.add(move |s| Insn::BitPermute { op, lane, zd: s.v(), zn: s.v(), zm: s.v() });
         }
         for (upper, &form) in product(&[false, true], PmullForm::ALL) {
             self.add(move |s| Insn::Pmull { form, upper, vd: s.v(), vn: s.v(), vm: s.v() });

@@ -561,6 +561,16 @@ operations! {
 }
 
 operations! {
+    /// Bits chosen by a mask, in each lane of an SVE register (FEAT_SVE_BitPerm).
+    BitPermuteOp {
+        /// The bits where the mask has ones, put together.
+        Bext = "bext",
+        /// The low bits, put where the mask has ones.
+        Bdep = "bdep",
+    }
+}
+
+operations! {
     /// The lanes of a carry-less multiplication.
     PmullForm {
         /// Eight bytes by eight bytes to eight halfwords (Advanced SIMD).
@@ -757,6 +767,8 @@ pub enum Insn {
     VLogical { op: VLogical, arrangement: Arrangement, vd: V, vn: V, vm: V },
     /// EXT: the bytes of `vm:vn` from `index` on; 8B or 16B, `index` below the number of lanes.
     Ext { arrangement: Arrangement, vd: V, vn: V, vm: V, index: u8 },
+    /// BEXT, BDEP: of the lanes of `zn`, by the masks in `zm`. A Z register has the V register of its number in its low 128 bits.
+    BitPermute { op: BitPermuteOp, lane: Scalar, zd: V, zn: V, zm: V },
 }
 
 /// The part of the instruction set that an instruction belongs to, as the Arm ARM divides it (C4.1).
@@ -849,7 +861,8 @@ impl Insn {
             | Insn::DupLane { .. }
             | Insn::Movi { .. }
             | Insn::VLogical { .. }
-            | Insn::Ext { .. } => Group::Simd,
+            | Insn::Ext { .. }
+            | Insn::BitPermute { .. } => Group::Simd,
         }
     }
 

@@ -13,8 +13,8 @@ pub use assembler::{AssembleError, Assembled, Assembler, Item, Label};
 pub use buffer::{Buffer, Skip};
 pub use encode::{Bitmask, EncodeError, encode_bitmask, mov_imm};
 pub use insn::{
-    AddSub, AtomicOp, BarrierScope, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand, CondSelectOp,
-    Extend, FmovLane, Group, Hint, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddLongOp, MulAddOp,
-    OneSourceOp, Order, PmullForm, Prefetch, Shift, SysReg, TwoSourceOp, VLogical,
+    AddSub, AtomicOp, BarrierScope, BitPermuteOp, BitfieldOp, CarryOp, Cond, CondCompareOp, CondOperand,
+    CondSelectOp, Extend, FmovLane, Group, Hint, Insn, Logical, LogicalImm, Mem, MoveWide, MulAddLongOp,
+    MulAddOp, OneSourceOp, Order, PmullForm, Prefetch, Shift, SysReg, TwoSourceOp, VLogical,
 };
 pub use register::{Arrangement, Gpr, Scalar, Size, V, Width};

@@ -103,6 +103,7 @@ fn is_covered(set: Set) -> bool {
             | Set::LSE
             | Set::RCPC
             | Set::SB
+            | Set::SVE2BITPERM
     )
 }
 

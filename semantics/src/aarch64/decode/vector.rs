@@ -2,7 +2,7 @@
 //! Computations with SIMD registers (Arm ARM, C4.1.96).
 
 use disarm64_defn::InsnClass as Class;
-use kop_ops::aarch64::{Arrangement, FmovLane, Insn, PmullForm, Scalar, VLogical, Width};
+use kop_ops::aarch64::{Arrangement, BitPermuteOp, FmovLane, Insn, PmullForm, Scalar, VLogical, Width};
 
 use super::{Word, named};
 use crate::aarch64::Operation;
@@ -22,6 +22,7 @@ pub(super) fn operation(word: Word, class: Class, name: &str) -> Option<Operatio
             Some(Insn::Cnt { arrangement, vd: word.v(0), vn: word.v(5) })
         }
         Class::ASIMDSAME => logical(word, name),
+        Class::SVE_SIZE_BHSD => bit_permute(word, name),
         _ => None,
     };
     if let Some(insn) = known {
@@ -56,6 +57,13 @@ pub(super) fn operation(word: Word, class: Class, name: &str) -> Option<Operatio
         _ => None,
     };
     vector.map(Operation::Vector)
+}
+
+/// BEXT, BDEP.
+fn bit_permute(word: Word, name: &str) -> Option<Insn> {
+    let op = named(BitPermuteOp::ALL, BitPermuteOp::mnemonic, name)?;
+    let lane = Scalar::LANES[word.field(22, 2) as usize];
+    Some(Insn::BitPermute { op, lane, zd: word.v(0), zn: word.v(5), zm: word.v(16) })
 }
 
 /// The arrangement by `size` and `Q`, 1D among them.

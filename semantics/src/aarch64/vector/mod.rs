@@ -56,6 +56,7 @@ pub(super) fn compute<M: Machine>(m: &mut M, insn: &Insn) {
         Insn::Pmull { form, upper, vd, vn, vm } => widen::polynomial(m, form, upper, (vd, vn, vm)),
         Insn::VLogical { op, arrangement, vd, vn, vm } => logical(m, op, arrangement, (vd, vn, vm)),
         Insn::Ext { arrangement, vd, vn, vm, index } => permute::extract(m, arrangement, (vd, vn, vm), index),
+        Insn::BitPermute { op, lane, zd, zn, zm } => permute::bits(m, op, lane, (zd, zn, zm)),
         _ => unreachable!("{insn} is no computation of SIMD registers"),
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Lanes that change places.
 
-use kop_ops::aarch64::{Arrangement, V};
+use kop_ops::aarch64::{Arrangement, BitPermuteOp, Scalar, V};
 
 use super::{Lanes, PermuteOp, Three, lanes};
 use crate::aarch64::Machine;
+use crate::circuits;
 use crate::domain::Domain;
 
 /// EXT: the bytes of `vm:vn` from `index` on.
@@ -34,6 +35,20 @@ pub(super) fn permute<M: Machine>(m: &mut M, op: PermuteOp, arrangement: Arrange
         sources[source].at(from)
     });
     lanes::write(m, vd, &result);
+}
+
+/// BEXT, BDEP.
+pub(super) fn bits<M: Machine>(m: &mut M, op: BitPermuteOp, lane: Scalar, (zd, zn, zm): Three) {
+    let bits = 8 * lane.bytes();
+    let [values, masks] = [zn, zm].map(|register| {
+        let halves = m.vector(register);
+        Lanes::split(m.domain(), bits, (128 / bits) as usize, halves)
+    });
+    let result = values.zip(masks, bits, |value, mask| match op {
+        BitPermuteOp::Bext => circuits::gather(m.domain(), bits, value, mask),
+        BitPermuteOp::Bdep => circuits::spread(m.domain(), bits, value, mask),
+    });
+    lanes::write(m, zd, &result);
 }
 
 /// TBL, TBX: an index beyond the table gives zero, or leaves the byte when `keep`.
