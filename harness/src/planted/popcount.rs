@@ -17,6 +17,43 @@ fn general(site: &Site) -> bool {
 }
 
 pub(super) fn faults() -> Vec<Planted> {
+    let mut faults = avx512_faults();
+    faults.extend(other_faults());
+    faults
+}
+
+fn avx512_faults() -> Vec<Planted> {
+    vec![
+        x86_64(
+            POP64,
+            "popcount-vpopcnt-of-doublewords",
+            Kind::Register,
+            "with AVX-512 alone, VPOPCNTD for VPOPCNTQ: the upper half has a count of its own, and it is left there",
+            |_, code| {
+                each(code, |insn| {
+                    if let I::Vpopcnt { size, .. } = insn {
+                        *size = Size::B4;
+                    }
+                });
+            },
+        ),
+        x86_64(
+            POP32,
+            "popcount-moves-a-quadword-to-xmm",
+            Kind::Register,
+            "with AVX-512 alone, MOVQ for MOVD: VPOPCNTQ counts the upper half as well",
+            |_, code| {
+                each(code, |insn| {
+                    if let I::MovToXmm { size, .. } = insn {
+                        *size = Size::B8;
+                    }
+                });
+            },
+        ),
+    ]
+}
+
+fn other_faults() -> Vec<Planted> {
     vec![
         x86_64(
             POP32,
