@@ -22,6 +22,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::store_pair::StorePair,
     &kops::prefetch::Prefetch,
     &kops::speculation_barrier::SpeculationBarrier,
+    &kops::lowest_bit::LowestBit,
 ];
 
 /// A list of operations with distinct names.

@@ -14,6 +14,7 @@ mod extract;
 mod faulty;
 mod frame;
 mod hints;
+mod lowest_bit;
 mod one_form;
 mod pairs;
 mod popcount;
@@ -90,6 +91,7 @@ pub fn all() -> &'static [Planted] {
             bulk::faults(),
             pairs::faults(),
             hints::faults(),
+            lowest_bit::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

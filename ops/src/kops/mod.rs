@@ -7,6 +7,7 @@ pub mod clmul;
 pub mod count_zeros;
 pub mod extract;
 pub mod load_pair;
+pub mod lowest_bit;
 pub mod popcount;
 pub mod prefetch;
 pub mod rotate;
