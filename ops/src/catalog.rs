@@ -23,6 +23,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::prefetch::Prefetch,
     &kops::speculation_barrier::SpeculationBarrier,
     &kops::lowest_bit::LowestBit,
+    &kops::and_not::AndNot,
 ];
 
 /// A list of operations with distinct names.

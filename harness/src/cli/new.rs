@@ -19,7 +19,7 @@ use files::Kind;
                   ops/src/catalog.rs, a first case in corpus/regressions/OP and the fuzz target OP; all of that or \
                   nothing. Run it anywhere inside the project, and build anew: the operations are compiled into kop. With \
                   --c or --text it goes into DIR, wherever that is.",
-    after_help = "Examples:\n  kop new and_not && cargo run --release --bin kop -- check and_not\n  \
+    after_help = "Examples:\n  kop new exclusive_or && cargo run --release --bin kop -- check exclusive_or\n  \
                   kop new and_not --c && kop check --module and_not_x86.c --module and_not_arm64.c\n  \
                   kop new and_not --text ~/kops && kop check --file ~/kops/and_not.kop.toml"
 )]
