@@ -24,6 +24,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::speculation_barrier::SpeculationBarrier,
     &kops::lowest_bit::LowestBit,
     &kops::and_not::AndNot,
+    &kops::min_max::MinMax,
 ];
 
 /// A list of operations with distinct names.

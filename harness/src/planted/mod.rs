@@ -16,6 +16,7 @@ mod faulty;
 mod frame;
 mod hints;
 mod lowest_bit;
+mod min_max;
 mod one_form;
 mod pairs;
 mod popcount;
@@ -94,6 +95,7 @@ pub fn all() -> &'static [Planted] {
             hints::faults(),
             lowest_bit::faults(),
             and_not::faults(),
+            min_max::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

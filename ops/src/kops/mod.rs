@@ -9,6 +9,7 @@ pub mod count_zeros;
 pub mod extract;
 pub mod load_pair;
 pub mod lowest_bit;
+pub mod min_max;
 pub mod popcount;
 pub mod prefetch;
 pub mod rotate;
