@@ -25,6 +25,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::lowest_bit::LowestBit,
     &kops::and_not::AndNot,
     &kops::min_max::MinMax,
+    &kops::absolute::Absolute,
 ];
 
 /// A list of operations with distinct names.

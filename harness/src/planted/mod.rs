@@ -4,6 +4,7 @@
 //! They are the tests of the tester. Each is a mistake that a reviewer would read over: it is right for most operands, most
 //! values or most CPUs, or it is wrong in something else than the result.
 
+mod absolute;
 mod and_not;
 mod bulk;
 mod callbacks;
@@ -96,6 +97,7 @@ pub fn all() -> &'static [Planted] {
             lowest_bit::faults(),
             and_not::faults(),
             min_max::faults(),
+            absolute::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

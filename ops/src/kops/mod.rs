@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! EInsn, the library of operations: one file each, to be read from top to bottom.
 
+pub mod absolute;
 pub mod and_not;
 pub mod bulk_copy;
 pub mod bulk_fill;
