@@ -26,6 +26,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::and_not::AndNot,
     &kops::min_max::MinMax,
     &kops::absolute::Absolute,
+    &kops::multiply_high::MultiplyHigh,
 ];
 
 /// A list of operations with distinct names.

@@ -18,6 +18,7 @@ mod frame;
 mod hints;
 mod lowest_bit;
 mod min_max;
+mod multiply_high;
 mod one_form;
 mod pairs;
 mod popcount;
@@ -98,6 +99,7 @@ pub fn all() -> &'static [Planted] {
             and_not::faults(),
             min_max::faults(),
             absolute::faults(),
+            multiply_high::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

@@ -11,6 +11,7 @@ pub mod extract;
 pub mod load_pair;
 pub mod lowest_bit;
 pub mod min_max;
+pub mod multiply_high;
 pub mod popcount;
 pub mod prefetch;
 pub mod rotate;
