@@ -27,6 +27,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::min_max::MinMax,
     &kops::absolute::Absolute,
     &kops::multiply_high::MultiplyHigh,
+    &kops::bit_deposit::BitDeposit,
 ];
 
 /// A list of operations with distinct names.

@@ -6,6 +6,7 @@
 
 mod absolute;
 mod and_not;
+mod bit_deposit;
 mod bulk;
 mod callbacks;
 mod clmul;
@@ -100,6 +101,7 @@ pub fn all() -> &'static [Planted] {
             min_max::faults(),
             absolute::faults(),
             multiply_high::faults(),
+            bit_deposit::faults(),
             frame::faults(),
             callbacks::faults(),
             reference::faults(),

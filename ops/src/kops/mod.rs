@@ -3,6 +3,7 @@
 
 pub mod absolute;
 pub mod and_not;
+pub mod bit_deposit;
 pub mod bulk_copy;
 pub mod bulk_fill;
 pub mod clmul;
