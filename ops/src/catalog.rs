@@ -28,6 +28,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::absolute::Absolute,
     &kops::multiply_high::MultiplyHigh,
     &kops::bit_deposit::BitDeposit,
+    &kops::bit_extract::BitExtract,
 ];
 
 /// A list of operations with distinct names.

@@ -4,6 +4,7 @@
 pub mod absolute;
 pub mod and_not;
 pub mod bit_deposit;
+pub mod bit_extract;
 pub mod bulk_copy;
 pub mod bulk_fill;
 pub mod clmul;
