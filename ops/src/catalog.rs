@@ -27,6 +27,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::min_max::MinMax,
     &kops::absolute::Absolute,
     &kops::multiply_high::MultiplyHigh,
+    &kops::crc32c::Crc32c,
     &kops::bit_deposit::BitDeposit,
     &kops::bit_extract::BitExtract,
 ];

@@ -12,6 +12,7 @@ mod callbacks;
 mod clmul;
 mod code;
 mod count_zeros;
+mod crc32c;
 mod engine;
 mod extract;
 mod faulty;
@@ -101,6 +102,7 @@ pub fn all() -> &'static [Planted] {
             min_max::faults(),
             absolute::faults(),
             multiply_high::faults(),
+            crc32c::faults(),
             bit_deposit::faults(),
             frame::faults(),
             callbacks::faults(),

@@ -9,6 +9,7 @@ pub mod bulk_copy;
 pub mod bulk_fill;
 pub mod clmul;
 pub mod count_zeros;
+pub mod crc32c;
 pub mod extract;
 pub mod load_pair;
 pub mod lowest_bit;
