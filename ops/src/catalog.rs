@@ -28,6 +28,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::absolute::Absolute,
     &kops::multiply_high::MultiplyHigh,
     &kops::crc32c::Crc32c,
+    &kops::compare_chain::CompareChain,
     &kops::bit_deposit::BitDeposit,
     &kops::bit_extract::BitExtract,
 ];

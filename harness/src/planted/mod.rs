@@ -11,6 +11,7 @@ mod bulk;
 mod callbacks;
 mod clmul;
 mod code;
+mod compare_chain;
 mod count_zeros;
 mod crc32c;
 mod engine;
@@ -103,6 +104,7 @@ pub fn all() -> &'static [Planted] {
             absolute::faults(),
             multiply_high::faults(),
             crc32c::faults(),
+            compare_chain::faults(),
             bit_deposit::faults(),
             frame::faults(),
             callbacks::faults(),

@@ -8,6 +8,7 @@ pub mod bit_extract;
 pub mod bulk_copy;
 pub mod bulk_fill;
 pub mod clmul;
+pub mod compare_chain;
 pub mod count_zeros;
 pub mod crc32c;
 pub mod extract;
