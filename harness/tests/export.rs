@@ -144,6 +144,9 @@ fn round_trip(kop: &dyn Kop, exported: &Export) {
     }
 }
 
+/// Operations whose proof sequences are of so many lengths that C needs a loop.
+const BY_HAND: [&str; 2] = ["bulk_copy", "bulk_fill"];
+
 #[test]
 fn the_catalog_comes_back_byte_for_byte() {
     let catalog = Catalog::einsn();
@@ -151,6 +154,7 @@ fn the_catalog_comes_back_byte_for_byte() {
         let simd = |arch: Arch| kop.features(arch).uses_simd();
         match export(*kop) {
             Ok(exported) => {
+                assert!(!BY_HAND.contains(&kop.name()), "{} is exported after all", kop.name());
                 round_trip(*kop, &exported);
                 for form in kop.forms() {
                     for arch in Arch::ALL {
@@ -159,6 +163,9 @@ fn the_catalog_comes_back_byte_for_byte() {
                         assert_eq!(named, simd(arch), "{} {} {arch}", kop.name(), form.name);
                     }
                 }
+            }
+            Err(error) if BY_HAND.contains(&kop.name()) => {
+                assert!(error.to_string().contains("exported by hand"), "{error}");
             }
             Err(error) => {
                 assert!(Arch::ALL.into_iter().all(simd), "{error}");

@@ -18,7 +18,7 @@ use crate::generate;
 const FIRST: usize = 2500;
 
 /// Up to how many combinations of operands are all held against the tree.
-const EVERY: u64 = 600_000;
+const EVERY: u64 = 1 << 19;
 
 /// How many random payloads are, where there are more.
 const RANDOM: usize = 100_000;

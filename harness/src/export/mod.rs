@@ -18,6 +18,8 @@ mod text;
 mod tree;
 mod value;
 
+use std::collections::BTreeSet;
+
 use kop_ops::{Arch, EmitRequest, Features, Form, Kop, Limits, Operands, Pass, Reject, Site};
 
 use learn::Learner;
@@ -192,6 +194,10 @@ fn exported_form<'a>(
     natives: &[Native; 2],
 ) -> Result<ExportedForm<'a>, ExportError> {
     let learner = Learner::new(kop, form);
+    if lengths(kop, form, learner.operands()) > MOST_LENGTHS {
+        let what = "sequences of very many lengths";
+        return Err(ExportError::Unsettled { form: form.name.to_string(), what });
+    }
     let emit = |arch: Arch| {
         let native = &natives[arch as usize];
         let statements = native.exists.then(|| learner.target(Target::Native(arch))).transpose()?;
@@ -208,6 +214,15 @@ fn exported_form<'a>(
         emits: [emit(Arch::X86_64)?, emit(Arch::Aarch64)?],
         contracts: contracts(kop, form, learner.operands()),
     })
+}
+
+/// A tree has a leaf for each length of a proof sequence, with all of its instructions: beyond so many, a loop is what C should have.
+const MOST_LENGTHS: usize = 8;
+
+/// How many lengths the proof sequence of a form has.
+fn lengths(kop: &dyn Kop, form: &Form, operands: &[Operands]) -> usize {
+    let length = |operands: &Operands| Some(kop.instantiate(form, form.layout.pack(operands)).ok()?.len());
+    operands.iter().filter_map(length).collect::<BTreeSet<_>>().len()
 }
 
 /// The registers that are dead after every site: as payload bits where an operand names them, by name otherwise.

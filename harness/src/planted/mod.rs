@@ -7,7 +7,8 @@
 mod absolute;
 mod and_not;
 mod bit_deposit;
-mod bulk;
+mod bulk_copy;
+mod bulk_fill;
 mod callbacks;
 mod clmul;
 mod code;
@@ -95,7 +96,8 @@ pub fn all() -> &'static [Planted] {
             clmul::faults(),
             wide_load::faults(),
             wide_store::faults(),
-            bulk::faults(),
+            bulk_copy::faults(),
+            bulk_fill::faults(),
             pairs::faults(),
             hints::faults(),
             lowest_bit::faults(),

@@ -61,7 +61,7 @@ fn answers(kop: &dyn Kop, form: &Form, payload: u64, arch: Arch) -> String {
             }
             if let Some(base) = form.layout.index("base").map(|index| site.operands.values()[index] as usize)
             {
-                let off = site.imm("off");
+                let off = form.layout.index("off").map_or(0, |index| site.operands.values()[index]);
                 if base < 10 {
                     state.registers[base] = (slot.window() + 64).wrapping_add_signed(-off);
                 }

@@ -6,8 +6,8 @@
 //! * Where the destination begins inside of the source, what is copied is what was copied before: such a copy is made byte by
 //!   byte. Everywhere else wide loads, each before the stores behind it, do the same. Which of both is decided by a branch at
 //!   run time, or not at all where the distance is known.
-//! * x86-64: MOV through r10 and r11; long: MOVDQU through XMM0 and XMM1 with SSE2, and REP MOVSB in place of many byte
-//!   moves, with what is in rcx, rsi and rdi on the stack. Intel SDM vol. 2, MOVS and REP.
+//! * x86-64: MOV through r10 and r11; long: MOVDQU through XMM0 and XMM1 with SSE2, and a loop in place of many byte moves.
+//!   Intel SDM vol. 2, MOV and MOVDQU.
 //! * AArch64: LDR and STR, or LDP and STP, through x9 to x12; long: through V0 to V3 with Advanced SIMD, and a loop in place
 //!   of many byte moves. Arm ARM C6.2.
 //! * `tmp` holds the last byte and is dead after the site.
@@ -21,7 +21,7 @@ use crate::ebpf::{self, Insn, Reg};
 use crate::kop::{KnownAnswer, KnownStore, Kop, Limits, Reject, Site};
 use crate::payload::{Form, Layout, Role};
 use crate::state::{Access, Fault, Slot, State};
-use crate::x86_64::{self, Cond, Gpr, Mem, Size, Xmm};
+use crate::x86_64::{self, Cond, Gpr, Mem, Scale, Size, Xmm};
 
 /// The operation.
 pub struct BulkCopy;
@@ -164,16 +164,15 @@ fn bytewise_x86_64(copy: &Copy, a: &mut x86_64::Assembler) {
         }
         return;
     }
-    const TAKEN: [Gpr; 3] = [Gpr::Rdi, Gpr::Rsi, Gpr::Rcx];
-    // Either end may be any of the three.
-    a.lea(Size::B8, Gpr::R10, at(copy.to, 0));
-    a.lea(Size::B8, Gpr::R11, at(copy.from, 0));
-    TAKEN.into_iter().for_each(|reg| a.pushq(reg));
-    a.mov(Size::B8, Gpr::Rdi, Gpr::R10);
-    a.mov(Size::B8, Gpr::Rsi, Gpr::R11);
-    a.mov(Size::B4, Gpr::Rcx, copy.length);
-    a.rep_movs(Size::B1);
-    TAKEN.into_iter().rev().for_each(|reg| a.popq(reg));
+    let [to, from] = [copy.to, copy.from].map(|end| at(end, 0).index(Gpr::R10, Scale::S1));
+    let again = a.label();
+    a.xor(Size::B4, Gpr::R10, Gpr::R10);
+    a.bind(again);
+    a.movzx(Size::B4, Gpr::R11, Size::B1, from);
+    a.mov(Size::B1, to, Gpr::R11);
+    a.add(Size::B4, Gpr::R10, 1);
+    a.cmp(Size::B4, Gpr::R10, copy.length);
+    a.jcc(Cond::B, again);
 }
 
 /// What is right unless the destination begins inside of the source.

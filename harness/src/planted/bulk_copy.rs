@@ -1,25 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Faults in `bulk_copy` and `bulk_fill`.
+//! Faults in `bulk_copy`.
 
-use kop_ops::Site;
-use kop_ops::aarch64::{AddSub, Gpr as X, Insn as A, Mem as ArmMem, Width as W};
-use kop_ops::x86_64::{AluOp, Gpr, Insn as I, Mem, Nullary, Operand, Rm, Size};
+use kop_ops::Arch;
+use kop_ops::aarch64::{AddSub, Gpr as X, Insn as A};
+use kop_ops::x86_64::{AluOp, Gpr, Insn as I, Mem, Operand, Size};
 use kop_reports::{Blame, Kind};
 
-use super::code::{arm, each, x86};
+use super::code::{each, x86};
 use super::faulty::Mistake;
 use super::{At, Planted, aarch64, planted, x86_64};
 
 const SHORT: At = ("bulk_copy", "short");
 const LONG: At = ("bulk_copy", "long");
 const WITHIN: At = ("bulk_copy", "within");
-const ZERO: At = ("bulk_fill", "zero");
-const BYTE: At = ("bulk_fill", "byte");
 
 pub(super) fn faults() -> Vec<Planted> {
     let mut faults = copies_x86_64();
     faults.extend(copies_aarch64());
-    faults.extend(fills());
     faults
 }
 
@@ -43,38 +40,34 @@ fn copies_x86_64() -> Vec<Planted> {
         ),
         x86_64(
             LONG,
-            "bulk-copy-by-eight",
+            "bulk-copy-distance-the-other-way-round",
             Kind::Memory,
-            "REP MOVSQ where the ranges overlap: eight bytes at once are too many for a distance of less",
+            "the destination is subtracted from the source: bytes go one by one where they need not, and not where they must",
             |site, code| {
-                let words = site.imm("words") as i32;
-                let Some(at) = code.iter().position(|insn| matches!(insn, I::String { .. })) else { return };
-                if let I::String { size, .. } = &mut code[at] {
-                    *size = Size::B8;
+                let (dst, src) = (site.gpr("dst"), site.gpr("src"));
+                if dst != src {
+                    let distance = x86(|a| {
+                        a.lea(Size::B8, Gpr::R10, Mem::at(src, -1));
+                        a.sub(Size::B8, Gpr::R10, dst);
+                    });
+                    code.splice(0..2, distance);
                 }
-                code[at - 1] = I::Mov { size: Size::B4, dst: Gpr::Rcx.into(), src: words.into() };
-                // MOVSQ has a prefix more.
-                each(code, |insn| {
-                    if let I::JmpRel { disp, .. } = insn {
-                        *disp += 1;
-                    }
-                });
             },
         ),
         x86_64(
             LONG,
-            "bulk-copy-keeps-no-rcx",
-            Kind::Register,
-            "RCX is r4, and holds zero after REP MOVSB",
-            |_, code| {
+            "bulk-copy-loop-leaves-one",
+            Kind::Memory,
+            "the loop ends before the last byte",
+            |site, code| {
+                let length = 8 * site.imm("words") as i32;
                 each(code, |insn| {
-                    let is_taken = match insn {
-                        I::Push { src } => *src == Operand::Reg(Gpr::Rcx),
-                        I::Pop { dst } => *dst == Rm::Reg(Gpr::Rcx),
-                        _ => false,
-                    };
-                    if is_taken {
-                        *insn = I::Nullary(Nullary::Nop);
+                    if let I::Alu { op: AluOp::Cmp, src: Operand::Imm(imm), .. } = insn
+                        && *imm == length
+                        && length < 128
+                    {
+                        // As long as it was: 127 would have another encoding than 128.
+                        *imm = length - 1;
                     }
                 });
             },
@@ -156,79 +149,6 @@ fn copies_aarch64() -> Vec<Planted> {
                 let pairs: Vec<_> = proof.chunks(2).map(<[_]>::to_vec).rev().collect();
                 *proof = pairs.concat();
             }),
-        ),
-    ]
-}
-
-fn fill_end(site: &Site) -> i32 {
-    8 * site.imm("slot") as i32 + site.imm("length") as i32
-}
-
-fn fills() -> Vec<Planted> {
-    vec![
-        x86_64(
-            ZERO,
-            "bulk-fill-rounds-up",
-            Kind::Memory,
-            "what is left behind whole eights is stored as eight more",
-            |site, code| {
-                let (end, length) = (fill_end(site), site.imm("length") as i32);
-                if length > 8 && length % 8 != 0 {
-                    each(code, |insn| {
-                        if let I::Mov { dst: Rm::Mem(Mem { disp, .. }), .. } = insn
-                            && *disp == end - 8
-                        {
-                            *disp += 8 - length % 8;
-                        }
-                    });
-                }
-            },
-        ),
-        x86_64(
-            BYTE,
-            "bulk-fill-does-not-cut-the-byte",
-            Kind::Memory,
-            "src is multiplied as it is: right where it is a byte",
-            |site, code| {
-                let src = site.gpr("src");
-                each(code, |insn| {
-                    if let I::Movzx { dst, .. } = *insn {
-                        *insn = I::Mov { size: Size::B8, dst: dst.into(), src: src.into() };
-                    }
-                });
-            },
-        ),
-        aarch64(
-            BYTE,
-            "bulk-fill-in-place",
-            Kind::Register,
-            "the byte is repeated in src itself",
-            |site, code| {
-                let src = site.x("src");
-                *code = arm(|a| {
-                    a.and_imm(W::X, src, src, 0xff);
-                    a.mov(W::X, X::X9, src);
-                })
-                .into_iter()
-                .chain(code.drain(1..))
-                .collect();
-            },
-        ),
-        aarch64(
-            ZERO,
-            "bulk-fill-pair-at-unscaled-end",
-            Kind::Memory,
-            "the last bytes are part of a pair that is cut to a multiple of eight",
-            |site, code| {
-                let end = fill_end(site);
-                each(code, |insn| {
-                    if let A::Store { mem: ArmMem::Offset { offset, .. }, .. } = insn
-                        && *offset == end - 8
-                    {
-                        *offset &= !7;
-                    }
-                });
-            },
         ),
     ]
 }
