@@ -29,6 +29,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::multiply_high::MultiplyHigh,
     &kops::crc32c::Crc32c,
     &kops::compare_chain::CompareChain,
+    &kops::table_lookup::TableLookup,
     &kops::bit_deposit::BitDeposit,
     &kops::bit_extract::BitExtract,
 ];

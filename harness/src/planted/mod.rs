@@ -30,6 +30,7 @@ mod reference;
 mod rotate;
 mod select;
 mod swapped_load;
+mod table_lookup;
 #[cfg(test)]
 mod tests;
 mod unending;
@@ -107,6 +108,7 @@ pub fn all() -> &'static [Planted] {
             multiply_high::faults(),
             crc32c::faults(),
             compare_chain::faults(),
+            table_lookup::faults(),
             bit_deposit::faults(),
             frame::faults(),
             callbacks::faults(),

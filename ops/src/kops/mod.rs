@@ -23,5 +23,6 @@ pub mod select;
 pub mod speculation_barrier;
 pub mod store_pair;
 pub mod swapped_load;
+pub mod table_lookup;
 pub mod wide_load;
 pub mod wide_store;
