@@ -141,7 +141,10 @@ fn every_target_holds_for_a_moment() {
         let (inputs, features) = run_a_moment(target, &catalog);
         println!("{target}: {inputs} inputs, {features} features");
         assert!(inputs > 10, "{target}: {inputs} inputs");
+        let kops = target.kops(&catalog);
         let told = match target {
+            // Registers stay as they are and memory is not touched: there is little to tell.
+            Target::Operation(_) if kops.iter().all(|kop| kop.unseen_purpose().is_some()) => 10,
             Target::Operation(_) | Target::All => 100,
             // One operation of one form each.
             Target::Module | Target::File => 60,
