@@ -9,10 +9,13 @@ use kop_ops::{Arch, Catalog, Code, Features, Object};
 use kop_semantics::{Image, Outcome, Run, Trap, World};
 
 use crate::program::Terms;
+use crate::tier::{self, Tier};
 
 /// How programs are run.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
+    /// The compiler; the native tier makes code without checks alone.
+    pub tier: Tier,
     /// Whether compiled code checks accesses and fuel: for programs that no verifier has accepted.
     pub guarded: bool,
     /// Whether operations' emits are used.
@@ -24,7 +27,7 @@ pub struct Manner {
 impl Default for Manner {
     /// Guarded, with emits, and enough fuel for what the kernel's verifier would accept.
     fn default() -> Self {
-        Self { guarded: true, emits: true, fuel: 100_000_000 }
+        Self { tier: Tier::Jit, guarded: true, emits: true, fuel: 100_000_000 }
     }
 }
 
@@ -111,6 +114,14 @@ impl<'a> Executable<'a> {
         if self.codes.iter().any(|known| (known.0, known.1) == (arch, features)) {
             return Ok(());
         }
+        if self.manner.tier == Tier::Native {
+            if self.manner.guarded {
+                return Err(tier::VERIFIED_ONLY.to_owned());
+            }
+            let codes = tier::native(&self.lowered, (arch, features), addresses, None)?;
+            self.codes.push((arch, features, codes));
+            return Ok(());
+        }
         let options = Options {
             arch,
             features,
@@ -149,6 +160,7 @@ impl<'a> Executable<'a> {
             defined: RegSet::EMPTY,
             lowered: &self.lowered,
             is_lowered: [reference, other.runs()].map(|runs| runs == Runs::Ebpf),
+            compares_stack: self.manner.tier != Tier::Native || other.runs() == Runs::Ebpf,
             slot: first.image.slot,
         };
         terms.compare(first, second).map(|difference| difference.to_string())

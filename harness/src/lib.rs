@@ -37,6 +37,7 @@ pub mod rig;
 pub mod selection;
 pub mod subject;
 mod temporaries;
+pub mod tier;
 mod turns;
 
 pub use case::Case;

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use kop_emulators::inspect::listing;
+use kop_harness::tier::{self, Tier};
 use kop_jit::Options;
 use kop_ops::code::Mark;
 use kop_ops::program::MapAddresses;
@@ -14,13 +15,14 @@ use kop_ops::{Arch, Catalog, Code, Features, Object, Program, Slot};
 
 use super::program_file::ProgramFile;
 use super::sources::Sources;
+use super::tier::TierName;
 use super::{Failure, Outcome, print_all};
 
 /// Compile the programs of a file, and show each eBPF instruction with the native code it became
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  kop jit xdp_acl.o\n  kop jit filter.s --arch aarch64 --unguarded\n  kop jit xdp_acl.o \
-                  --emit elf -o acl.o && objdump -d acl.o"
+    after_help = "Examples:\n  kop jit xdp_acl.o\n  kop jit filter.s --arch aarch64 --unguarded\n  kop jit filter.s --tier \
+                  native --unguarded\n  kop jit xdp_acl.o --emit elf -o acl.o && objdump -d acl.o"
 )]
 pub struct Args {
     #[command(flatten)]
@@ -36,6 +38,9 @@ pub struct Args {
     /// Where to write it, standard output by default
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The compiler
+    #[arg(long, value_enum, default_value_t = TierName::Jit)]
+    tier: TierName,
     /// Compile without checks of accesses and fuel, as for programs that the verifier has accepted
     #[arg(long)]
     unguarded: bool,
@@ -62,20 +67,25 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let loaded = args.sources.load()?;
     let catalog = loaded.everything();
     let object = args.file.load(&catalog)?;
-    let chosen: Vec<&Program> = match (args.file.named(&object)?, args.emit) {
-        (Some(index), _) => vec![&object.programs[index]],
-        (None, Emit::Bin) => vec![&object.programs[args.file.one(&object)?]],
-        (None, _) => object.programs.iter().collect(),
+    let indices = match (args.file.named(&object)?, args.emit) {
+        (Some(index), _) => vec![index],
+        (None, Emit::Bin) => vec![args.file.one(&object)?],
+        (None, _) => (0..object.programs.len()).collect(),
     };
+    let chosen: Vec<&Program> = indices.iter().map(|index| &object.programs[*index]).collect();
+    let tier = args.tier.tier(args.unguarded)?;
     let output = args.output.as_ref().map(|path| {
         let created = File::create(path).map_err(|error| Failure::path(path, error));
         created.map(|file| (path, file))
     });
     let output = output.transpose()?;
     let arch = args.arch()?;
-    let codes = args.compile(arch, &object, &catalog, &chosen)?;
+    let codes = match tier {
+        Tier::Jit => args.compile(arch, &object, &catalog, &chosen)?,
+        Tier::Native => args.compile_native(arch, &object, &catalog, &indices)?,
+    };
     let bytes = match args.emit {
-        Emit::Asm => assembly(arch, &chosen, &codes).into_bytes(),
+        Emit::Asm => assembly(tier, arch, &chosen, &codes).into_bytes(),
         Emit::Bin => codes[0].bytes.clone(),
         Emit::Elf => {
             let named: Vec<(&str, &Code)> =
@@ -129,9 +139,40 @@ impl Args {
         });
         compiled.collect()
     }
+
+    fn compile_native(
+        &self,
+        arch: Arch,
+        object: &Object,
+        catalog: &Catalog,
+        programs: &[usize],
+    ) -> Result<Vec<Code>, Failure> {
+        let named = |error: String| Failure::usage(format!("{}: {error}", self.file.name()));
+        let addresses = MapAddresses::new(&object.maps, Slot::default()).map_err(Failure::usage)?;
+        let lowered = kop_jit::lower(object, catalog).map_err(|error| named(error.to_string()))?;
+        let features = if self.baseline { Features::NONE } else { Features::all(arch).without_simd() };
+        let compiled = programs.iter().map(|index| {
+            tier::native_program(&lowered, *index, (arch, features), &addresses, None).map_err(named)
+        });
+        compiled.collect()
+    }
 }
 
-fn assembly(arch: Arch, programs: &[&Program], codes: &[Code]) -> String {
+/// What a program is as one Kop: all of its native code is trusted, and whether the kernel's rules admit it.
+fn as_one_kop(text: &mut String, program: &Program, code: &Code) {
+    let slots = program.flow.slot(program.flow.insns().len());
+    let _ = write!(
+        text,
+        "; as one Kop: a proof sequence of {slots} slots, {} bytes of native code; ",
+        code.bytes.len()
+    );
+    let _ = match tier::stock_rules(program) {
+        Ok(()) => writeln!(text, "the stock shape rules admit it"),
+        Err(broken) => writeln!(text, "the stock shape rules do not admit it ({broken})"),
+    };
+}
+
+fn assembly(tier: Tier, arch: Arch, programs: &[&Program], codes: &[Code]) -> String {
     let mut text = String::new();
     for (number, (program, code)) in programs.iter().zip(codes).enumerate() {
         let blank = if number == 0 { "" } else { "\n" };
@@ -145,6 +186,9 @@ fn assembly(arch: Arch, programs: &[&Program], codes: &[Code]) -> String {
             code.features,
             code.entry
         );
+        if tier == Tier::Native {
+            as_one_kop(&mut text, program, code);
+        }
         for site in code.sites.iter().filter_map(|site| Some((site.index, site.fallback.as_ref()?))) {
             let _ = writeln!(text, "; instruction {}: its proof sequence was compiled: {}", site.0, site.1);
         }

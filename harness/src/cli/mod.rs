@@ -27,6 +27,7 @@ mod rewrite;
 mod run;
 mod show;
 mod sources;
+mod tier;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -3,12 +3,14 @@
 //! of a fuzzer's bytes; both go through the same code.
 
 mod fuzz;
+mod idioms;
 mod payload;
 mod placement;
 mod program;
 mod state;
 
 pub use fuzz::{ByteChoices, FuzzInput};
+pub use idioms::idioms;
 pub use payload::{
     Planned, alias_pattern, every_operands, field_values, invalid_payload, is_boundary, many_operands, plan,
     random_operands,

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use kop_emulators::program::{Job, PROGRAM_ENGINES, Precision, ProgramEngine, Runs};
-use kop_jit::{CompileError, LowerError, Lowered, Options, Planted};
+use kop_jit::{LowerError, Lowered, Options, Planted};
 use kop_ops::ebpf::RegSet;
 use kop_ops::program::MapAddresses;
 use kop_ops::{Arch, Catalog, Code, Fault, Features, Program, Slot};
@@ -17,12 +17,14 @@ use super::compare::{Difference, Terms};
 use super::unshared::Unshared;
 use super::witness::Witness;
 use super::{ProgramCase, Start};
+use crate::tier::{self, NativePlanted, Tier};
 
 /// The engines that programs are run on.
 pub struct ProgramRig {
     engines: Vec<Box<dyn ProgramEngine>>,
     absent: Vec<(&'static str, String)>,
     planted: Option<Planted>,
+    planted_native: Option<NativePlanted>,
     /// The one engine that runs, while a case is minimised.
     only: Option<&'static str>,
 }
@@ -32,6 +34,8 @@ pub struct ProgramRig {
 pub enum Blame {
     /// The compiler for this architecture: every engine that ran its code says the same.
     Jit(Arch),
+    /// The native tier for this architecture.
+    Native(Arch),
     /// The emit of an operation: with proof sequences in place of emits there is no difference. A mistake of the compiler that
     /// depends on distances in the code can look like this.
     Emit(Arch),
@@ -45,6 +49,7 @@ impl fmt::Display for Blame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Blame::Jit(arch) => write!(f, "jit {arch}"),
+            Blame::Native(arch) => write!(f, "native tier {arch}"),
             Blame::Emit(arch) => write!(f, "emit {arch}"),
             Blame::Engine(name) => write!(f, "engine {name}"),
             Blame::Spec => f.write_str("spec"),
@@ -55,6 +60,8 @@ impl fmt::Display for Blame {
 /// How code was made for an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
+    /// The compiler.
+    pub tier: Tier,
     /// The architecture.
     pub arch: Arch,
     /// Whether it checks accesses and fuel.
@@ -84,10 +91,10 @@ impl ProgramFinding {
 
     /// Whether `other` is the same kind of divergence, which minimising has to keep.
     pub fn is_like(&self, other: &ProgramFinding) -> bool {
-        let guarded = |finding: &ProgramFinding| finding.made.map(|made| made.guarded);
+        let made = |finding: &ProgramFinding| finding.made.map(|made| (made.tier, made.guarded));
         self.blame == other.blame
             && self.difference.kind == other.difference.kind
-            && guarded(self) == guarded(other)
+            && made(self) == made(other)
     }
 }
 
@@ -96,8 +103,12 @@ impl fmt::Display for ProgramFinding {
         let Difference { kind, place, expected, actual } = &self.difference;
         let made = self.made.map_or("eBPF".to_owned(), |made| {
             let guarded = if made.guarded { "guarded" } else { "unguarded" };
-            let emits = if made.emits { "" } else { ", proof sequences in place of emits" };
-            format!("{guarded} {} code{emits}", made.arch)
+            let emits = match (made.emits, made.tier) {
+                (true, _) | (false, Tier::Native) => "",
+                (false, Tier::Jit) => ", proof sequences in place of emits",
+            };
+            let tier = if made.tier == Tier::Native { " of the native tier" } else { "" };
+            format!("{guarded} {} code{tier}{emits}", made.arch)
         });
         write!(
             f,
@@ -159,7 +170,8 @@ impl ProgramRig {
 
     /// The engines whose names `wanted` is true of, as far as they are here; `spec` is the reference and always here.
     pub fn with(wanted: impl Fn(&str) -> bool) -> Self {
-        let mut rig = Self { engines: Vec::new(), absent: Vec::new(), planted: None, only: None };
+        let mut rig =
+            Self { engines: Vec::new(), absent: Vec::new(), planted: None, planted_native: None, only: None };
         for kind in PROGRAM_ENGINES.iter().filter(|kind| kind.name != "spec" && wanted(kind.name)) {
             match kind.make() {
                 Ok(engine) => rig.engines.push(engine),
@@ -172,6 +184,11 @@ impl ProgramRig {
     /// Compiles with this mistake from now on.
     pub fn plant(&mut self, planted: Option<Planted>) {
         self.planted = planted;
+    }
+
+    /// Has the native tier make this mistake from now on.
+    pub fn plant_native(&mut self, planted: Option<NativePlanted>) {
+        self.planted_native = planted;
     }
 
     /// The engines that are not here, and why.
@@ -214,7 +231,8 @@ impl ProgramRig {
         catalog: &Catalog,
         finding: &ProgramFinding,
     ) -> Result<Judged, CaseProblem> {
-        let (Blame::Jit(_) | Blame::Emit(_), Some(made)) = (&finding.blame, finding.made) else {
+        let (Blame::Jit(_) | Blame::Native(_) | Blame::Emit(_), Some(made)) = (&finding.blame, finding.made)
+        else {
             return self.judge(case, catalog);
         };
         let reference = Reference::new(case, catalog)?;
@@ -230,7 +248,7 @@ impl ProgramRig {
     fn run_ebpf(&mut self, reference: &Reference, judged: &mut Judged) {
         for engine in self.engines.iter_mut().filter(|engine| engine.runs() == Runs::Ebpf) {
             let name = engine.name();
-            match reference.difference(&mut **engine, &[], true) {
+            match reference.difference(&mut **engine, None, &[]) {
                 Err(reason) => judged.passed_over.push((name, reason)),
                 Ok(None) => judged.ran.push(name),
                 Ok(Some(difference)) => {
@@ -247,7 +265,12 @@ impl ProgramRig {
         // Code without checks is for programs that a verifier has accepted.
         let guards: &[bool] = if reference.outcome.end.is_ok() { &[true, false] } else { &[true] };
         for &guarded in guards {
-            self.run_guard(reference, catalog, Made { arch, guarded, emits: true }, judged);
+            let made = Made { tier: Tier::Jit, arch, guarded, emits: true };
+            self.run_guard(reference, catalog, made, judged);
+        }
+        if tier::HAS_NATIVE && reference.outcome.end.is_ok() {
+            let made = Made { tier: Tier::Native, arch, guarded: false, emits: false };
+            self.run_guard(reference, catalog, made, judged);
         }
     }
 
@@ -256,7 +279,7 @@ impl ProgramRig {
         let found = self.run_made(reference, catalog, made, judged);
         let differing = found.iter().filter(|(_, difference)| difference.is_some()).count();
         let all = differing == found.len();
-        let emit_is_wrong = differing > 0 && all && reference.has_sites() && {
+        let emit_is_wrong = differing > 0 && all && made.emits && reference.has_sites() && {
             let plain = Made { emits: false, ..made };
             let again = self.run_made(reference, catalog, plain, &mut Judged::default());
             again.iter().all(|(_, difference)| difference.is_none())
@@ -266,6 +289,7 @@ impl ProgramRig {
             let Some(difference) = difference else { continue };
             let blame = match (all, emit_is_wrong) {
                 (_, true) => Blame::Emit(made.arch),
+                (true, false) if made.tier == Tier::Native => Blame::Native(made.arch),
                 (true, false) => Blame::Jit(made.arch),
                 (false, false) => Blame::Engine(engine),
             };
@@ -282,7 +306,7 @@ impl ProgramRig {
         judged: &mut Judged,
     ) -> Vec<(&'static str, Option<Difference>)> {
         let mut found = Vec::new();
-        let planted = self.planted;
+        let planted = (self.planted, self.planted_native);
         // What most CPUs have, and what all have.
         let all = Features::all(made.arch).without_simd();
         let codes = [all, Features::NONE].map(|features| reference.compile(catalog, made, features, planted));
@@ -297,11 +321,11 @@ impl ProgramRig {
                 let codes = match codes {
                     Ok(codes) => codes,
                     Err(error) => {
-                        reasons.push(error.to_string());
+                        reasons.push(error.clone());
                         continue;
                     }
                 };
-                match reference.difference(&mut **engine, codes, false) {
+                match reference.difference(&mut **engine, Some(made.tier), codes) {
                     Ok(difference) => {
                         found.push((name, difference));
                         reasons.clear();
@@ -366,8 +390,12 @@ impl<'a> Reference<'a> {
         catalog: &Catalog,
         made: Made,
         features: Features,
-        planted: Option<Planted>,
-    ) -> Result<Vec<Code>, CompileError> {
+        (planted, planted_native): (Option<Planted>, Option<NativePlanted>),
+    ) -> Result<Vec<Code>, String> {
+        if made.tier == Tier::Native {
+            let target = (made.arch, features);
+            return tier::native(&self.lowered, target, &self.addresses, planted_native);
+        }
         // What is not observed loads and saves fewer registers: half of the unguarded codes are such.
         let is_even = self.case.object.programs.iter().all(|program| program.flow.insns().len() % 2 == 0);
         let options = Options {
@@ -384,7 +412,8 @@ impl<'a> Reference<'a> {
             None => kop_jit::compile(program, &options),
             Some(planted) => kop_jit::compile_planted(program, &options, planted),
         };
-        self.case.object.programs.iter().map(compile).collect()
+        let codes = self.case.object.programs.iter().map(compile);
+        codes.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
 
     /// Fuel for compiled code, which pays for a loop before its jump back and for a function before its first instruction, what
@@ -399,16 +428,17 @@ impl<'a> Reference<'a> {
         (self.executed + 1).saturating_mul(longest).max(self.case.fuel)
     }
 
-    /// The first difference on an engine.
+    /// The first difference on an engine, which runs code of a compiler or eBPF.
     ///
     /// # Errors
     /// Why the engine does not run it.
     fn difference(
         &self,
         engine: &mut dyn ProgramEngine,
+        tier: Option<Tier>,
         codes: &[Code],
-        is_lowered: bool,
     ) -> Result<Option<Difference>, String> {
+        let is_lowered = tier.is_none();
         let run = Run {
             object: &self.lowered.object,
             entry: 0,
@@ -431,6 +461,8 @@ impl<'a> Reference<'a> {
             defined: self.defined,
             lowered: &self.lowered,
             is_lowered: [true, is_lowered],
+            // What the native tier has in registers is not in the stack.
+            compares_stack: tier != Some(Tier::Native),
             slot: SLOT,
         };
         let difference = terms.compare(&self.outcome, &outcome);

@@ -89,6 +89,7 @@ fn on_spec(
         defined: RegSet::EMPTY,
         lowered: &lowered[0],
         is_lowered: [true, true],
+        compares_stack: true,
         slot: SLOT,
     };
     Ok(terms.compare(&expected, &actual).map(|difference| format!("rewritten, on spec: {difference}")))

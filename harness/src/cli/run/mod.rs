@@ -16,6 +16,7 @@ use kop_semantics::{Image, Input, Outcome as RunOutcome, World};
 use super::output::Output;
 use super::program_file::ProgramFile;
 use super::sources::Sources;
+use super::tier::TierName;
 use super::{Failure, Outcome, print_all};
 use show::Report;
 
@@ -48,6 +49,9 @@ pub struct Args {
     /// An element of a map before the first packet, in hexadecimal; a program array takes a program's name
     #[arg(long = "map", value_name = "MAP:KEY=VALUE")]
     maps: Vec<String>,
+    /// The compiler, for engines that run native code
+    #[arg(long, value_enum, default_value_t = TierName::Jit)]
+    tier: TierName,
     /// Compile without checks, as for programs that the verifier has accepted
     #[arg(long)]
     unguarded: bool,
@@ -77,7 +81,8 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let entry = args.file.one(&object)?;
     check_helpers(&object, entry)
         .map_err(|error| Failure::usage(format!("{}: {error}", args.file.name())))?;
-    let manner = Manner { guarded: !args.unguarded, emits: !args.no_emits, fuel: args.fuel };
+    let tier = args.tier.tier(args.unguarded)?;
+    let manner = Manner { tier, guarded: !args.unguarded, emits: !args.no_emits, fuel: args.fuel };
     let mut executable = Executable::new(&object, entry, &catalog, manner).map_err(Failure::usage)?;
     let packets = match &args.packet {
         Some(text) => packets::read(text).map_err(Failure::usage)?,

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Programs of what an optimising compiler looks for, and of what only looks like it: integers that are loaded and stored byte by
+//! byte, in both orders and with stores in between, counts of ones and of leading zeros, words of the stack of which parts are
+//! read and written, elements of arrays in the stack, bounded loops over them.
+
+use kop_ops::choices::Choices;
+use kop_ops::ebpf::{AluOp, Cond, Insn, Reg, Size, Width};
+use kop_ops::{Flow, Object, Program, ProgramKind};
+
+use crate::program::ProgramCase;
+
+/// The registers that statements use; r6 is the address of the data.
+const USED: [Reg; 8] = [Reg::R0, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R7, Reg::R8, Reg::R9];
+
+/// Bytes of data.
+const DATA: u64 = 128;
+
+/// Bytes of the stack that have numbers when the statements start.
+const STACK: i16 = 64;
+
+/// A program and what it finds.
+pub fn idioms(choices: &mut impl Choices) -> ProgramCase {
+    let mut writer = Writer { choices, insns: Vec::new() };
+    writer.start();
+    for _ in 0..=writer.choices.below(5) {
+        writer.statement();
+    }
+    writer.end();
+    let insns = writer.insns;
+    let packet: Vec<u8> = (0..DATA).map(|_| choices.bits() as u8).collect();
+    let flow = Flow::new(insns).expect("every jump is to an instruction of it");
+    let program = Program { name: "main".to_owned(), kind: ProgramKind::Raw, flow };
+    let object = Object { programs: vec![program], ..Object::default() };
+    ProgramCase { packet, garbage: choices.below(1 << 16), ..ProgramCase::of(object) }
+}
+
+struct Writer<'c, C> {
+    choices: &'c mut C,
+    insns: Vec<Insn>,
+}
+
+impl<C: Choices> Writer<'_, C> {
+    fn put(&mut self, insn: Insn) {
+        self.insns.push(insn);
+    }
+
+    fn start(&mut self) {
+        self.put(Insn::mov64(Reg::R6, Reg::R1));
+        for (at, register) in (0..).zip(USED) {
+            let size = *self.choices.pick(&Size::ALL);
+            self.put(Insn::load(size, register, Reg::R6, 8 * at));
+        }
+        for word in 1..=STACK / 8 {
+            let register = *self.choices.pick(&USED);
+            self.put(Insn::store(Size::B8, Reg::R10, -8 * word, register));
+        }
+    }
+
+    /// r0 becomes a mixture of all registers and of the stack.
+    fn end(&mut self) {
+        let mix = |this: &mut Self, register: Reg| {
+            this.put(Insn::alu64(AluOp::Mul, Reg::R0, 31));
+            this.put(Insn::alu64(AluOp::Add, Reg::R0, register));
+        };
+        USED.into_iter().skip(1).for_each(|register| mix(self, register));
+        for word in 1..=STACK / 8 {
+            self.put(Insn::load(Size::B8, Reg::R2, Reg::R10, -8 * word));
+            mix(self, Reg::R2);
+        }
+        self.put(Insn::Exit);
+    }
+
+    /// Two different registers.
+    fn two(&mut self) -> [Reg; 2] {
+        let first = self.choices.below(USED.len() as u64) as usize;
+        let other = first + 1 + self.choices.below(USED.len() as u64 - 1) as usize;
+        [USED[first], USED[other % USED.len()]]
+    }
+
+    fn statement(&mut self) {
+        match self.choices.below(7) {
+            0 | 1 => self.loaded_bytes(),
+            2 => self.stored_bytes(),
+            3 => self.counted(),
+            4 => self.part_of_stack(),
+            5 => self.element(),
+            _ => self.looped(),
+        }
+    }
+
+    /// Bytes as an integer: each is loaded, shifted to its place, and joined with those before.
+    fn loaded_bytes(&mut self) {
+        let [sum, byte] = self.two();
+        let count = *self.choices.pick(&[2, 2, 3, 4, 4, 8]);
+        let big = self.choices.one_in(2);
+        let base = self.choices.below(DATA - 16) as i16;
+        let wrong = if self.choices.one_in(6) { self.choices.below(count) } else { count };
+        let stored = if self.choices.one_in(4) { self.choices.below(count) } else { count };
+        let join = *self.choices.pick(&[AluOp::Or, AluOp::Add, AluOp::Xor]);
+        for at in 0..count {
+            let offset = base + at as i16 + i16::from(at == wrong);
+            let place = if big { count - 1 - at } else { at };
+            if at == stored {
+                let near = base + self.choices.below(count) as i16;
+                self.put(Insn::store(Size::B1, Reg::R6, near, 0x5a));
+            }
+            let into = if at == 0 { sum } else { byte };
+            self.put(Insn::load(Size::B1, into, Reg::R6, offset));
+            if place > 0 {
+                self.put(Insn::alu64(AluOp::Lsh, into, 8 * place as i32));
+            }
+            if at > 0 {
+                self.put(Insn::alu64(join, sum, byte));
+            }
+        }
+    }
+
+    /// An integer as bytes: each is shifted down and stored.
+    fn stored_bytes(&mut self) {
+        let [value, byte] = self.two();
+        let count = *self.choices.pick(&[2, 2, 4, 4, 8]);
+        let big = self.choices.one_in(2);
+        let base = self.choices.below(DATA - 16) as i16;
+        let wrong = if self.choices.one_in(6) { self.choices.below(count) } else { count };
+        let loaded = if self.choices.one_in(4) { self.choices.below(count) } else { count };
+        let width = if count == 8 { Width::W64 } else { *self.choices.pick(&Width::ALL) };
+        for at in 0..count {
+            let place = if big { count - 1 - at } else { at };
+            self.put(Insn::alu(AluOp::Mov, width, byte, value));
+            if place > 0 {
+                self.put(Insn::alu(AluOp::Rsh, width, byte, 8 * place as i32));
+            }
+            self.put(Insn::store(Size::B1, Reg::R6, base + at as i16 + i16::from(at == wrong), byte));
+            if at == loaded {
+                let near = base + self.choices.below(count) as i16;
+                self.put(Insn::load(Size::B1, byte, Reg::R6, near));
+                self.put(Insn::store(Size::B8, Reg::R10, -8, byte));
+            }
+        }
+    }
+
+    /// The ones of a word, in the three masks; after a smear its leading zeros.
+    fn counted(&mut self) {
+        let [x, t] = self.two();
+        if self.choices.one_in(2) {
+            for by in [1, 2, 4, 8, 16, 32] {
+                self.put(Insn::mov64(t, x));
+                self.put(Insn::alu64(AluOp::Rsh, t, by));
+                self.put(Insn::alu64(AluOp::Or, x, t));
+            }
+        }
+        let mask = USED.into_iter().find(|register| ![x, t].contains(register)).expect("there are eight");
+        let twist = u64::from(self.choices.one_in(8));
+        let masked = |this: &mut Self, register: Reg, number: u64| {
+            this.put(Insn::load_imm64(mask, number));
+            this.put(Insn::alu64(AluOp::And, register, mask));
+        };
+        self.put(Insn::mov64(t, x));
+        self.put(Insn::alu64(AluOp::Rsh, t, 1));
+        masked(self, t, 0x5555_5555_5555_5555);
+        self.put(Insn::alu64(AluOp::Sub, x, t));
+        self.put(Insn::mov64(t, x));
+        self.put(Insn::alu64(AluOp::Rsh, t, 2));
+        masked(self, t, 0x3333_3333_3333_3333);
+        masked(self, x, 0x3333_3333_3333_3333 ^ twist);
+        self.put(Insn::alu64(AluOp::Add, x, t));
+        self.put(Insn::mov64(t, x));
+        self.put(Insn::alu64(AluOp::Rsh, t, 4));
+        self.put(Insn::alu64(AluOp::Add, x, t));
+        masked(self, x, 0x0f0f_0f0f_0f0f_0f0f);
+        self.put(Insn::load_imm64(mask, 0x0101_0101_0101_0101));
+        self.put(Insn::alu64(AluOp::Mul, x, mask));
+        self.put(Insn::alu64(AluOp::Rsh, x, 56));
+    }
+
+    /// A part of a word of the stack, written and read.
+    fn part_of_stack(&mut self) {
+        let [from, to] = self.two();
+        for _ in 0..=self.choices.below(3) {
+            let size = *self.choices.pick(&Size::ALL);
+            let at =
+                -(size.bytes() as i16) * (1 + self.choices.below(STACK as u64 / size.bytes() as u64) as i16);
+            if self.choices.one_in(2) {
+                self.put(Insn::store(size, Reg::R10, at, from));
+            } else {
+                self.put(Insn::load(size, to, Reg::R10, at));
+            }
+        }
+    }
+
+    /// An element of an array in the stack, by an index that a mask keeps in it.
+    fn element(&mut self) {
+        let [index, address] = self.two();
+        let size = *self.choices.pick(&Size::ALL);
+        let count = *self.choices.pick(&[2, 4, 8]);
+        let low = -(STACK.min(count * size.bytes() as i16 + 8 * self.choices.below(3) as i16));
+        let scale = size.bytes().trailing_zeros() as i32;
+        if i64::from(low) + i64::from(count) * size.bytes() as i64 > 0 {
+            return;
+        }
+        self.put(Insn::alu64(AluOp::And, index, i32::from(count) - 1));
+        self.put(Insn::alu64(AluOp::Lsh, index, scale));
+        self.put(Insn::mov64(address, Reg::R10));
+        self.put(Insn::alu64(AluOp::Add, address, i32::from(low)));
+        self.put(Insn::alu64(AluOp::Add, address, index));
+        if self.choices.one_in(2) {
+            self.put(Insn::store(size, address, 0, index));
+        }
+        self.put(Insn::load(size, address, address, 0));
+    }
+
+    /// A loop that adds up an array in the stack.
+    fn looped(&mut self) {
+        let [index, sum] = self.two();
+        let element =
+            USED.into_iter().find(|register| ![index, sum].contains(register)).expect("there are eight");
+        let step = *self.choices.pick(&[1, 2, 4, 8]);
+        let width = *self.choices.pick(&Width::ALL);
+        let (cond, count) =
+            *self.choices.pick(&[(Cond::Ne, 4), (Cond::Lt, 4), (Cond::Le, 3), (Cond::SLt, 4)]);
+        self.put(Insn::mov64(index, 0));
+        let size = Size::ALL[(step as u32).trailing_zeros() as usize];
+        self.put(Insn::mov64(element, Reg::R10));
+        self.put(Insn::alu64(AluOp::Add, element, -i32::from(STACK)));
+        self.put(Insn::alu64(AluOp::Add, element, index));
+        let store = self.choices.one_in(3);
+        if store {
+            self.put(Insn::store(size, element, 0, sum));
+        }
+        self.put(Insn::load(size, element, element, 0));
+        self.put(Insn::alu(AluOp::Add, width, sum, element));
+        self.put(Insn::alu64(AluOp::Add, index, step));
+        let back = if store { -8 } else { -7 };
+        self.put(Insn::jump(cond, index, step * count, back));
+    }
+}

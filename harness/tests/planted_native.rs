@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Tests of the tester: every mistake planted in the native tier is found within a bounded number of programs, and what is left
+//! of the program that shows it is short.
+
+use std::fmt::Write;
+
+use kop_harness::generate::{ProgramPlan, idioms};
+use kop_harness::program::{Blame, Instructions, ProgramCase, ProgramFinding, ProgramRig, minimise};
+use kop_harness::reports::Kind;
+use kop_harness::tier::NativePlanted as Planted;
+use kop_ops::choices::Seeded;
+use kop_ops::{Arch, Catalog, ProgramKind};
+
+/// How many programs are run at most until a mistake is found.
+const PROGRAMS: u64 = 4000;
+
+/// A handful.
+const HANDFUL: usize = 14;
+
+/// The programs of both fuzz targets, and idioms.
+fn case(catalog: &Catalog, number: u64) -> ProgramCase {
+    let mut choices = Seeded::derived(0x6e61_7470, &[number]);
+    match number % 4 {
+        0 => Instructions::random(&mut choices),
+        1 => idioms(&mut choices),
+        last => {
+            let (wild, long) = (last == 3, number % 32 == 2);
+            ProgramPlan { wild, long, ..ProgramPlan::new(catalog, &ProgramKind::ALL) }.generate(&mut choices)
+        }
+    }
+}
+
+/// Runs programs until one differs because of the mistake: how many it took, the program, and the difference.
+fn hunt(
+    rig: &mut ProgramRig,
+    catalog: &Catalog,
+    planted: Planted,
+) -> Option<(u64, ProgramCase, ProgramFinding)> {
+    (0..PROGRAMS).find_map(|number| {
+        let case = case(catalog, number);
+        rig.plant_native(Some(planted));
+        let findings = rig.judge(&case, catalog).ok()?.findings;
+        let is_value =
+            |found: &ProgramFinding| matches!(found.difference.kind, Kind::Register | Kind::Memory);
+        let finding = findings.into_iter().find(is_value)?;
+        rig.plant_native(None);
+        let sound = rig.judge(&case, catalog).expect("a case").findings;
+        assert!(sound.is_empty(), "without a mistake: {}\n{case}", sound[0]);
+        rig.plant_native(Some(planted));
+        Some((number + 1, case, finding))
+    })
+}
+
+fn length(case: &ProgramCase) -> usize {
+    case.object.programs.iter().map(|program| program.flow.insns().len()).sum()
+}
+
+/// What is wrong with how a mistake is found, if anything, and a line about it.
+fn look(rig: &mut ProgramRig, catalog: &Catalog, arch: Arch, planted: Planted) -> (String, Option<String>) {
+    let start = std::time::Instant::now();
+    let name = format!("{arch} {}", planted.name());
+    let Some((programs, case, finding)) = hunt(rig, catalog, planted) else {
+        return (format!("{name}: not found"), Some(format!("{name}: not found in {PROGRAMS} programs")));
+    };
+    let (small, found) = minimise(rig, catalog, &case, &finding);
+    let line = format!(
+        "{name}: {programs} programs, {} instructions of {}, {} ms",
+        length(&small),
+        length(&case),
+        start.elapsed().as_millis()
+    );
+    let sound = found.blame == Blame::Native(arch) && length(&small) <= HANDFUL;
+    let wrong = (!sound).then(|| format!("{line}: {found}\n{small}"));
+    (line, wrong)
+}
+
+fn every_mistake(arch: Arch, engine: &str) {
+    let catalog = Catalog::einsn();
+    let mut rig = ProgramRig::with(|name| name == engine);
+    assert_eq!(rig.names(), [engine], "{:?}", rig.absent());
+    let mut missed = String::new();
+    for &planted in Planted::ALL {
+        let (line, wrong) = look(&mut rig, &catalog, arch, planted);
+        println!("{line}");
+        if let Some(wrong) = wrong {
+            let _ = writeln!(missed, "{wrong}");
+        }
+    }
+    assert!(missed.is_empty(), "\n{missed}");
+}
+
+#[test]
+fn every_mistake_in_code_for_x86_64_is_found() {
+    every_mistake(Arch::X86_64, "unicorn-x86_64");
+}
+
+#[test]
+fn every_mistake_in_code_for_aarch64_is_found() {
+    every_mistake(Arch::Aarch64, "unicorn-aarch64");
+}

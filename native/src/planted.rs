@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Mistakes that the tier makes when it is asked to: tests of the tester.
+//!
+//! To add a mistake, add a variant here and ask for it where the right choice is made.
+
+/// Declares the mistakes with their names and what they are.
+macro_rules! planted {
+    ($($(#[$doc:meta])* $variant:ident $name:literal,)+) => {
+        /// A mistake of the tier.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Planted { $($(#[$doc])* $variant,)+ }
+
+        impl Planted {
+            /// Every mistake.
+            pub const ALL: &'static [Planted] = &[$(Planted::$variant,)+];
+
+            /// Its name in reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Planted::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+planted! {
+    /// A 32-bit immediate is zero-extended in 64-bit arithmetic.
+    ImmediateZeroExtended "immediate-zero-extended",
+    /// A 32-bit result is sign-extended.
+    SignExtends "sign-extends",
+    /// An arithmetic shift shifts zeros in.
+    ArithmeticShift "arithmetic-shift",
+    /// A sign-extending move zero-extends.
+    SignedMove "signed-move",
+    /// A sign-extending load zero-extends.
+    SignedLoad "signed-load",
+    /// A swap of two bytes leaves them.
+    SwapMissing "swap-missing",
+    /// Unsigned division by zero leaves the dividend.
+    DivideByZero "divide-by-zero",
+    /// Unsigned remainder by zero yields zero.
+    RemainderByZero "remainder-by-zero",
+    /// Signed division by -1 leaves the dividend.
+    DivideByMinusOne "divide-by-minus-one",
+    /// A division of 64 bits is done on 32 though the operands do not fit.
+    NarrowDivision "narrow-division",
+    /// A 32-bit comparison compares all 64 bits.
+    CompareWidth "compare-width",
+    /// A signed comparison is done unsigned.
+    CompareSign "compare-sign",
+    /// `jset` tests for equality.
+    TestAsCompare "test-as-compare",
+    /// A function's frame is its caller's.
+    CalleeFrame "callee-frame",
+    /// A helper function does not get its last argument.
+    HelperArguments "helper-arguments",
+    /// Another program starts with the wrong r10.
+    TailCallFrame "tail-call-frame",
+    /// A fetching atomic operation does not load the old value.
+    FetchResult "fetch-result",
+    /// A load from a part of a word of the stack that is a value gets its lowest part.
+    SlotPart "slot-part",
+    /// A store to a part of such a word clears the rest.
+    SlotPartAlone "slot-part-alone",
+    /// An integer that is put together of its bytes, highest first, is loaded lowest first.
+    WideLoadOrder "wide-load-order",
+    /// Loads of bytes become one behind a store that changes what they load.
+    WideLoadOverStore "wide-load-over-store",
+    /// An integer whose bytes are stored highest first is stored lowest first.
+    WideStoreOrder "wide-store-order",
+    /// The upper half of a register is taken not to matter.
+    UpperHalf "upper-half",
+    /// Leading zeros are one too many.
+    CountZeros "count-zeros",
+    /// A selection in place of a jump takes the other value.
+    SelectOrder "select-order",
+}

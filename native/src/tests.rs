@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What becomes of programs: how many loads, stores, jumps and divisions are left of them. Whether they are right is for the oracle.
+
+use cranelift_codegen::ir::{Function, InstructionData, Opcode};
+use kop_ops::ebpf::parse_program;
+use kop_ops::{Flow, ProgramKind};
+
+use super::*;
+
+fn program(text: &str) -> Program {
+    let flow = Flow::new(parse_program(text).expect("the text parses")).expect("it is a program");
+    Program { name: "test".to_owned(), kind: ProgramKind::Raw, flow }
+}
+
+fn with<T>(arch: Arch, action: impl FnOnce(&Options) -> T) -> T {
+    let addresses = MapAddresses::default();
+    action(&Options { arch, features: Features::NONE, maps: &[], addresses: &addresses })
+}
+
+fn function(text: &str) -> Function {
+    with(Arch::X86_64, |options| {
+        let isa = emit::isa(options, true).expect("there is a back end");
+        optimised(&program(text), options, &*isa, None).expect("it is compiled").function
+    })
+}
+
+/// The opcodes that are left, without those that make constants.
+fn opcodes(text: &str) -> Vec<Opcode> {
+    let function = function(text);
+    let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    let opcodes = insts.map(|inst| function.dfg.insts[inst].opcode());
+    opcodes.filter(|opcode| *opcode != Opcode::Iconst).collect()
+}
+
+fn count(text: &str, opcode: Opcode) -> usize {
+    opcodes(text).into_iter().filter(|found| *found == opcode).count()
+}
+
+fn refusal(text: &str) -> String {
+    with(Arch::X86_64, |options| compile(&program(text), options)).expect_err("it is refused").to_string()
+}
+
+#[test]
+fn a_program_is_code_for_both_architectures() {
+    let text = "r0 = *(u32 *)(r1 + 4)\ncall 7\nr6 = r0\ncall 7\nr0 += r6\nexit";
+    for arch in Arch::ALL {
+        let code = with(arch, |options| compile(&program(text), options)).expect("it is compiled");
+        assert_eq!((code.helpers.as_slice(), code.guarded, code.observing), (&[7][..], false, false));
+        let offsets: Vec<u32> = code.marks.iter().map(|mark| mark.offset).collect();
+        assert!(offsets.is_sorted() && !code.bytes.is_empty(), "{:?}", code.marks);
+        assert!(code.marks.iter().any(|mark| mark.index == 3), "{:?}", code.marks);
+    }
+}
+
+#[test]
+fn what_only_loads_and_stores_touch_of_the_stack_is_no_memory() {
+    let text = "*(u64 *)(r10 - 8) = r1\n*(u32 *)(r10 - 16) = 7\nr0 = *(u64 *)(r10 - 8)\nr2 = *(u32 *)(r10 - 16)\n\
+                r0 += r2\nexit";
+    assert_eq!(count(text, Opcode::Store), 0);
+    assert_eq!(count(text, Opcode::Load), 1, "r1");
+}
+
+#[test]
+fn an_index_with_a_bound_leaves_the_rest_of_the_stack_alone() {
+    let access = |bound: &str| {
+        format!(
+            "*(u64 *)(r10 - 8) = r1\nr2 &= {bound}\nr3 = r10\nr3 += -40\nr3 += r2\n*(u8 *)(r3 + 0) = 1\n\
+             r0 = *(u64 *)(r10 - 8)\nexit"
+        )
+    };
+    assert_eq!(opcodes(&access("31")).iter().filter(|opcode| opcode.can_store()).count(), 1);
+    assert_eq!(opcodes(&access("63")).iter().filter(|opcode| opcode.can_store()).count(), 2);
+}
+
+#[test]
+fn a_loop_with_a_bound_leaves_the_rest_of_the_stack_alone() {
+    let text = "*(u64 *)(r10 - 8) = r1\nr2 = 0\nr3 = r10\nr3 += -40\nr3 += r2\n*(u64 *)(r3 + 0) = 1\nr2 += 8\n\
+                if r2 != 32 goto -6\nr0 = *(u64 *)(r10 - 8)\nexit";
+    assert_eq!(count(text, Opcode::Store), 1);
+}
+
+#[test]
+fn a_helper_function_finds_what_it_is_given_in_memory() {
+    let text = "*(u32 *)(r10 - 4) = 1\nr1 = r10\nr1 += -4\nr2 = 4\n*(u64 *)(r10 - 16) = 5\ncall 6\n\
+                r0 = *(u64 *)(r10 - 16)\nexit";
+    assert_eq!(count(text, Opcode::Store), 1, "the four bytes that are printed");
+}
+
+#[test]
+fn bytes_become_integers_in_both_orders() {
+    let little = "r2 = *(u8 *)(r1 + 0)\nr3 = *(u8 *)(r1 + 1)\nr3 <<= 8\nr2 |= r3\nr0 = r2\nexit";
+    assert_eq!((count(little, Opcode::Uload8), count(little, Opcode::Bswap)), (0, 0));
+    let big = "r2 = *(u8 *)(r1 + 0)\nr3 = *(u8 *)(r1 + 1)\nr2 <<= 8\nr2 |= r3\nr0 = r2\nexit";
+    assert_eq!((count(big, Opcode::Uload8), count(big, Opcode::Bswap)), (0, 1));
+    let apart = "r2 = *(u8 *)(r1 + 0)\nr3 = *(u8 *)(r1 + 2)\nr2 <<= 8\nr2 |= r3\nr0 = r2\nexit";
+    assert_eq!(count(apart, Opcode::Uload8), 2);
+    let stored =
+        "r2 = *(u8 *)(r1 + 0)\n*(u8 *)(r1 + 1) = 7\nr3 = *(u8 *)(r1 + 1)\nr2 <<= 8\nr2 |= r3\nr0 = r2\nexit";
+    assert_eq!(count(stored, Opcode::Uload8), 2);
+}
+
+#[test]
+fn bytes_are_stored_as_integers_in_both_orders() {
+    let little = "*(u8 *)(r1 + 0) = r2\nr3 = r2\nr3 >>= 8\n*(u8 *)(r1 + 1) = r3\nr0 = 0\nexit";
+    assert_eq!((count(little, Opcode::Istore8), count(little, Opcode::Bswap)), (0, 0));
+    let big = "*(u8 *)(r1 + 1) = r2\nr3 = r2\nr3 >>= 8\n*(u8 *)(r1 + 0) = r3\nr0 = 0\nexit";
+    assert_eq!((count(big, Opcode::Istore8), count(big, Opcode::Bswap)), (0, 1));
+    let read = "*(u8 *)(r1 + 0) = r2\nr3 = r2\nr3 >>= 8\nr0 = *(u8 *)(r4 + 0)\n*(u8 *)(r1 + 1) = r3\nexit";
+    assert_eq!(count(read, Opcode::Istore8), 2);
+}
+
+#[test]
+fn jumps_that_go_one_way_are_none() {
+    let text = "r2 &= 15\nif r2 > 15 goto +2\nr0 = 1\nexit\nr0 = 2\nexit";
+    assert_eq!(count(text, Opcode::Brif), 0);
+    let open = "r2 &= 15\nif r2 > 14 goto +2\nr0 = 1\nexit\nr0 = 2\nexit";
+    assert_eq!(count(open, Opcode::Brif), 1);
+}
+
+#[test]
+fn a_division_of_small_numbers_is_one_of_32_bits() {
+    let text = "r1 &= 255\nr2 &= 15\nr2 += 1\nr1 /= r2\nr0 = r1\nexit";
+    let function = function(text);
+    let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    let mut divisions = insts.filter(|inst| function.dfg.insts[*inst].opcode() == Opcode::Udiv);
+    let division = divisions.next().expect("there is one");
+    assert_eq!(function.dfg.value_type(function.dfg.first_result(division)).bits(), 32);
+    assert!(matches!(function.dfg.insts[division], InstructionData::Binary { .. }));
+    assert_eq!(count(text, Opcode::Select), 0, "the divisor is not zero");
+}
+
+#[test]
+fn sums_whose_upper_half_does_not_matter_are_of_32_bits() {
+    let text = "r0 = r1\nr0 += r2\n*(u32 *)(r3 + 0) = r0\nr0 = 0\nexit";
+    let function = function(text);
+    let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    let sum = insts.into_iter().find(|inst| function.dfg.insts[*inst].opcode() == Opcode::Iadd);
+    let sum = function.dfg.first_result(sum.expect("there is a sum"));
+    assert_eq!(function.dfg.value_type(sum).bits(), 32);
+}
+
+#[test]
+fn what_the_verifier_refuses_is_refused() {
+    for (text, reason) in [
+        ("call pc-1\nexit", "calls itself"),
+        ("callx r6\nexit", "by register"),
+        ("r0 = *(u8 *)skb[0]\nexit", "no such instruction"),
+    ] {
+        let error = refusal(text);
+        assert!(error.contains(reason), "{error}");
+    }
+}
