@@ -10,6 +10,7 @@ mod kernel;
 mod kops;
 mod native;
 mod rbpf;
+mod tier;
 
 use std::time::Instant;
 
@@ -134,11 +135,7 @@ pub const BACKENDS: &[BackendKind] = &[
         about: "our JIT with Kops chosen by a profile of branches",
         make: |_| kops::make(jit::Form::Kops, true),
     },
-    BackendKind {
-        name: "native-tier",
-        about: "whole programs by the optimising compiler",
-        make: |_| Err("there is no optimising compiler yet".to_owned()),
-    },
+    BackendKind { name: "native-tier", about: "whole programs by the optimising compiler", make: tier::make },
     BackendKind {
         name: "clang-general",
         about: "clang's native code of the same C, in general registers",

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The native tier: whole programs by our optimising compiler.
+
+use kop_emulators::engines::host_features;
+use kop_jit::Lowered;
+use kop_ops::{Arch, Catalog, Code, Object};
+
+use super::{Backend, Built, Compiled, timed};
+use crate::bench::machine::{Argument, Machine};
+use crate::bench::suite::Sample;
+use crate::tier;
+
+struct Native;
+
+/// How often a program is compiled to know how long it takes.
+const TIMES: usize = 5;
+
+/// The backend.
+pub fn make(_machine: &Machine) -> Result<Box<dyn Backend>, String> {
+    if tier::HAS_NATIVE {
+        Ok(Box::new(Native))
+    } else {
+        Err("this build is without it (cargo feature `native`)".to_owned())
+    }
+}
+
+fn lowered(object: &Object) -> Result<Lowered, String> {
+    kop_jit::lower(object, &Catalog::einsn()).map_err(|error| error.to_string())
+}
+
+fn compile(lowered: &Lowered, sample: &Sample, index: usize) -> Result<Code, String> {
+    let target = (Arch::X86_64, host_features());
+    tier::native_program(lowered, index, target, &sample.addresses, None)
+}
+
+impl Backend for Native {
+    fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
+        let lowered = lowered(&sample.object)?;
+        let code = compile(&lowered, sample, sample.index)?;
+        let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
+        let compile_ns = Some(timed(TIMES, || compile(&lowered, sample, sample.index)));
+        Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns })
+    }
+
+    fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
+        let lowered = lowered(&sample.object)?;
+        let programs = 0..lowered.object.programs.len();
+        let codes = programs.map(|index| compile(&lowered, sample, index)).collect::<Result<_, _>>()?;
+        Ok(Compiled { codes, compile_ns: Some(timed(TIMES, || compile(&lowered, sample, sample.index))) })
+    }
+}
