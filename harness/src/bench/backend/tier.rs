@@ -39,13 +39,14 @@ impl Backend for Native {
         let code = compile(&lowered, sample, sample.index)?;
         let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
         let compile_ns = Some(timed(TIMES, || compile(&lowered, sample, sample.index)));
-        Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns })
+        Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns, rewrite_ns: None })
     }
 
     fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
         let lowered = lowered(&sample.object)?;
         let programs = 0..lowered.object.programs.len();
         let codes = programs.map(|index| compile(&lowered, sample, index)).collect::<Result<_, _>>()?;
-        Ok(Compiled { codes, compile_ns: Some(timed(TIMES, || compile(&lowered, sample, sample.index))) })
+        let compile_ns = Some(timed(TIMES, || compile(&lowered, sample, sample.index)));
+        Ok(Compiled { codes, compile_ns, rewrite_ns: None })
     }
 }
