@@ -93,7 +93,7 @@ fn remarks(run: &Run) -> Vec<String> {
         let Place { kop, form, arch, side } = row.place;
         let (broken, shapes) = row.shapes;
         remarks.push(format!(
-            "{} {} {arch} {}: {broken} of {shapes} shapes of the code are broken, the longest among them",
+            "{} {} {arch} {}: {broken} of {shapes} shapes of the code are broken",
             kop.name(),
             form.name,
             side.name()

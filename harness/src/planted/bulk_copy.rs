@@ -140,7 +140,7 @@ fn copies_aarch64() -> Vec<Planted> {
         ),
         planted(
             WITHIN,
-            kop_ops::Arch::Aarch64,
+            Arch::Aarch64,
             "bulk-copy-proof-goes-down",
             (Kind::Memory, Blame::Proof),
             "the proof copies from the highest byte down",
