@@ -118,8 +118,11 @@ fn known_from(graph: &Graph, (region, states): (&Region, &[Registers]), edit: &E
     start
 }
 
-/// Fails where something goes into the middle of `range`.
-fn entered(region: &Region, range: Range<usize>, is_target: &[bool]) -> Result<(), Reason> {
+/// Looks for what goes into the middle of `range`.
+///
+/// # Errors
+/// The instruction that a jump goes to.
+pub(super) fn entered(region: &Region, range: Range<usize>, is_target: &[bool]) -> Result<(), Reason> {
     let (first, last) = (region.items[range.start].origin(), region.items[range.end - 1].origin());
     match (first + 1..=last).find(|origin| is_target[*origin]) {
         Some(origin) => Err(format!("a jump goes to instruction {origin}, into the middle of it")),

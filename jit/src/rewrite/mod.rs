@@ -14,6 +14,7 @@ mod constants;
 mod context;
 mod function;
 mod liveness;
+mod near;
 mod plan;
 mod planted;
 mod profile;
@@ -24,6 +25,8 @@ mod site;
 mod tests;
 mod value;
 mod wanted;
+#[cfg(test)]
+mod wide_tests;
 
 use kop_ops::ebpf::Reg;
 use kop_ops::program::SiteTarget;
@@ -253,6 +256,7 @@ impl<'a> Rewriter<'a, '_> {
         for range in regions(flow, &seen) {
             items.extend(self.rewrite(Region::new(flow, self.live, range)));
         }
+        self.entered_misses();
         items
     }
 
@@ -279,7 +283,7 @@ impl<'a> Rewriter<'a, '_> {
                 continue;
             }
             if let Some(edit) = self.edit((&region, &states), place) {
-                place = edit.place;
+                place = edit.resume;
                 region.items = edit.items;
                 states = self.graph.states(&region, start);
             }
@@ -321,9 +325,24 @@ impl<'a> Rewriter<'a, '_> {
     ) -> Result<Edit<'a>, String> {
         found.loads.iter().try_for_each(|load| self.contexts.allows(*load))?;
         let planted = self.options.planted;
-        let planner = Planner { catalog: self.options.catalog, region, states, planted };
-        let edit = planner.plan(place, found)?;
-        let (claim, proved) = self.validate((region, states), &edit)?;
+        let refused = Vec::new();
+        let mut planner = Planner { catalog: self.options.catalog, region, states, planted, refused };
+        let mut first = None;
+        let (edit, (claim, proved)) = loop {
+            let edit = match planner.plan(place, found) {
+                Ok(edit) => edit,
+                Err(reason) => return Err(first.unwrap_or(reason)),
+            };
+            match self.validate((region, states), &edit) {
+                Ok(proved) => break (edit, proved),
+                // What is stored between several loads decides where a site may stand.
+                Err(reason) if found.loads.len() > 1 => {
+                    planner.refused.push(edit.site().at);
+                    first = first.or(Some(reason));
+                }
+                Err(reason) => return Err(reason),
+            }
+        };
         let site = edit.site();
         self.misses.retain(|(value, _)| Some(*value) != site.value);
         self.found.push(Found {

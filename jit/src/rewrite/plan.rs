@@ -23,6 +23,8 @@ pub(super) struct Edit<'a> {
     pub removed: Vec<usize>,
     /// The place before, one of those, where a move from the site's result stands.
     pub moved: Option<usize>,
+    /// The place afterwards from which on, downwards, nothing has been looked at yet.
+    pub resume: usize,
 }
 
 impl<'a> Edit<'a> {
@@ -59,6 +61,8 @@ pub(super) struct Planner<'r, 'a> {
     pub states: &'r [Registers],
     /// The mistake to be made.
     pub planted: Option<Planted>,
+    /// The instructions, by their indices in the program, in whose place a site was refused.
+    pub refused: Vec<usize>,
 }
 
 /// A site to be tried: its place, and the registers that it takes.
@@ -250,6 +254,9 @@ impl<'a> Planner<'_, 'a> {
     }
 
     fn attempt(&self, attempt: &Attempt) -> Result<Edit<'a>, Reason> {
+        if self.refused.contains(&self.region.items[attempt.place].origin()) {
+            return Err("it was refused there".to_owned());
+        }
         let sources: RegSet = attempt.inputs.iter().map(|(_, register)| *register).collect();
         let (removed, live) = self.removed(attempt)?;
         let temporaries = self.temporaries(&removed, live.union(sources).union(attempt.result.into()));
@@ -370,19 +377,22 @@ impl<'a> Planner<'_, 'a> {
     }
 
     fn edit(&self, site: NewSite<'a>, attempt: &Attempt, removed: Vec<usize>) -> Edit<'a> {
-        let place = attempt.place;
-        let before = removed.iter().filter(|gone| **gone < place).count();
+        let (place, root) = (attempt.place, attempt.root);
+        let gone = |before: usize| removed.iter().filter(|gone| **gone < before).count();
+        let before = gone(place);
+        // The site has taken the place of one of those that went.
+        let resume = root - gone(root) + usize::from(place < root);
         let mut items = Vec::with_capacity(self.region.items.len());
         for (at, item) in self.region.items.iter().enumerate() {
             if at == place {
                 items.push(Item::Site(site.clone()));
-            } else if let Some(to) = attempt.moved.filter(|_| at == attempt.root) {
+            } else if let Some(to) = attempt.moved.filter(|_| at == root) {
                 items.push(Item::Move { to, from: attempt.result, at: item.origin() });
             } else if removed.binary_search(&at).is_err() {
                 items.push(item.clone());
             }
         }
-        Edit { items, place: place - before, removed, moved: attempt.moved.map(|_| attempt.root) }
+        Edit { items, place: place - before, removed, moved: attempt.moved.map(|_| root), resume }
     }
 }
 

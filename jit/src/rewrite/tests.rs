@@ -118,14 +118,18 @@ fn rewritten(text: &str) -> Rewritten {
     rewrite(&object(program(text)), &Options::new(&catalog), &mut Sampled)
 }
 
+/// What is left of a program besides sites.
+pub(super) fn rest(program: &Program) -> String {
+    let plain = |insn: &&Insn| !matches!(insn, Insn::Sidecar { .. }) && !insn.is_call();
+    program.flow.insns().iter().filter(plain).map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// The sites of a program as `rotate.imm64 dst=r0 ..`, and what is left of it besides.
 fn sites(text: &str) -> (Vec<String>, String) {
     let rewritten = rewritten(text);
     let found = rewritten.found.iter();
     let sites = found.map(|found| format!("{}.{} {}", found.kop, found.form, found.operands)).collect();
-    let insns = rewritten.object.programs[0].flow.insns().iter();
-    let plain = insns.filter(|insn| !matches!(insn, Insn::Sidecar { .. }) && !insn.is_call());
-    (sites, plain.map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    (sites, rest(&rewritten.object.programs[0]))
 }
 
 #[track_caller]
@@ -254,6 +258,12 @@ fn nothing_is_taken_from_where_a_jump_goes() {
     let text = "r3 = r1\nr3 <<= 13\nif r4 == 0 goto +1\nr1 = 7\nr1 >>= 51\nr3 |= r1\nr0 = r3\nexit";
     let rewritten = rewritten(text);
     assert!(rewritten.found.is_empty(), "{:?}", rewritten.found);
+}
+
+#[test]
+fn a_jump_into_an_operation_is_said() {
+    let text = "r3 = 5\nif r4 == 0 goto +2\nr3 = r1\nr3 <<= 13\nr1 >>= 51\nr3 |= r1\nr0 = r3\nexit";
+    misses(text, "rotate", "a jump goes to instruction 4, into the middle of it");
 }
 
 #[test]

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which branches become selects, and which stay.
 
-use kop_ops::ebpf::Insn;
-use kop_ops::{Catalog, Object, Program};
+use kop_ops::{Catalog, Object};
 
-use crate::rewrite::tests::Sampled;
+use crate::rewrite::tests::{Sampled, rest};
 use crate::rewrite::{Branch, Branches, Options, Planted, Profile, Rewritten, rewrite};
 use crate::tests::program;
 
@@ -13,11 +12,6 @@ fn rewritten(text: &str, branches: Branches, planted: Option<Planted>, checked: 
     let object = Object { programs: vec![program(text)], ..Object::default() };
     let options = Options { branches, planted, checked, ..Options::new(&catalog) };
     rewrite(&object, &options, &mut Sampled)
-}
-
-fn rest(program: &Program) -> String {
-    let plain = |insn: &&Insn| !matches!(insn, Insn::Sidecar { .. }) && !insn.is_call();
-    program.flow.insns().iter().filter(plain).map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Near misses where a jump goes into the middle of what would be an operation: code is cut there, so that no value goes over it.
+
+use super::claim::entered;
+use super::plan::Planner;
+use super::recognise::{Match, recognise};
+use super::region::{Region, regions};
+use super::value::{Registers, is_pure};
+use super::{Miss, Rewriter};
+
+impl Rewriter<'_, '_> {
+    /// Looks at code that was cut as if nothing went into it.
+    pub(super) fn entered_misses(&mut self) {
+        let flow = &self.program.flow;
+        let cut = regions(flow, &self.is_target);
+        for range in regions(flow, &vec![false; flow.insns().len()]) {
+            if cut.contains(&range) {
+                continue;
+            }
+            let region = Region::new(flow, self.live, range);
+            let start = self.start(&region);
+            let states = self.graph.states(&region, start);
+            for place in (0..region.items.len()).rev() {
+                self.entered_miss((&region, &states), place);
+            }
+        }
+    }
+
+    fn entered_miss(&mut self, (region, states): (&Region, &[Registers]), place: usize) {
+        let at = region.items[place].origin();
+        let written = region.writes(&region.items[place]).iter().next();
+        let Some(written) = written.filter(|_| region.insn(place).is_some_and(is_pure)) else { return };
+        let value = states[place + 1][written.index()];
+        let known = self.misses.iter().any(|(known, _)| *known == value)
+            || self.found.iter().any(|found| found.removed.contains(&at));
+        if known {
+            return;
+        }
+        let planner =
+            Planner { catalog: self.options.catalog, region, states, planted: None, refused: Vec::new() };
+        let reason = |found: &Match| {
+            let edit = planner.plan(place, found).ok()?;
+            let (first, last) = edit.span();
+            entered(region, first..last + 1, &self.is_target).err()
+        };
+        let all = recognise(&self.graph, value);
+        let Some((found, reason)) = all.iter().find_map(|found| Some((found, reason(found)?))) else {
+            return;
+        };
+        let (kop, form) = (found.kop.to_owned(), found.form.to_owned());
+        self.misses.push((value, Miss { program: self.number, at, kop, form, reason }));
+    }
+}
