@@ -96,6 +96,8 @@ impl State {
         if test.width == Width::W32 && !(a.is_word() && b.word() == b || a.is_word() && b.exact().is_some()) {
             return Some(state);
         }
+        // A comparison of 32 bits says nothing of the upper half.
+        let is_whole = test.width == Width::W64 || b.is_word();
         let b = if test.width == Width::W32 { b.word() } else { b };
         let cond = if holds { Some(test.cond) } else { opposite(test.cond) };
         let Some(cond) = cond else { return Some(state) };
@@ -104,6 +106,7 @@ impl State {
             state.set(flat, frame, test.dst, Known::Number(a));
         }
         if let Operand::Reg(src) = test.src
+            && is_whole
             && flat.register(frame, src).is_some()
         {
             state.set(flat, frame, src, Known::Number(b));

@@ -118,6 +118,19 @@ fn jumps_that_go_one_way_are_none() {
 }
 
 #[test]
+fn a_comparison_of_lower_halves_says_nothing_of_the_upper_one() {
+    let text = "r2 = 0x100000005 ll\nw3 = *(u32 *)(r1 + 0)\nif w3 != w2 goto +3\nif r2 > 5 goto +2\nr0 = 1\nexit\n\
+                r0 = 2\nexit\nr0 = 3\nexit";
+    let function = function(text);
+    let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    let constants = insts.filter_map(|inst| match function.dfg.insts[inst] {
+        InstructionData::UnaryImm { imm, .. } => Some(imm.bits()),
+        _ => None,
+    });
+    assert!(constants.into_iter().all(|constant| constant != 1), "r2 is above 5");
+}
+
+#[test]
 fn a_division_of_small_numbers_is_one_of_32_bits() {
     let text = "r1 &= 255\nr2 &= 15\nr2 += 1\nr1 /= r2\nr0 = r1\nexit";
     let function = function(text);
