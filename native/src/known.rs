@@ -292,3 +292,92 @@ fn moved(low: i32, high: i32, by: Range) -> Known {
         _ => Known::STACK,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use kop_ops::choices::{Choices, Seeded};
+
+    use super::*;
+
+    /// A range of one of the shapes that occur, and a number of it.
+    pub(crate) fn sample(choices: &mut Seeded) -> (Range, u64) {
+        let zeros = if choices.one_in(2) { 0 } else { choices.below(6) as u32 };
+        let bits = 1 + choices.below(64) as u32;
+        let number = |choices: &mut Seeded| choices.bits() >> (64 - bits) >> zeros << zeros;
+        let (one, other) = (number(choices), number(choices));
+        let range = Range { low: one.min(other), high: one.max(other), zeros };
+        let range = range.tightened().expect("its ends are multiples");
+        let within =
+            range.low + choices.bits() % (range.high - range.low).saturating_add(1) >> zeros << zeros;
+        (range, within.max(range.low))
+    }
+
+    pub(crate) fn has(range: Range, value: u64) -> bool {
+        let multiple = value == 0 || value.trailing_zeros() >= range.zeros;
+        (range.low..=range.high).contains(&value) && multiple
+    }
+
+    /// RFC 9669 section 4.1.
+    fn exact(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
+        let (a32, b32) = (a as u32, b as u32);
+        let (s, t) = (a as i64, b as i64);
+        let (s32, t32) = (a as i32, b as i32);
+        let wide = width == Width::W64;
+        let pick = |wide64: u64, word: u32| if wide { wide64 } else { word.into() };
+        match op {
+            AluOp::Add => pick(a.wrapping_add(b), a32.wrapping_add(b32)),
+            AluOp::Sub => pick(a.wrapping_sub(b), a32.wrapping_sub(b32)),
+            AluOp::Mul => pick(a.wrapping_mul(b), a32.wrapping_mul(b32)),
+            AluOp::Div => pick(a.checked_div(b).unwrap_or(0), a32.checked_div(b32).unwrap_or(0)),
+            AluOp::Mod => pick(a.checked_rem(b).unwrap_or(a), a32.checked_rem(b32).unwrap_or(a32)),
+            AluOp::SDiv if b == 0 || !wide && b32 == 0 => 0,
+            AluOp::SDiv => pick(s.wrapping_div(t) as u64, s32.wrapping_div(t32) as u32),
+            AluOp::SMod if b == 0 || !wide && b32 == 0 => pick(a, a32),
+            AluOp::SMod => pick(s.wrapping_rem(t) as u64, s32.wrapping_rem(t32) as u32),
+            AluOp::Or => pick(a | b, a32 | b32),
+            AluOp::And => pick(a & b, a32 & b32),
+            AluOp::Xor => pick(a ^ b, a32 ^ b32),
+            AluOp::Lsh => pick(a << (b & 63), a32 << (b & 31)),
+            AluOp::Rsh => pick(a >> (b & 63), a32 >> (b & 31)),
+            AluOp::Arsh => pick((s >> (b & 63)) as u64, (s32 >> (b & 31)) as u32),
+            AluOp::Mov => pick(b, b32),
+            AluOp::MovSx8 => pick(b as i8 as u64, b as i8 as u32),
+            AluOp::MovSx16 => pick(b as i16 as u64, b as i16 as u32),
+            AluOp::MovSx32 => b as i32 as u64,
+        }
+    }
+
+    #[test]
+    fn a_result_is_in_the_range_of_results() {
+        let mut choices = Seeded::derived(0x0072_616e, &[1]);
+        for round in 0..200_000 {
+            let ((left, a), (right, b)) = (sample(&mut choices), sample(&mut choices));
+            let (op, width) = (*choices.pick(&AluOp::ALL), *choices.pick(&Width::ALL));
+            if op == AluOp::MovSx32 && width == Width::W32 {
+                continue;
+            }
+            assert!(has(left, a) && has(right, b), "{left:x?} {a:x} {right:x?} {b:x}");
+            let known = Known::Number(left).alu(op, width, Known::Number(right)).range();
+            let value = exact(op, width, a, b);
+            assert!(
+                has(known, value),
+                "{round}: {op:?} {width:?} {left:x?} {right:x?}: {a:x} {b:x} {value:x} {known:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn bounds_are_as_close_as_they_can_be() {
+        let range = |low, high| Range::between(low, high);
+        let alu = |op, a: Range, b: u64| a.alu(op, Width::W64, Range::exactly(b));
+        assert_eq!(alu(AluOp::And, Range::FULL, 0xf0), Range { low: 0, high: 0xf0, zeros: 4 });
+        assert_eq!(alu(AluOp::Lsh, range(0, 31), 3), Range { low: 0, high: 248, zeros: 3 });
+        assert_eq!(alu(AluOp::Add, range(1, 7), 8), range(9, 15));
+        assert_eq!(alu(AluOp::Mod, Range::FULL, 10), range(0, 9));
+        assert_eq!(range(3, 9).join(Range::exactly(12)), range(3, 12));
+        let stack = Known::Stack { low: -40, high: -40 };
+        let index = Known::Number(Range { low: 0, high: 24, zeros: 3 });
+        assert_eq!(stack.alu(AluOp::Add, Width::W64, index), Known::Stack { low: -40, high: -16 });
+        assert_eq!(stack.alu(AluOp::Add, Width::W64, Known::NUMBER), Known::STACK);
+    }
+}

@@ -225,3 +225,49 @@ fn widened(known: Known, before: Known, steps: &[u64]) -> Known {
 pub(crate) fn bytes(size: Size) -> i32 {
     size.bytes() as i32
 }
+
+#[cfg(test)]
+mod tests {
+    use kop_ops::choices::{Choices, Seeded};
+
+    use super::*;
+    use crate::known::tests::{has, sample};
+
+    fn holds(cond: Cond, width: Width, a: u64, b: u64) -> bool {
+        let (s, t) = match width {
+            Width::W32 => (i64::from(a as i32), i64::from(b as i32)),
+            Width::W64 => (a as i64, b as i64),
+        };
+        match cond {
+            Cond::Eq => a == b,
+            Cond::Ne => a != b,
+            Cond::Gt => a > b,
+            Cond::Ge => a >= b,
+            Cond::Lt => a < b,
+            Cond::Le => a <= b,
+            Cond::Set => a & b != 0,
+            Cond::SGt => s > t,
+            Cond::SGe => s >= t,
+            Cond::SLt => s < t,
+            Cond::SLe => s <= t,
+        }
+    }
+
+    #[test]
+    fn what_holds_is_among_what_may() {
+        let mut choices = Seeded::derived(0x6c69, &[1]);
+        for _ in 0..200_000 {
+            let ((left, a), (right, b)) = (sample(&mut choices), sample(&mut choices));
+            let (cond, width) = (*choices.pick(&Cond::ALL), *choices.pick(&Width::ALL));
+            if width == Width::W32 && !(left.is_word() && right.is_word()) || !holds(cond, width, a, b) {
+                continue;
+            }
+            let found = limited(cond, width, left, right);
+            let (one, other) = found.unwrap_or_else(|| panic!("{cond:?} {left:x?} {right:x?}: {a:x} {b:x}"));
+            assert!(
+                has(one, a) && has(other, b),
+                "{cond:?} {left:x?} {right:x?}: {a:x} {b:x} {one:x?} {other:x?}"
+            );
+        }
+    }
+}

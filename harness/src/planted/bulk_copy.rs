@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Faults in `bulk_copy`.
 
+use kop_ops::Arch;
 use kop_ops::aarch64::{AddSub, Gpr as X, Insn as A};
 use kop_ops::x86_64::{AluOp, Gpr, Insn as I, Mem, Operand, Size};
 use kop_reports::{Blame, Kind};
