@@ -455,7 +455,9 @@ fn check_emit(kop: &dyn Kop, form: &Form, arch: Arch, features: Features, payloa
     assert!(features.contains(profile.features), "{about}: needs {}", profile.features);
     assert!(profile.other_features.is_empty(), "{about}: needs {:?}", profile.other_features);
     assert_eq!(profile.simd, vectors, "{about}");
-    assert_eq!((profile.vex_vector, profile.backward_branch), (false, false), "{about}");
+    assert_eq!(profile.vex_vector, profile.features.has(Feature::Avx512Vl), "{about}");
+    // A copy that runs into itself goes byte by byte, in a loop where there are many.
+    assert!(!profile.backward_branch || kop.name() == "bulk_copy", "{about}");
     assert_eq!(profile.reads_memory, declared(Access::Read), "{about}");
     assert_eq!(profile.writes_memory, declared(Access::Write), "{about}");
     true

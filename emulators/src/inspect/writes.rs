@@ -254,6 +254,8 @@ mod tests {
                     let declared = [u32::from(declared.x86_64), declared.aarch64][arch as usize];
                     assert_eq!(written.vectors & !declared, 0, "{} {} {arch}", kop.name(), form.name);
                 }
+                // What does nothing to a state has nothing to write.
+                let named = if kop.unseen_purpose().is_some() { RegSet::EMPTY } else { named };
                 assert_eq!(seen, named, "{} {} {arch}", kop.name(), form.name);
             }
         }

@@ -590,7 +590,7 @@ mod tests {
             ),
             (
                 "GOODfeatures bmi2,avx9\n",
-                "line 8, column 15: unknown CPU feature `avx9` (known: popcnt, lzcnt, bmi1, bmi2, movbe, pclmulqdq, sse4_2, avx512vl, avx512_vpopcntdq, asimd, pmull, atomics, crc32, svebitperm, none)",
+                "line 8, column 15: unknown CPU feature `avx9` (known: popcnt, lzcnt, bmi1, bmi2, movbe, pclmulqdq, sse4_2, avx512vl, avx512_vpopcntdq, asimd, pmull, atomics, sb, crc32, svebitperm, sse2, none)",
             ),
             (
                 "GOODarch x86_64\narch x86_64\n",

@@ -183,6 +183,7 @@ static bool supported(const char *features)
 			{ "popcnt", 1, 2, 23 },      { "movbe", 1, 2, 22 }, { "pclmulqdq", 1, 2, 1 },
 			{ "lzcnt", 0x80000001, 2, 5 }, { "bmi1", 7, 1, 3 },   { "bmi2", 7, 1, 8 },
 			{ "sse4_2", 1, 2, 20 },      { "avx512vl", 7, 1, 31 }, { "avx512_vpopcntdq", 7, 2, 14 },
+			{ "sse2", 1, 3, 26 },
 		};
 		for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
 			unsigned words[4] = { 0 };
@@ -195,7 +196,7 @@ static bool supported(const char *features)
 #elif defined(__aarch64__)
 		static const struct { const char *name; unsigned long word, bit; } known[] = {
 			{ "asimd", AT_HWCAP, 1 },   { "pmull", AT_HWCAP, 4 },       { "crc32", AT_HWCAP, 7 },
-			{ "atomics", AT_HWCAP, 8 }, { "svebitperm", AT_HWCAP2, 4 },
+			{ "atomics", AT_HWCAP, 8 }, { "svebitperm", AT_HWCAP2, 4 }, { "sb", AT_HWCAP, 29 },
 		};
 		for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
 			if (!strcmp(name, known[i].name))

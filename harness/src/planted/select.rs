@@ -275,7 +275,7 @@ fn x86_64_comparisons() -> Vec<Planted> {
         ),
         x86_64(
             COMPARE64,
-            "select-compares-the-destination",
+            "select-compares-dst-in-place-of-left",
             Kind::Register,
             "a two-operand form taken for one: dst is compared in place of left",
             |site, code| {

@@ -330,8 +330,12 @@ impl Kop for BulkCopy {
         let copy = Copy::of(site);
         let touched =
             |access, (base, offset): End| MemoryUse { access, base, offset, size: copy.length as u32 };
-        let vectors =
-            if is_long(site) { Vectors { x86_64: 0b11, aarch64: 0b1111 } } else { Vectors::default() };
+        let wide = |feature, least| is_long(site) && site.features.has(feature) && copy.length >= least;
+        let known = copy.overlaps() == Some(true);
+        let vectors = Vectors {
+            x86_64: if !known && wide(Feature::Sse2, 32) { 0b11 } else { 0 },
+            aarch64: if !known && wide(Feature::AdvSimd, 64) { 0b1111 } else { 0 },
+        };
         Contract {
             dead: site.form.layout.temporaries(&site.operands),
             memory: vec![touched(Access::Read, copy.from), touched(Access::Write, copy.to)],

@@ -8,7 +8,7 @@ use kop_ops::aarch64::{Assembler, Width};
 use kop_ops::choices::{Choices, Seeded};
 use kop_ops::{Arch, Features, Slot, State, Vectors};
 #[cfg(feature = "unicorn")]
-use kop_ops::{Catalog, EmitRequest, Pass, Site};
+use kop_ops::{Catalog, EmitRequest, Feature, Pass, Site};
 
 use super::*;
 use crate::engine::{Engine, NativeCode, Observation, Probe, Program};
@@ -95,7 +95,9 @@ fn it_observes_what_unicorn_observes() {
 fn emits(choices: &mut Seeded) -> Vec<(String, NativeCode)> {
     let (arch, mut emits) = (Arch::Aarch64, Vec::new());
     for (kop, form) in Catalog::einsn().forms() {
-        let features = kop.features(arch);
+        // Unicorn has no SVE.
+        let features = Feature::ALL.into_iter().filter(|feature| *feature != Feature::SveBitperm);
+        let features: Features = features.filter(|feature| kop.features(arch).has(*feature)).collect();
         for _ in 0..60 {
             let operands = form.layout.combination(choices.below(form.layout.combinations()));
             let payload = form.layout.pack(&operands);
