@@ -42,8 +42,19 @@ fn it_has_a_known_answer_and_a_source() {
 /// A copy of the project's text, without what was built.
 fn project() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let crates =
-        ["ops", "semantics", "jit", "modules", "prover", "reports", "emulators", "harness", "fuzz", "sleigh"];
+    let crates = [
+        "ops",
+        "semantics",
+        "jit",
+        "native",
+        "modules",
+        "prover",
+        "reports",
+        "emulators",
+        "harness",
+        "fuzz",
+        "sleigh",
+    ];
     for name in ["Cargo.toml", "Cargo.lock", "rustfmt.toml"].into_iter().chain(crates) {
         let from = Path::new(ROOT).join(name);
         if from.exists() {

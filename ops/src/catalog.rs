@@ -23,7 +23,7 @@ static EINSN: &[&dyn Kop] = &[
     &kops::prefetch::Prefetch,
     &kops::speculation_barrier::SpeculationBarrier,
     &kops::lowest_bit::LowestBit,
-    &kops::and_not::AndNot,
+    &kops::bitwise_not::BitwiseNot,
     &kops::min_max::MinMax,
     &kops::absolute::Absolute,
     &kops::multiply_high::MultiplyHigh,

@@ -31,7 +31,7 @@ pub fn idioms(choices: &mut impl Choices) -> ProgramCase {
     let flow = Flow::new(insns).expect("every jump is to an instruction of it");
     let program = Program { name: "main".to_owned(), kind: ProgramKind::Raw, flow };
     let object = Object { programs: vec![program], ..Object::default() };
-    ProgramCase { packet, garbage: choices.below(1 << 16), ..ProgramCase::of(object) }
+    ProgramCase { packet, garbage: choices.below(1 << 16), verified: true, ..ProgramCase::of(object) }
 }
 
 struct Writer<'c, C> {

@@ -5,8 +5,8 @@
 //! values or most CPUs, or it is wrong in something else than the result.
 
 mod absolute;
-mod and_not;
 mod bit_deposit;
+mod bitwise_not;
 mod bulk_copy;
 mod bulk_fill;
 mod callbacks;
@@ -102,7 +102,7 @@ pub fn all() -> &'static [Planted] {
             pairs::faults(),
             hints::faults(),
             lowest_bit::faults(),
-            and_not::faults(),
+            bitwise_not::faults(),
             min_max::faults(),
             absolute::faults(),
             multiply_high::faults(),

@@ -35,15 +35,17 @@ pub struct ProgramCase {
     pub garbage: u64,
     /// How many instructions may run.
     pub fuel: u64,
+    /// Whether a verifier would accept the programs: the native tier takes for granted what it shows.
+    pub verified: bool,
 }
 
 /// Fuel that no generated program uses up.
 pub const FUEL: u64 = 1 << 22;
 
 impl ProgramCase {
-    /// A case with an empty packet.
+    /// A case with an empty packet, of programs that no verifier has seen.
     pub fn of(object: Object) -> Self {
-        Self { comment: Vec::new(), object, packet: Vec::new(), garbage: 0, fuel: FUEL }
+        Self { comment: Vec::new(), object, packet: Vec::new(), garbage: 0, fuel: FUEL, verified: false }
     }
 }
 

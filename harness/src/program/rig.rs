@@ -268,7 +268,7 @@ impl ProgramRig {
             let made = Made { tier: Tier::Jit, arch, guarded, emits: true };
             self.run_guard(reference, catalog, made, judged);
         }
-        if tier::HAS_NATIVE && reference.outcome.end.is_ok() {
+        if tier::HAS_NATIVE && reference.case.verified && reference.outcome.end.is_ok() {
             let made = Made { tier: Tier::Native, arch, guarded: false, emits: false };
             self.run_guard(reference, catalog, made, judged);
         }

@@ -7,6 +7,7 @@
 //! packet 00 01 02
 //! garbage 0x7
 //! fuel 1000
+//! verified
 //! .program main raw
 //! r0 = r1
 //! w0 <<= 0
@@ -14,7 +15,7 @@
 //! ```
 //!
 //! The lines up to the first that starts with a dot say what the program finds; the packet is empty, the seed of the garbage 0 and
-//! fuel plenty where they are absent. The rest is a program file as text ([`kop_jit::load::Format::Text`]).
+//! fuel plenty where they are absent. `verified` says that a verifier would accept the programs, which the native tier is for. The rest is a program file as text ([`kop_jit::load::Format::Text`]).
 
 use std::fmt;
 use std::fs;
@@ -65,7 +66,7 @@ impl ProgramCase {
     /// [`ProgramCaseError`] with the line and what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, ProgramCaseError> {
         let mut comment = Vec::new();
-        let (mut packet, mut garbage, mut fuel) = (Vec::new(), 0, FUEL);
+        let (mut packet, mut garbage, mut fuel, mut verified) = (Vec::new(), 0, FUEL, false);
         let mut has_header = false;
         let mut before = 0;
         for (index, line) in text.lines().enumerate() {
@@ -91,7 +92,8 @@ impl ProgramCase {
                 }
                 "garbage" => garbage = number(rest).ok_or_else(|| fail(format!("`{rest}` is no number")))?,
                 "fuel" => fuel = number(rest).ok_or_else(|| fail(format!("`{rest}` is no number")))?,
-                _ => return Err(fail(format!("`{word}` is none of packet, garbage, fuel"))),
+                "verified" if rest.is_empty() => verified = true,
+                _ => return Err(fail(format!("`{word}` is none of packet, garbage, fuel, verified"))),
             }
         }
         if !has_header {
@@ -102,7 +104,7 @@ impl ProgramCase {
         let source = format!("{}{}\n", "\n".repeat(before), rest.join("\n"));
         let options = LoadOptions { format: Some(Format::Text), ..LoadOptions::default() };
         let object = load_programs(source.as_bytes(), &options)?;
-        Ok(Self { comment, object, packet, garbage, fuel })
+        Ok(Self { comment, object, packet, garbage, fuel, verified })
     }
 }
 
@@ -133,6 +135,9 @@ impl fmt::Display for ProgramCase {
         }
         if self.fuel != FUEL {
             writeln!(f, "fuel {}", self.fuel)?;
+        }
+        if self.verified {
+            writeln!(f, "verified")?;
         }
         ObjectText(&self.object).fmt(f)
     }

@@ -27,7 +27,7 @@ pub fn case(choices: &mut impl Choices) -> ProgramCase {
     let flow = Flow::new(insns).expect("every jump is over instructions that follow");
     let program = Program { name: "main".to_owned(), kind: ProgramKind::Raw, flow };
     let object = Object { programs: vec![program], ..Object::default() };
-    ProgramCase { packet, garbage: choices.below(1 << 16), ..ProgramCase::of(object) }
+    ProgramCase { packet, garbage: choices.below(1 << 16), verified: true, ..ProgramCase::of(object) }
 }
 
 struct Writer<'c, C> {

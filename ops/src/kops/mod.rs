@@ -2,9 +2,9 @@
 //! EInsn, the library of operations: one file each, to be read from top to bottom.
 
 pub mod absolute;
-pub mod and_not;
 pub mod bit_deposit;
 pub mod bit_extract;
+pub mod bitwise_not;
 pub mod bulk_copy;
 pub mod bulk_fill;
 pub mod clmul;

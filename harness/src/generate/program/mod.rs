@@ -111,7 +111,11 @@ impl<'a> ProgramPlan<'a> {
         let object = Object { programs, maps: maps.into(), operations: sites, license: "GPL".to_owned() };
         let packet = values::bytes(choices, packet_length);
         let case = ProgramCase { packet, garbage: choices.bits(), ..ProgramCase::of(object) };
-        if self.wild { ProgramCase { fuel: WILD_FUEL, ..case } } else { case }
+        if self.wild {
+            ProgramCase { fuel: WILD_FUEL, ..case }
+        } else {
+            ProgramCase { verified: true, ..case }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Faults in the emits of `and_not`.
+//! Faults in the emits of `bitwise_not`.
 
 use kop_ops::Feature;
 use kop_ops::aarch64::{Insn as A, Logical, Width as W};
@@ -9,12 +9,12 @@ use kop_reports::Kind;
 use super::code::{each, x86};
 use super::{At, Planted, aarch64, x86_64};
 
-const AND64: At = ("and_not", "and64");
-const AND32: At = ("and_not", "and32");
-const OR64: At = ("and_not", "or64");
-const OR32: At = ("and_not", "or32");
-const XOR64: At = ("and_not", "xor64");
-const XOR32: At = ("and_not", "xor32");
+const AND64: At = ("bitwise_not", "and64");
+const AND32: At = ("bitwise_not", "and32");
+const OR64: At = ("bitwise_not", "or64");
+const OR32: At = ("bitwise_not", "or32");
+const XOR64: At = ("bitwise_not", "xor64");
+const XOR32: At = ("bitwise_not", "xor32");
 
 pub(super) fn faults() -> Vec<Planted> {
     let mut faults = x86_64_faults();
@@ -26,7 +26,7 @@ fn x86_64_faults() -> Vec<Planted> {
     vec![
         x86_64(
             AND64,
-            "and-not-inverts-the-second",
+            "bitwise-not-inverts-the-second",
             Kind::Register,
             "ANDN inverts its first source, and the operation its second",
             |site, code| {
@@ -40,7 +40,7 @@ fn x86_64_faults() -> Vec<Planted> {
         ),
         x86_64(
             OR64,
-            "and-not-destination-is-a",
+            "bitwise-not-destination-is-a",
             Kind::Register,
             "the complement goes through dst even where that is a, which is read last",
             |site, code| {
@@ -56,7 +56,7 @@ fn x86_64_faults() -> Vec<Planted> {
         ),
         x86_64(
             AND32,
-            "and-not-bmi1-of-64-bits",
+            "bitwise-not-bmi1-of-64-bits",
             Kind::Register,
             "ANDN with VEX.W: the upper half of a stays",
             |_, code| {
@@ -69,7 +69,7 @@ fn x86_64_faults() -> Vec<Planted> {
         ),
         x86_64(
             XOR32,
-            "and-not-complement-of-64-bits",
+            "bitwise-not-complement-of-64-bits",
             Kind::Register,
             "NOT of 64 bits behind an exclusive or of 32: the upper half is all ones",
             |_, code| {
@@ -82,7 +82,7 @@ fn x86_64_faults() -> Vec<Planted> {
         ),
         x86_64(
             XOR64,
-            "and-not-inverts-b-in-place",
+            "bitwise-not-inverts-b-in-place",
             Kind::Register,
             "b is inverted and joined: the result is right, and b is not what it was",
             |site, code| {
@@ -100,7 +100,7 @@ fn x86_64_faults() -> Vec<Planted> {
         ),
         x86_64(
             OR32,
-            "and-not-nothing-of-itself",
+            "bitwise-not-nothing-of-itself",
             Kind::Register,
             "a shortcut for one register in both places, thought out for AND: zero, where it is all ones",
             |site, code| {
@@ -112,7 +112,7 @@ fn x86_64_faults() -> Vec<Planted> {
         ),
         x86_64(
             AND64,
-            "and-not-scratch-is-preserved",
+            "bitwise-not-scratch-is-preserved",
             Kind::Frame,
             "without BMI1, the complement is in r12, which is not the emit's",
             |site, code| {
@@ -135,7 +135,7 @@ fn aarch64_faults() -> Vec<Planted> {
     vec![
         aarch64(
             AND64,
-            "and-not-operands-exchanged",
+            "bitwise-not-operands-exchanged",
             Kind::Register,
             "BIC inverts its second source: exchanged, a is inverted",
             |site, code| {
@@ -149,7 +149,7 @@ fn aarch64_faults() -> Vec<Planted> {
         ),
         aarch64(
             OR32,
-            "and-not-orn-of-x-registers",
+            "bitwise-not-orn-of-x-registers",
             Kind::Register,
             "ORN of 64 bits in the 32-bit form: the upper half is all ones and more",
             |_, code| {
@@ -162,7 +162,7 @@ fn aarch64_faults() -> Vec<Planted> {
         ),
         aarch64(
             XOR64,
-            "and-not-orn-for-eon",
+            "bitwise-not-orn-for-eon",
             Kind::Register,
             "ORN for EON: right wherever a and the complement have no one in common",
             |_, code| {

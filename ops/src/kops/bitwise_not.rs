@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! **and_not**: `dst = a & !b`, `a | !b`, or `a ^ !b`, on 64 bits, or on the low 32 with the upper half of `dst` zero.
+//! **bitwise_not**: `dst = a & !b`, `a | !b`, or `a ^ !b`, on 64 bits, or on the low 32 with the upper half of `dst` zero.
 //!
 //! * x86-64: ANDN (BMI1), which inverts its first source; otherwise NOT and AND or OR. An exclusive or is inverted afterwards.
 //!   Intel SDM vol. 2, ANDN.
@@ -17,7 +17,7 @@ use crate::state::{Fault, State};
 use crate::x86_64::{self, Gpr, Size};
 
 /// The operation.
-pub struct AndNot;
+pub struct BitwiseNot;
 
 static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
     let layout = || {
@@ -50,9 +50,9 @@ fn is_64(site: &Site) -> bool {
     site.form.name.ends_with("64")
 }
 
-impl Kop for AndNot {
+impl Kop for BitwiseNot {
     fn name(&self) -> &str {
-        "and_not"
+        "bitwise_not"
     }
 
     fn summary(&self) -> &str {
