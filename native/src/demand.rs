@@ -164,11 +164,9 @@ impl Walk<'_> {
             Insn::Atomic { op, size, base, src, .. } => {
                 self.atomic((op, size), [base, src].map(place), places)
             }
-            Insn::Jump { width, dst, src, .. } => {
-                if width == Width::W64 {
-                    demands(places, dst.into());
-                    demands(places, src);
-                }
+            Insn::Jump { width: Width::W64, dst, src, .. } => {
+                demands(places, dst.into());
+                demands(places, src);
             }
             Insn::Call { target } => self.call(target, places),
             Insn::Exit => places.set(0, true),

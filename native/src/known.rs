@@ -308,7 +308,7 @@ pub(crate) mod tests {
         let range = Range { low: one.min(other), high: one.max(other), zeros };
         let range = range.tightened().expect("its ends are multiples");
         let within =
-            range.low + choices.bits() % (range.high - range.low).saturating_add(1) >> zeros << zeros;
+            ((range.low + choices.bits() % (range.high - range.low).saturating_add(1)) >> zeros) << zeros;
         (range, within.max(range.low))
     }
 

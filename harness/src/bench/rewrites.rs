@@ -20,12 +20,14 @@ pub struct Made {
     pub ns: f64,
 }
 
+/// The operation that was not used, and whether there was a profile.
+type Key = (Option<String>, bool);
+
 /// What there is of a sample already.
 #[derive(Default)]
 pub struct Rewrites {
     proved: RefCell<Proved>,
-    /// By the operation that was not used, and whether there was a profile.
-    made: RefCell<HashMap<(Option<String>, bool), Rc<Made>>>,
+    made: RefCell<HashMap<Key, Rc<Made>>>,
 }
 
 impl Rewrites {

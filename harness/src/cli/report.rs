@@ -61,6 +61,9 @@ pub struct Args {
 /// Makes a report of a record.
 type Render<'a> = &'a dyn Fn(&Record) -> String;
 
+/// Makes a report of the record of a benchmark.
+type RenderBench = fn(&Bench) -> String;
+
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let known = args.known.as_deref().map(list).transpose()?;
     let inputs =
@@ -118,7 +121,7 @@ fn bench(args: &Args, path: &Path, bench: &Bench) -> Result<Outcome, Failure> {
             "a record of `kop bench` is rendered by itself, with --text, --html, --markdown or --json",
         ));
     }
-    let wanted: [(&Option<PathBuf>, fn(&Bench) -> String); 4] = [
+    let wanted: [(&Option<PathBuf>, RenderBench); 4] = [
         (&args.text, Bench::text),
         (&args.html, Bench::html),
         (&args.markdown, Bench::markdown),

@@ -115,8 +115,7 @@ fn replace(function: &mut Function, bytes: &[Byte], swapped: bool) {
     };
     let Byte { base, whole, offset, .. } = bytes[0];
     let block = function.layout.inst_block(bytes[0].inst).expect("it is in a block");
-    let last =
-        function.layout.block_insts(block).filter(|inst| bytes.iter().any(|byte| byte.inst == *inst)).last();
+    let last = function.layout.block_insts(block).rfind(|inst| bytes.iter().any(|byte| byte.inst == *inst));
     let last = last.expect("they are in the block");
     let flags = function.dfg.insts[last].memflags_data(&function.dfg).expect("a store has flags");
     let location = function.srcloc(last);
