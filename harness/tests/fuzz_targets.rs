@@ -66,7 +66,7 @@ fn seeds_and_dictionaries_are_those_of_the_catalog() {
     }
     for target in Target::list(&catalog) {
         let count = found.keys().filter(|name| name.starts_with(&format!("{target}/"))).count();
-        assert!((1..100).contains(&count), "{target} has {count} seeds");
+        assert!((1..200).contains(&count), "{target} has {count} seeds");
         let options = String::from_utf8_lossy(&found[&format!("{target}.options")]).into_owned();
         let value = |key: &str| -> Option<usize> {
             let line = options.lines().find(|line| line.starts_with(key))?;
