@@ -32,7 +32,11 @@ fn every_kind_of_instruction_occurs() {
     println!("{}", listed.join("\n"));
     // Every operation at both widths with both operands, every atomic operation at every size, every condition.
     assert!(tally.len() >= 155, "{} kinds", tally.len());
-    let rare: Vec<&String> = tally.iter().filter(|(_, count)| **count < 10).map(|(kind, _)| kind).collect();
+    let is_site = |kind: &str| kind.starts_with("Kop site");
+    // Sites are shared out among the forms of the catalog, which grows.
+    assert_eq!(tally.keys().filter(|kind| is_site(kind)).count(), Catalog::einsn().forms().count());
+    let rare: Vec<&String> =
+        tally.iter().filter(|(kind, count)| !is_site(kind) && **count < 10).map(|(kind, _)| kind).collect();
     assert!(rare.is_empty(), "hardly ever: {rare:?}");
 }
 
