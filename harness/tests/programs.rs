@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use kop_emulators::kernel::{self, Verifier};
-use kop_harness::generate::{ProgramPlan, tally};
+use kop_harness::generate::{ProgramPlan, random_operands, tally};
 use kop_harness::program::{CaseProblem, ProgramCase, ProgramRig, minimise, sweep, text};
 use kop_ops::choices::Seeded;
 use kop_ops::program::ProgramKind;
-use kop_ops::{Catalog, Object};
+use kop_ops::{Access, Catalog, Features, Object, Site};
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/regressions");
 
@@ -33,8 +33,16 @@ fn every_kind_of_instruction_occurs() {
     // Every operation at both widths with both operands, every atomic operation at every size, every condition.
     assert!(tally.len() >= 155, "{} kinds", tally.len());
     let is_site = |kind: &str| kind.starts_with("Kop site");
-    // Sites are shared out among the forms of the catalog, which grows.
-    assert_eq!(tally.keys().filter(|kind| is_site(kind)).count(), Catalog::einsn().forms().count());
+    // Sites are shared out among the forms of the catalog, which grows. What the generator does not place is a site that writes
+    // memory, as it would have to know what the stack holds behind it.
+    let (catalog, mut choices) = (Catalog::einsn(), Seeded::new(1));
+    let mut placed = 0;
+    for (kop, form) in catalog.forms() {
+        let operands = random_operands(kop, form, &mut choices).expect("a form has valid operands");
+        let memory = kop.contract(&Site { form, operands, features: Features::NONE }).memory;
+        placed += usize::from(memory.iter().all(|usage| usage.access == Access::Read));
+    }
+    assert_eq!(tally.keys().filter(|kind| is_site(kind)).count(), placed);
     let rare: Vec<&String> =
         tally.iter().filter(|(kind, count)| !is_site(kind) && **count < 10).map(|(kind, _)| kind).collect();
     assert!(rare.is_empty(), "hardly ever: {rare:?}");

@@ -84,6 +84,9 @@ fn other_faults() -> Vec<Planted> {
             Kind::Register,
             "the count goes through the source register, which is lost",
             |site, code| {
+                if !site.features.has(Feature::Popcnt) {
+                    return;
+                }
                 let (dst, src) = (site.gpr("dst"), site.gpr("src"));
                 *code = x86(|a| {
                     a.popcnt(Size::B8, src, src);
