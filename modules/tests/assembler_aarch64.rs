@@ -83,7 +83,7 @@ fn every_kind_of_fault_is_sampled() {
     for fault in SAMPLES.iter().filter_map(forms::keystone_fault) {
         *counts.entry(fault).or_insert(0) += 1;
     }
-    assert_eq!(counts.len(), 6, "{counts:#?}");
+    assert_eq!(counts.len(), 7, "{counts:#?}");
 }
 
 #[test]

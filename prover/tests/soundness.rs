@@ -286,6 +286,8 @@ fn of_counterexample(found: &Counterexample) -> State {
     for register in Reg::ALL {
         state.set(&register.to_string(), found.register(register));
     }
+    // Far from any address of a state, unless it is a part of the counterexample.
+    ["native rsp", "native sp"].into_iter().for_each(|stack| state.set(stack, 1 << 62));
     found.others.iter().for_each(|(name, value)| state.set(name, *value));
     state.memory.extend(found.memory.iter().copied());
     state

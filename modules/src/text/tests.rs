@@ -164,7 +164,7 @@ fn mistakes_are_shown_with_line_and_column() {
         (
             "features = [\"bmi2\"]",
             "features = [\"bmi9\"]",
-            "f:22:13: unknown x86_64 feature `bmi9` (known: popcnt, lzcnt, bmi1, bmi2, movbe, pclmulqdq, sse4_2, avx512vl, avx512_vpopcntdq)",
+            "f:22:13: unknown x86_64 feature `bmi9` (known: popcnt, lzcnt, bmi1, bmi2, movbe, pclmulqdq, sse4_2, avx512vl, avx512_vpopcntdq, sse2)",
         ),
         (
             "features = [\"bmi2\"]\n",

@@ -63,7 +63,9 @@ impl Callbacks for AsModule<'_> {
 /// are both written; native code that never depends on a temporary makes it [`Role::Scratch`].
 #[test]
 fn the_layouts_of_the_catalog_are_learned_as_they_are_declared() {
-    for (kop, declared) in Catalog::einsn().forms() {
+    // Nothing in a proof tells where an operand ends that only native code has.
+    let catalog = Catalog::einsn();
+    for (kop, declared) in catalog.forms().filter(|(kop, _)| kop.unseen_purpose().is_none()) {
         let module = AsModule::new(kop, declared);
         let learned = learn(&[&module], &[]).expect("there are valid payloads");
         let what = format!("{} {}:\n{learned}", kop.name(), declared.name);
