@@ -81,6 +81,24 @@ impl Stride {
     }
 }
 
+/// What BDEP and BEXT take of registers, and what is dead.
+pub(super) fn contract(site: &Site) -> Contract {
+    let aarch64 = if site.features.contains(FEATURES_AARCH64) { 0b11 } else { 0 };
+    Contract {
+        dead: site.form.layout.temporaries(&site.operands),
+        vectors: Vectors { x86_64: 0, aarch64 },
+        ..Contract::default()
+    }
+}
+
+/// The features of PDEP and PEXT, BDEP and BEXT.
+pub(super) fn features(arch: Arch) -> Features {
+    match arch {
+        Arch::X86_64 => Features::of(&[Feature::Bmi2]),
+        Arch::Aarch64 => FEATURES_AARCH64,
+    }
+}
+
 impl Kop for BitDeposit {
     fn name(&self) -> &str {
         "bit_deposit"
@@ -157,19 +175,11 @@ impl Kop for BitDeposit {
     }
 
     fn contract(&self, site: &Site) -> Contract {
-        let aarch64 = if site.features.contains(FEATURES_AARCH64) { 0b11 } else { 0 };
-        Contract {
-            dead: site.form.layout.temporaries(&site.operands),
-            vectors: Vectors { x86_64: 0, aarch64 },
-            ..Contract::default()
-        }
+        contract(site)
     }
 
     fn features(&self, arch: Arch) -> Features {
-        match arch {
-            Arch::X86_64 => Features::of(&[Feature::Bmi2]),
-            Arch::Aarch64 => FEATURES_AARCH64,
-        }
+        features(arch)
     }
 
     fn limits(&self, _form: &Form) -> Limits {

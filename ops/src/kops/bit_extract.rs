@@ -11,10 +11,10 @@
 
 use std::sync::LazyLock;
 
-use super::bit_deposit::{FEATURES_AARCH64, Stride, keep, permute};
+use super::bit_deposit::{self, FEATURES_AARCH64, Stride, keep, permute};
 use crate::aarch64::{self, BitPermuteOp, Shift, Width as W};
 use crate::arch::{Arch, Feature, Features};
-use crate::contract::{Contract, Vectors};
+use crate::contract::Contract;
 use crate::ebpf::{AluOp, Insn, Reg};
 use crate::kop::{KnownAnswer, Kop, Limits, Reject, Site};
 use crate::payload::{Form, Layout, Role};
@@ -111,19 +111,11 @@ impl Kop for BitExtract {
     }
 
     fn contract(&self, site: &Site) -> Contract {
-        let aarch64 = if site.features.contains(FEATURES_AARCH64) { 0b11 } else { 0 };
-        Contract {
-            dead: site.form.layout.temporaries(&site.operands),
-            vectors: Vectors { x86_64: 0, aarch64 },
-            ..Contract::default()
-        }
+        bit_deposit::contract(site)
     }
 
     fn features(&self, arch: Arch) -> Features {
-        match arch {
-            Arch::X86_64 => Features::of(&[Feature::Bmi2]),
-            Arch::Aarch64 => FEATURES_AARCH64,
-        }
+        bit_deposit::features(arch)
     }
 
     fn limits(&self, _form: &Form) -> Limits {
