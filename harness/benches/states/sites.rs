@@ -8,7 +8,7 @@ use kop_harness::generate::{StateClasses, StatePlan, every_operands};
 use kop_harness::rig::Load;
 use kop_harness::subject::{Scope, Subject, prepare};
 use kop_ops::choices::{Choices, Seeded};
-use kop_ops::ebpf::{Reg, RegSet};
+use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::state::{Slot, WINDOW_SIZE};
 use kop_ops::{Catalog, Features, Form, Kop, Memory};
 
@@ -134,18 +134,30 @@ impl Site<'_> {
         }
     }
 
-    /// The operands: what the proof reads before it certainly wrote it.
+    /// The operands: what the proof reads before it certainly wrote it, and what it leaves as it was on one of its ways.
     pub fn operands(&self) -> RegSet {
-        let (mut read, mut written) = (RegSet::EMPTY, RegSet::EMPTY);
-        let mut is_certain = true;
-        for insn in &self.subject.proof {
-            read = read.union(insn.reads().minus(written));
-            is_certain &= insn.branch_offset().is_none();
-            if is_certain {
-                written = written.union(insn.writes());
+        let proof = &self.subject.proof;
+        let slots: Vec<usize> = proof.iter().map(Insn::slots).collect();
+        let starts = |number: usize| slots[..number].iter().sum::<usize>();
+        // What is certainly written before each instruction and at the end: proofs branch forward only.
+        let mut written = vec![RegSet::ALL; proof.len() + 1];
+        written[0] = RegSet::EMPTY;
+        let mut read = RegSet::EMPTY;
+        for (number, insn) in proof.iter().enumerate() {
+            read = read.union(insn.reads().minus(written[number]));
+            let after = written[number].union(insn.writes());
+            if let Some(offset) = insn.branch_offset() {
+                let target = (starts(number + 1) as i64 + i64::from(offset)) as usize;
+                let target = (0..=proof.len()).find(|&other| starts(other) == target);
+                let target = target.expect("a proof branches to an instruction or to its end");
+                written[target] = written[target].intersect(after);
+            }
+            if !matches!(insn, Insn::Ja { .. } | Insn::Gotol { .. }) {
+                written[number + 1] = written[number + 1].intersect(after);
             }
         }
-        read.minus(RegSet::from(Reg::R10))
+        let left = self.results().minus(written[proof.len()]);
+        read.union(left).minus(RegSet::from(Reg::R10))
     }
 
     /// The results: what the proof writes and is not dead.
