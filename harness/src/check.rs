@@ -5,6 +5,7 @@
 mod classes;
 mod round;
 mod row;
+mod shapes;
 mod tally;
 pub mod trial;
 
@@ -138,7 +139,7 @@ pub fn check_with<'a>(
             forms
                 .par_iter()
                 .enumerate()
-                .map(|(number, &(kop, form))| Target::new(kop, form, settings.states, seed, number))
+                .map(|(number, &(kop, form))| Target::new(kop, form, settings, seed, number))
                 .collect()
         });
         let units = units(&targets, &INSPECTIONS);

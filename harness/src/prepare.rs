@@ -12,6 +12,7 @@ use kop_ops::{
 use kop_reports::{Blame, Kind};
 
 use crate::finding::Finding;
+use crate::generate::constants;
 use crate::pointers::pointers;
 use crate::subject::{Scope, Subject, Variant};
 
@@ -290,6 +291,7 @@ impl<'a> Calls<'a> {
             operands: self.form.layout.decode(self.payload).unwrap_or_default(),
             dead: RegSet::EMPTY,
             memory: pointers(proof),
+            constants: constants(proof),
             proof: proof.to_vec(),
             variants: Vec::new(),
             absent: Vec::new(),

@@ -8,6 +8,7 @@ use kop_ops::payload::PAYLOAD_BITS;
 use kop_ops::{Arch, EmitRequest, Features, Field, Form, Kop, Operands, Pass, Role, Site};
 use kop_reports::Difference;
 
+use crate::generate::Constant;
 use crate::pointers::Pointer;
 pub use crate::prepare::{ADDRESSES, Prepared, hex, prepare};
 
@@ -62,6 +63,8 @@ pub struct Subject<'a> {
     pub dead: RegSet,
     /// The memory that the proof reaches from registers at entry.
     pub memory: Vec<Pointer>,
+    /// The numbers that the proof computes with.
+    pub constants: Vec<Constant>,
     /// The native codes, distinct ones only.
     pub variants: Vec<Variant>,
     /// Architectures and features for which there is no native code, so that the proof is compiled.

@@ -119,8 +119,8 @@ fn changes(
         .find(|engine| engine.executes() == Executes::Native(code.arch) && engine.admits(program).is_ok());
     let Some(engine) = able else { return false };
     let slot = Slot::default();
-    let inputs = subject.named();
-    let plan = StatePlan { inputs, memory: &subject.memory, interesting: &[], slot };
+    let plan = StatePlan { interesting: &[], ..StatePlan::of(subject, slot) };
+    let inputs = plan.inputs;
     let mut values = Vec::new();
     plan.generate_placed(Placing::Apart, choices, &mut StateClasses::default(), &mut values);
     let mut state = State { registers: plan.background(choices)[0], memory: Memory::zeroed(slot) };

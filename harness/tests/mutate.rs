@@ -21,7 +21,7 @@ const EMULATED: [&str; 4] = ["rbpf", "model", "unicorn-x86_64", "unicorn-aarch64
 fn settings(states: usize) -> Settings {
     let engines = selection::by_names(EMULATED).expect("they are always here");
     let check = check::Settings { states, engines, jobs: 2, ..check::Settings::default() };
-    Settings { check, limit: Duration::from_secs(10), only: None, time: None, turn: 0 }
+    Settings { check, limit: Duration::from_secs(10), only: None, most: None, time: None, turn: 0 }
 }
 
 fn mutated(kop: &dyn Kop, settings: &Settings) -> (Record, Mutation, Vec<String>) {
@@ -94,6 +94,31 @@ fn every_mutant_of_a_rotation_is_killed_or_equivalent() {
     assert!(rows.clone().all(|row| row.mutants == row.killed + row.equivalent + row.survived));
     assert_eq!(mutation.detection_ms.len() as u64, rows.map(|row| row.killed).sum::<u64>());
     assert!(mutation.detection_ms.is_sorted());
+}
+
+#[test]
+fn of_very_many_some_are_decided_and_that_is_told() {
+    let rotate = OneForm::new(find("rotate"), "imm64");
+    let mut settings = Settings { most: Some(30), ..settings(2000) };
+    let (_, mutation, lines) = mutated(&rotate, &settings);
+    let x86_64 = row(&mutation, Arch::X86_64, MutatedSide::Emit);
+    let of = x86_64.sample.map_or(0, |sample| sample.of);
+    assert!(x86_64.mutants == 30 && of > 100, "{x86_64:?}");
+    // One EXTR has fewer.
+    let aarch64 = row(&mutation, Arch::Aarch64, MutatedSide::Emit);
+    assert!(aarch64.mutants < 30 && aarch64.sample.is_none(), "{aarch64:?}");
+    let emit: Vec<&String> = lines.iter().filter(|line| line.starts_with("imm64 x86_64 emit")).collect();
+    // Every kind of change that the emit has is among them.
+    assert!(classes(emit.iter().copied()).len() >= 6, "{emit:#?}");
+    assert!(
+        mutation.remarks.iter().any(|remark| remark.contains("(2 rows of rotate)")),
+        "{:?}",
+        mutation.remarks
+    );
+    settings.check.seed = 1;
+    let other = mutated(&rotate, &settings).1;
+    let other = row(&other, Arch::X86_64, MutatedSide::Emit);
+    assert_ne!(other.sample, x86_64.sample);
 }
 
 #[test]

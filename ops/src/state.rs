@@ -20,8 +20,12 @@ pub const SLOTS: usize = 16;
 
 /// The first address of the first slot.
 ///
-/// The slots lie below 0x7fff0000: clear of AddressSanitizer's shadow, and within 32-bit packet pointers.
+/// These slots lie below 0x7fff0000: clear of AddressSanitizer's shadow, and within 32-bit packet pointers.
 pub const SLOTS_BASE: u64 = 0x2000_0000;
+
+/// The first address of the slots that lie high, see [`Slot::is_high`]: above AddressSanitizer's shadow, below what the kernel chooses
+/// by itself, and its lower half is the address of nothing.
+const HIGH_SLOTS_BASE: u64 = 0x1800_6000_0000;
 
 /// The distance between slots in bytes.
 pub const SLOT_STRIDE: u64 = 0x10_0000;
@@ -61,9 +65,20 @@ impl Slot {
         self.0 as usize
     }
 
+    /// Whether window and stack lie above 4 GiB, as they do in a kernel: what cuts an address to 32 bits, or compares the lower halves of
+    /// two, is seen there. One slot in four; packets, to which contexts point in 32 bits, are in the others.
+    pub const fn is_high(self) -> bool {
+        self.0 % 4 == 2
+    }
+
+    const fn base(self) -> u64 {
+        let base = if self.is_high() { HIGH_SLOTS_BASE } else { SLOTS_BASE };
+        base + self.0 as u64 * SLOT_STRIDE
+    }
+
     /// The address of the window's first byte.
     pub const fn window(self) -> u64 {
-        SLOTS_BASE + self.0 as u64 * SLOT_STRIDE + WINDOW_OFFSET
+        self.base() + WINDOW_OFFSET
     }
 
     /// The address of the window's end.
@@ -73,7 +88,7 @@ impl Slot {
 
     /// The address of the stack's lowest byte.
     pub const fn stack(self) -> u64 {
-        SLOTS_BASE + self.0 as u64 * SLOT_STRIDE + STACK_OFFSET
+        self.base() + STACK_OFFSET
     }
 
     /// The address of the stack's end: what r10 holds.
@@ -364,11 +379,16 @@ mod tests {
     }
 
     #[test]
-    fn slots_lie_below_the_sanitizer_shadow_and_apart() {
-        let slots: Vec<Slot> = Slot::all().collect();
-        assert!(slots[SLOTS - 1].stack_end() + 0x4_0000 <= 0x7fff_0000);
-        for pair in slots.windows(2) {
-            assert!(pair[0].stack_end() + 0x4_0000 <= pair[1].window());
+    fn slots_lie_clear_of_the_sanitizer_shadow_and_apart() {
+        let (high, low): (Vec<Slot>, Vec<Slot>) = Slot::all().partition(|slot| slot.is_high());
+        assert_eq!((high.len(), low.len()), (4, 12));
+        // AddressSanitizer's shadow of x86-64 ends at 0x10007fff7fff.
+        assert!(high[0].window() > 0x1000_8000_0000 && high[3].stack_end() < 0x5500_0000_0000);
+        assert!(low[11].stack_end() + 0x4_0000 <= 0x7fff_0000);
+        for slots in [high, low] {
+            for pair in slots.windows(2) {
+                assert!(pair[0].stack_end() + 0x4_0000 <= pair[1].window());
+            }
         }
     }
 

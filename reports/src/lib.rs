@@ -30,7 +30,7 @@ pub use html::{html, svg};
 pub use junit::junit;
 pub use known::{Date, Judged, Known, KnownList};
 pub use markdown::markdown;
-pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow};
+pub use mutation::{Mutant, MutatedSide, Mutation, MutationRow, Sample};
 pub use record::{
     Blame, Difference, Divergence, Engine, Kind, ListingLine, Proof, ProofVerdict, Rate, Record,
     RegisterPair, Row, RowVerdict, SCHEMA, Side, Source, Timings, Variant, Verdict,

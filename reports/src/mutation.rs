@@ -35,8 +35,11 @@ pub struct MutationRow {
     pub arch: String,
     /// What was broken.
     pub side: MutatedSide,
-    /// How many mutants there are.
+    /// How many mutants are decided.
     pub mutants: u64,
+    /// What these are a sample of, where an emit or a proof has too many to decide all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
     /// How many a check kills within its default budget.
     pub killed: u64,
     /// How many the prover shows to be equivalent.
@@ -58,6 +61,16 @@ pub struct MutationRow {
     /// How long the prover had them together, in seconds on one thread.
     #[serde(default)]
     pub prover_s: f64,
+}
+
+/// Some mutants of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Sample {
+    /// How many there are.
+    pub of: u64,
+    /// What decides which are taken.
+    pub seed: u64,
 }
 
 fn is_zero(count: &u64) -> bool {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::mutation::{MutatedSide, Mutation, MutationRow};
+use crate::mutation::{MutatedSide, Mutation, MutationRow, Sample};
 use crate::words::{number, plural};
 
 /// The schema's name and version.
@@ -27,6 +27,9 @@ struct Counts {
     killed: u64,
     equivalent: u64,
     survived: u64,
+    /// Counts of other samples say nothing of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sample: Option<Sample>,
 }
 
 impl Default for Baseline {
@@ -67,6 +70,7 @@ impl Baseline {
                 killed: row.killed,
                 equivalent: row.equivalent,
                 survived: row.survived,
+                sample: row.sample,
             };
             match self.rows.iter_mut().find(|known| known.is_of(row)) {
                 Some(known) => *known = counts,
@@ -116,7 +120,8 @@ fn drop_of(known: Option<&Counts>, row: &MutationRow) -> Option<String> {
     if row.survived > survived {
         return Some(format!("{} survived, {} did", plural(row.survived, "mutant"), number(survived)));
     }
-    let known = known.filter(|known| row.left_out == 0 && known.mutants == row.mutants)?;
+    let are_same = |known: &&Counts| (known.mutants, known.sample) == (row.mutants, row.sample);
+    let known = known.filter(|known| row.left_out == 0 && are_same(known))?;
     (row.killed < known.killed).then(|| {
         let (mutants, killed) = (number(row.mutants), number(row.killed));
         format!("{killed} of {mutants} mutants killed, {} were", number(known.killed))
@@ -125,6 +130,12 @@ fn drop_of(known: Option<&Counts>, row: &MutationRow) -> Option<String> {
 
 /// What is not as it was, and no worse.
 fn change(known: &Counts, row: &MutationRow) -> Option<String> {
+    if known.sample != row.sample {
+        return Some(
+            "other mutants than those of the recorded score, of which survivors alone are compared"
+                .to_owned(),
+        );
+    }
     if known.mutants != row.mutants {
         return Some(format!("{}, there were {}", plural(row.mutants, "mutant"), number(known.mutants)));
     }
@@ -208,6 +219,21 @@ mod tests {
         let mut baseline = Baseline::default();
         baseline.update(&of([partial(0)]));
         assert_eq!(baseline, Baseline::default());
+    }
+
+    #[test]
+    fn of_other_samples_survivors_alone_are_judged() {
+        let sampled = |seed, killed, survived| {
+            let sample = Some(Sample { of: 1000, seed });
+            MutationRow { sample, ..row("rotate", 10, killed, survived) }
+        };
+        let was = [sampled(0, 8, 0)];
+        assert_eq!(compared(&was, &[sampled(0, 7, 0)]).0.len(), 1);
+        assert_eq!(compared(&was, &[sampled(0, 8, 0)]), (Vec::new(), Vec::new()));
+        let (dropped, remarks) = compared(&was, &[sampled(1, 7, 0)]);
+        assert_eq!((dropped.len(), remarks.len()), (0, 1), "{remarks:?}");
+        assert_eq!(compared(&was, &[sampled(1, 9, 1)]).0.len(), 1);
+        assert_eq!(compared(&was, &[row("rotate", 10, 7, 0)]).0.len(), 0);
     }
 
     #[test]

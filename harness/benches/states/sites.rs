@@ -69,7 +69,8 @@ impl Site<'_> {
 
     fn plan(&self) -> StatePlan<'_> {
         let interesting = self.subject.kop.interesting_values(self.subject.form);
-        StatePlan { inputs: self.inputs, memory: &[], interesting, slot: self.memory.slot }
+        let (inputs, constants, slot) = (self.inputs, &self.subject.constants[..], self.memory.slot);
+        StatePlan { inputs, memory: &[], interesting, constants, slot }
     }
 
     /// States of one batch.

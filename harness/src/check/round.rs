@@ -12,7 +12,7 @@ use kop_ops::{Form, Kop, Memory};
 use super::classes::{note_operands, operand_classes};
 use super::row::FormResult;
 use super::tally::Tally;
-use super::{DEFAULT_STATES, Proofs, Settings};
+use super::{DEFAULT_STATES, Proofs, Settings, shapes};
 use crate::behaviour::Behaviour;
 use crate::finding::Finding;
 use crate::generate::{Planned, StatePlan, alias_pattern, invalid_payload, kind_of, many_operands, plan};
@@ -42,12 +42,27 @@ pub(super) struct Target<'a> {
 
 impl<'a> Target<'a> {
     /// A form with the payloads that a seed gives it; `number` is its place among all forms.
-    pub fn new(kop: &'a dyn Kop, form: &'a Form, states: usize, seed: u64, number: usize) -> Self {
-        let mut choices = Seeded::derived(seed, &[PLANNING, number as u64]);
-        let mut planned = plan(kop, form, states, &mut choices);
-        turns::share(kop, form, &mut planned, states >= DEFAULT_STATES);
+    pub fn new(kop: &'a dyn Kop, form: &'a Form, settings: &Settings, seed: u64, number: usize) -> Self {
+        let mut planned = unplaced(kop, form, settings, seed, number);
+        turns::share(kop, form, &mut planned, settings.states >= DEFAULT_STATES);
         Target { kop, form, planned }
     }
+}
+
+/// The payloads and their states, before pointers are given their places.
+pub(super) fn unplaced(
+    kop: &dyn Kop,
+    form: &Form,
+    settings: &Settings,
+    seed: u64,
+    number: usize,
+) -> Vec<Planned> {
+    let mut choices = Seeded::derived(seed, &[PLANNING, number as u64]);
+    let mut planned = plan(kop, form, settings.states, &mut choices);
+    if settings.states >= DEFAULT_STATES {
+        shapes::extend(kop, form, &mut planned, &settings.scope);
+    }
+    planned
 }
 
 /// A unit of work: some payloads of a target.
@@ -100,7 +115,7 @@ pub(crate) fn run_form<'a>(
     settings: &Settings,
     behaviour: &mut Behaviour,
 ) -> FormResult<'a> {
-    let target = Target::new(kop, form, settings.states, seed, 0);
+    let target = Target::new(kop, form, settings, seed, 0);
     let mut whole = FormResult { kop, form, findings: Vec::new(), tally: Tally::default() };
     for unit in units(std::slice::from_ref(&target), &[settings.states.min(INSPECTED_PER_UNIT)]) {
         let result = run_unit(rig, &target, &unit, seed, settings, Some(behaviour));
@@ -325,13 +340,8 @@ fn make_loads<'s>(
     choices: &mut Seeded,
     tally: &mut Tally,
 ) -> Vec<Load<'s>> {
-    let inputs = subject.named();
-    let state_plan = StatePlan {
-        inputs,
-        memory: &subject.memory,
-        interesting: subject.kop.interesting_values(subject.form),
-        slot,
-    };
+    let state_plan = StatePlan::of(subject, slot);
+    let inputs = state_plan.inputs;
     tally.possible = tally.possible.or(state_plan.possible());
     let states = planned.states;
     let each = if subject.stores() { STORING_STATES_PER_LOAD } else { STATES_PER_LOAD };

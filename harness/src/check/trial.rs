@@ -4,13 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use kop_ops::choices::Seeded;
 use kop_ops::{Form, Kop};
 
-use super::round::{INSPECTIONS, PLANNING, Target, Unit, run_unit, units};
+use super::round::{INSPECTIONS, Target, Unit, run_unit, units, unplaced};
 use super::{DEFAULT_STATES, Settings};
 use crate::finding::Finding;
-use crate::generate::{Planned, plan};
+use crate::generate::Planned;
 use crate::rig::Rig;
 use crate::turns;
 
@@ -27,8 +26,7 @@ impl Plan {
     /// The plan of the form with this number among those of a catalog.
     pub fn new(kop: &dyn Kop, form: &Form, number: usize, settings: &Settings) -> Self {
         let start = Instant::now();
-        let mut choices = Seeded::derived(settings.seed, &[PLANNING, number as u64]);
-        let raw = plan(kop, form, settings.states, &mut choices);
+        let raw = unplaced(kop, form, settings, settings.seed, number);
         let planned = shared(kop, form, &raw, settings);
         Plan { number, raw, planned, took: start.elapsed() }
     }

@@ -47,6 +47,9 @@ pub struct Args {
     /// How many states each mutant is checked on, as in `kop check`
     #[arg(long, value_name = "N", default_value_t = DEFAULT_STATES, value_parser = parse_states)]
     states: usize,
+    /// How many mutants of each emit and of each proof are decided at most: of every instruction some, and of every kind of change; 0: all
+    #[arg(long, value_name = "N", default_value_t = MOST)]
+    most: usize,
     /// Only mutants whose line in the list of survivors holds this text; all of them are listed
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -145,8 +148,14 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         jobs: args.jobs.map_or(defaults, usize::from),
         proofs: None,
     };
-    Ok(Settings { check, limit: args.limit, only: args.only.clone(), time: args.time, turn: 0 })
+    // What is looked for by its line is looked for among all.
+    let most = (args.most > 0 && args.only.is_none()).then_some(args.most);
+    let (limit, only, time) = (args.limit, args.only.clone(), args.time);
+    Ok(Settings { check, limit, only, most, time, turn: 0 })
 }
+
+/// How many mutants of an emit or a proof are decided at most, unless told otherwise: the catalog takes two cores less than 20 minutes.
+pub(super) const MOST: usize = 256;
 
 /// How long the prover may take for one formula, unless told otherwise.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);

@@ -47,11 +47,14 @@ pub fn decode<'a>(kops: &[&'a dyn Kop], bytes: &[u8]) -> Input<'a> {
     let (form, payload) = site(kop, &mut choices);
     let prepared = prepare(kop, form, payload, &Scope::default());
     let slot = Slot::default();
-    let (inputs, uses) = match &prepared.subject {
-        Some(subject) => (subject.named(), &subject.memory[..]),
-        None => (RegSet::from(Reg::R0), &[][..]),
-    };
-    let plan = StatePlan { inputs, memory: uses, interesting: kop.interesting_values(form), slot };
+    let plan = prepared.subject.as_ref().map_or_else(
+        || {
+            let interesting = kop.interesting_values(form);
+            StatePlan { inputs: RegSet::from(Reg::R0), memory: &[], interesting, constants: &[], slot }
+        },
+        |subject| StatePlan::of(subject, slot),
+    );
+    let (inputs, uses) = (plan.inputs, plan.memory);
     let mut states = Vec::with_capacity(STATES * inputs.len());
     let mut classes = StateClasses::default();
     plan.generate(&mut choices, &mut classes, &mut states);

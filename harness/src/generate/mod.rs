@@ -2,6 +2,7 @@
 //! Generators: which payloads and which states are worth running. A case is a pure function of the catalog and a seed, or
 //! of a fuzzer's bytes; both go through the same code.
 
+mod constants;
 mod fuzz;
 mod idioms;
 mod payload;
@@ -9,6 +10,7 @@ mod placement;
 mod program;
 mod state;
 
+pub use constants::{Constant, constants};
 pub use fuzz::{ByteChoices, FuzzInput};
 pub use idioms::idioms;
 pub use payload::{

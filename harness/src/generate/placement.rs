@@ -25,18 +25,18 @@ pub enum Placing {
 struct Placed<'p> {
     pointer: &'p Pointer,
     start: u64,
-}
-
-impl Placed<'_> {
-    fn length(&self) -> u64 {
-        reach(self.pointer).1
-    }
+    length: u64,
 }
 
 /// The lowest byte relative to the address, and the length, that are placed as one; of a pointer that reaches further than
 /// the window, its first access.
 fn reach(pointer: &Pointer) -> (i64, u64) {
     if pointer.length() <= WINDOW_SIZE as u64 { (pointer.low, pointer.length()) } else { pointer.accesses[0] }
+}
+
+/// As [`reach`], but any access of a pointer that reaches further than the window: beside each of them code may do what it should not.
+fn one_reach(pointer: &Pointer, choices: &mut impl Choices) -> (i64, u64) {
+    if pointer.length() <= WINDOW_SIZE as u64 { reach(pointer) } else { *choices.pick(&pointer.accesses) }
 }
 
 /// The distances at which two ranges of these lengths overlap or touch: how far the first may start above the second.
@@ -98,7 +98,7 @@ pub fn place(
         let start = slot.stack_end().wrapping_add_signed(low);
         // Beside what faults anyway there is nothing to see.
         if (slot.stack()..=slot.stack_end() - length).contains(&start) {
-            placed.push(Placed { pointer, start });
+            placed.push(Placed { pointer, start, length });
         }
     }
     for pointer in free {
@@ -108,9 +108,9 @@ pub fn place(
                 Placing::Apart => false,
                 Placing::Turn(_) => true,
             };
-        let (low, length) = reach(pointer);
+        let (low, length) = one_reach(pointer, choices);
         let (start, low) = if relate {
-            (beside(pointer, &placed, placing, slot, choices, classes), low)
+            (beside(pointer, length, &placed, placing, slot, choices, classes), low)
         } else if matches!(placing, Placing::Turn(_)) {
             // Far enough inside that a second pointer at any distance around it stays inside where that is possible.
             let room = length.saturating_mul(2).min(WINDOW_SIZE as u64 / 2);
@@ -118,7 +118,7 @@ pub fn place(
         } else {
             alone(pointer, slot, choices, classes)
         };
-        placed.push(Placed { pointer, start });
+        placed.push(Placed { pointer, start, length });
         let address = start.wrapping_sub(low as u64);
         let added = pointer.added(|reg| registers[reg.index()]);
         registers[pointer.base.index()] = address.wrapping_sub(added);
@@ -128,20 +128,20 @@ pub fn place(
 /// A start near what is placed already.
 fn beside(
     pointer: &Pointer,
+    length: u64,
     placed: &[Placed],
     placing: Placing,
     slot: Slot,
     choices: &mut impl Choices,
     classes: &mut StateClasses,
 ) -> u64 {
-    let length = reach(pointer).1;
     let other = if placed.len() == 1 { placed[0] } else { *choices.pick(placed) };
-    let count = distances(length, other.length());
+    let count = distances(length, other.length);
     let turn = match placing {
         Placing::Turn(turn) if placed.len() == 1 => turn,
         _ => choices.below(count),
     };
-    let distance = distance(turn, length, other.length());
+    let distance = distance(turn, length, other.length);
     let mut start = other.start.wrapping_add_signed(distance);
     // At the very end of the window or the stack, if that is where it leads by a little.
     if let Placing::Any = placing
@@ -149,22 +149,21 @@ fn beside(
     {
         start = alone(pointer, slot, choices, classes).0;
     }
-    note(pointer, start, other, classes);
+    note(pointer, length, start, other, classes);
     start
 }
 
 /// Counts how two ranges lie to each other. Forward is: the store above the load, so that a copy that goes upwards reads what
 /// it has written.
-fn note(pointer: &Pointer, start: u64, other: Placed, classes: &mut StateClasses) {
-    let length = reach(pointer).1;
+fn note(pointer: &Pointer, length: u64, start: u64, other: Placed, classes: &mut StateClasses) {
     let above = start.wrapping_sub(other.start) as i64;
     let stores_first = other.pointer.writes && !pointer.writes;
     let forward = if stores_first { above < 0 } else { above > 0 };
     if above == 0 {
         classes.note("pointers equal");
-    } else if above == other.length() as i64 || above == -(length as i64) {
+    } else if above == other.length as i64 || above == -(length as i64) {
         classes.note("pointers adjacent");
-    } else if above < other.length() as i64 && above > -(length as i64) {
+    } else if above < other.length as i64 && above > -(length as i64) {
         classes.note(if forward { "pointers overlap forward" } else { "pointers overlap backward" });
     }
 }
@@ -189,7 +188,7 @@ fn alone(
     choices: &mut impl Choices,
     classes: &mut StateClasses,
 ) -> (u64, i64) {
-    let whole = reach(pointer);
+    let whole = one_reach(pointer, choices);
     let (low, length) = if pointer.accesses.len() > 1 && choices.one_in(16) {
         *choices.pick(&pointer.accesses)
     } else {

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{Reg, RegSet};
-use kop_ops::state::{Registers, Slot};
+use kop_ops::state::{Registers, Slot, WINDOW_SIZE};
 
+use super::constants::Constant;
 use super::placement::{Placing, place};
 use crate::pointers::Pointer;
+use crate::subject::Subject;
 
 /// How the states of one payload are made.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct StatePlan<'a> {
     pub memory: &'a [Pointer],
     /// Values that the operation finds worth trying.
     pub interesting: &'a [u64],
+    /// The numbers that the proof sequence computes with.
+    pub constants: &'a [Constant],
     /// The slot.
     pub slot: Slot,
 }
@@ -31,7 +35,7 @@ pub struct StateClasses {
 }
 
 /// The classes of values, in the order in which they are drawn.
-const CLASSES: [&str; 20] = [
+const CLASSES: [&str; 22] = [
     "value zero",
     "value one",
     "value all ones",
@@ -42,6 +46,8 @@ const CLASSES: [&str; 20] = [
     "value byte pattern",
     "value small",
     "value of the operation",
+    "value beside a constant",
+    "value that is an address",
     "value random",
     "values equal",
     "values off by one",
@@ -67,6 +73,10 @@ pub struct Possible {
     pub relations: bool,
     /// It names interesting values.
     pub interesting: bool,
+    /// Its proof sequences compute with numbers.
+    pub constants: bool,
+    /// It touches memory, and one of its inputs is a number.
+    pub addresses: bool,
 }
 
 impl Possible {
@@ -79,6 +89,8 @@ impl Possible {
             overlaps: self.overlaps | other.overlaps,
             relations: self.relations | other.relations,
             interesting: self.interesting | other.interesting,
+            constants: self.constants | other.constants,
+            addresses: self.addresses | other.addresses,
         }
     }
 }
@@ -95,6 +107,8 @@ impl StateClasses {
     pub fn by_name(&self, possible: Possible) -> BTreeMap<String, u64> {
         let can_occur = |name: &str| match name {
             "value of the operation" => possible.interesting,
+            "value beside a constant" => possible.constants,
+            "value that is an address" => possible.addresses,
             "pointers overlap forward" | "pointers overlap backward" => possible.overlaps,
             _ if name.starts_with("pointers") => possible.pairs,
             _ if name.starts_with("pointer") => possible.memory,
@@ -115,6 +129,19 @@ impl StateClasses {
     }
 }
 
+impl<'a> StatePlan<'a> {
+    /// For the registers that a subject names.
+    pub fn of(subject: &'a Subject, slot: Slot) -> Self {
+        Self {
+            inputs: subject.named(),
+            memory: &subject.memory,
+            interesting: subject.kop.interesting_values(subject.form),
+            constants: &subject.constants,
+            slot,
+        }
+    }
+}
+
 impl StatePlan<'_> {
     /// Which classes its states can have.
     pub fn possible(&self) -> Possible {
@@ -127,6 +154,8 @@ impl StatePlan<'_> {
             overlaps: lengths.is_some_and(|(first, second)| first > 1 && second > 1),
             relations: numbers > 1,
             interesting: !self.interesting.is_empty() && numbers > 0,
+            constants: !self.constants.is_empty() && numbers > 0,
+            addresses: !self.memory.is_empty() && numbers > 0,
         }
     }
 
@@ -167,6 +196,12 @@ impl StatePlan<'_> {
         [half(), half()]
     }
 
+    /// One of the proof's numbers for one value in four; of numbers that are masks for one in two, as each of their bits is a case.
+    fn constant(&self, choices: &mut impl Choices) -> Option<Constant> {
+        let odds = if self.constants.iter().any(|constant| constant.is_mask) { 2 } else { 4 };
+        (!self.constants.is_empty() && choices.one_in(odds)).then(|| *choices.pick(self.constants))
+    }
+
     fn number(&self, before: &[u64], choices: &mut impl Choices, classes: &mut StateClasses) -> u64 {
         if !before.is_empty() && choices.one_in(5) {
             let other = *choices.pick(before);
@@ -180,7 +215,14 @@ impl StatePlan<'_> {
             classes.note(class);
             return value;
         }
-        let (class, value) = value(self.interesting, choices);
+        let (class, value) = if let Some(constant) = self.constant(choices) {
+            ("value beside a constant", constant.near(choices))
+        } else if !self.memory.is_empty() && choices.one_in(8) {
+            // What takes this register for the pointer does not fault at once.
+            ("value that is an address", self.slot.window() + choices.below(WINDOW_SIZE as u64))
+        } else {
+            value(self.interesting, choices)
+        };
         classes.note(class);
         value
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What becomes of a mutant.
 
-use std::collections::HashSet;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -15,12 +14,12 @@ use kop_reports::MutatedSide;
 use rayon::prelude::*;
 
 use super::broken::{Broken, Place};
+use super::cover::cover;
 use super::mutants::Mutant;
 use super::same::Same;
 use crate::check::Settings;
 use crate::check::trial::{Plan, Trial};
 use crate::finding::Finding;
-use crate::generate::alias_pattern;
 use crate::prepare;
 use crate::prove::{AsChecked, FIRST_CHUNK, MOST_PER_CHUNK, Space};
 use crate::rig::Rig;
@@ -31,8 +30,8 @@ const FIRST_UNITS: usize = 4;
 /// How long the prover may take for one formula before the whole check runs.
 const QUICKLY: Duration = Duration::from_millis(500);
 
-/// Forms of up to so many combinations of operands are proved whole; of the others, [`Decider::cover`].
-const MOST_PROVED: u64 = 1 << 19;
+/// Forms of up to so many combinations of operands are proved whole; of the others, a [`cover`].
+const MOST_PROVED: u64 = 1 << 16;
 
 /// What became of a mutant.
 #[derive(Clone, Debug)]
@@ -224,34 +223,9 @@ impl Decider<'_> {
     /// The payloads that a mutant is proved for.
     fn space(&self) -> Space {
         if self.place.form.layout.combinations() > MOST_PROVED {
-            return Space::Some(self.cover());
+            return Space::Some(cover(self.place.form, self.plan.payloads(self.place.form).collect()));
         }
         Space::of(self.place.kop, self.place.form, (self.place.arch, &self.settings.scope), &[])
-    }
-
-    /// The payloads of the plan, and for each aliasing pattern of the registers every value of each immediate.
-    fn cover(&self) -> Vec<u64> {
-        let layout = &self.place.form.layout;
-        let planned: Vec<u64> = self.plan.payloads(self.place.form).collect();
-        let mut patterns = HashSet::new();
-        let mut cover = planned.clone();
-        for operands in planned.iter().filter_map(|&payload| layout.decode(payload).ok()) {
-            if !patterns.insert(alias_pattern(self.place.form, &operands)) {
-                continue;
-            }
-            let immediates = layout.fields().iter().enumerate().filter(|(_, field)| !field.is_register());
-            for (index, field) in immediates.filter(|(_, field)| field.count() <= MOST_PROVED) {
-                let (least, most) = field.range();
-                cover.extend((least..=most).filter_map(|value| {
-                    let mut operands = operands;
-                    operands.values_mut()[index] = value;
-                    layout.encode(&operands).ok()
-                }));
-            }
-        }
-        cover.sort_unstable();
-        cover.dedup();
-        cover
     }
 
     fn features(&self) -> Vec<Features> {

@@ -7,6 +7,7 @@
 
 mod aarch64;
 mod broken;
+mod cover;
 mod decide;
 mod ebpf;
 mod edit;
@@ -16,9 +17,10 @@ mod same;
 mod x86_64;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use kop_ops::ebpf::Insn;
 use kop_ops::{Arch, Catalog, Form, Kop};
 use kop_reports::MutatedSide;
 use rayon::prelude::*;
@@ -34,6 +36,20 @@ use mutants::Mutant;
 
 pub use record::record;
 
+/// What native code is apart from the values of its operands; `None` when it is not all instructions, or branches elsewhere.
+pub fn shape_of_code(arch: Arch, code: &[u8]) -> Option<Arc<[u64]>> {
+    use edit::Instruction;
+    match arch {
+        Arch::X86_64 => x86_64::Insn::decode(&code.to_vec()).map(|code| broken::shape(&code)),
+        Arch::Aarch64 => aarch64::Insn::decode(&code.to_vec()).map(|code| broken::shape(&code)),
+    }
+}
+
+/// As [`shape_of_code`], of a proof sequence.
+pub fn shape_of_proof(proof: &[Insn]) -> Option<Arc<[u64]>> {
+    edit::Instruction::decode(&proof.to_vec()).map(|proof: Vec<ebpf::Insn>| broken::shape(&proof))
+}
+
 /// How mutants are made and decided.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,6 +59,8 @@ pub struct Settings {
     pub limit: Duration,
     /// Only mutants whose line (see [`Mutated::line`]) holds this text.
     pub only: Option<String>,
+    /// At most so many mutants of each emit and of each proof: of every instruction some, and of every kind of change.
+    pub most: Option<usize>,
     /// No mutant is begun after so long.
     pub time: Option<Duration>,
     /// The number of the operation to begin with, from which it goes on around the catalog.
@@ -79,6 +97,8 @@ pub struct Run<'a> {
     /// Operations that there was no time for.
     pub left_out: Vec<String>,
     elapsed: Duration,
+    /// How many mutants of a row are decided at most, and the seed that says which.
+    sample: Option<(usize, u64)>,
 }
 
 impl Run<'_> {
@@ -102,6 +122,8 @@ struct Row<'a> {
     left_out: u64,
     /// How many shapes of the code are broken, of how many.
     shapes: (usize, usize),
+    /// How many mutants the broken shapes have, of which at most [`Settings::most`] are decided.
+    all: usize,
 }
 
 impl<'a> Row<'a> {
@@ -110,7 +132,7 @@ impl<'a> Row<'a> {
         settings.scope.archs = vec![place.arch];
         let plan = Plan::new(place.kop, place.form, number, &settings);
         let (space, is_proved) = (OnceLock::new(), OnceLock::new());
-        Row { place, settings, plan, space, is_proved, left_out: 0, shapes: (0, 0) }
+        Row { place, settings, plan, space, is_proved, left_out: 0, shapes: (0, 0), all: 0 }
     }
 
     fn payloads(&self) -> Vec<u64> {
@@ -187,6 +209,7 @@ pub fn mutate<'a>(
         divergent: vec![],
         left_out: vec![],
         elapsed: Duration::ZERO,
+        sample: settings.most.map(|most| (most, settings.check.seed)),
     };
     let mut whole = nothing();
     for (operation, run) in operations.iter().zip(done) {
@@ -237,7 +260,9 @@ impl Work<'_> {
         let work: Vec<(usize, Mutant)> = self.pool.install(|| {
             let of_row = |(number, row): (usize, &mut Row<'a>)| {
                 let made = mutants::mutants(row.place, &row.payloads(), &row.settings.scope);
+                let made = made.at_most(settings.most.unwrap_or(usize::MAX), settings.check.seed);
                 row.shapes = (made.broken, made.shapes);
+                row.all = made.all;
                 let place = row.place;
                 let wanted =
                     made.mutants.into_iter().filter(move |mutant| is_wanted(place, mutant, settings));
@@ -260,7 +285,8 @@ impl Work<'_> {
                 None => rows[row].left_out += 1,
             }
         }
-        Ok(Run { rows, mutated, divergent, left_out: Vec::new(), elapsed: Duration::ZERO })
+        let (left_out, elapsed) = (Vec::new(), Duration::ZERO);
+        Ok(Run { rows, mutated, divergent, left_out, elapsed, sample: None })
     }
 
     /// Where an operation diverges as it is.

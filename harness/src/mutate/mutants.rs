@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use kop_emulators::inspect::listing;
+use kop_ops::choices::{Choices, Seeded};
 use kop_ops::{Arch, Features};
 use kop_reports::MutatedSide;
 
@@ -53,10 +54,41 @@ struct Sample<I: Instruction> {
 /// What there is to break.
 pub(super) struct Mutants {
     pub mutants: Vec<Mutant>,
+    /// How many there are before some are taken ([`Mutants::at_most`]).
+    pub all: usize,
     /// How many shapes the code has.
     pub shapes: usize,
     /// How many of them are broken.
     pub broken: usize,
+}
+
+impl Mutants {
+    /// So many of them in the same order: of every shape, instruction and kind of change one before any has two. Which of those that
+    /// are alike is the seed's choice.
+    #[must_use]
+    pub(super) fn at_most(mut self, most: usize, seed: u64) -> Self {
+        if self.mutants.len() <= most {
+            return self;
+        }
+        let mut lots = Seeded::new(seed);
+        let lots: Vec<u64> = self.mutants.iter().map(|_| lots.bits()).collect();
+        let mut order: Vec<usize> = (0..lots.len()).collect();
+        order.sort_unstable_by_key(|&number| lots[number]);
+        let mut taken: HashMap<_, usize> = HashMap::new();
+        let ranks = order.iter().map(|&number| {
+            let Change { shape, edit } = &self.mutants[number].change;
+            let rank = taken.entry((shape, edit.index(), edit.operator())).or_default();
+            *rank += 1;
+            *rank
+        });
+        let mut ranked: Vec<(usize, usize)> = ranks.zip(order.iter().copied()).collect();
+        // A stable sort: those of one rank stay in the order of their lots.
+        ranked.sort_by_key(|(rank, _)| *rank);
+        let chosen: HashSet<usize> = ranked.into_iter().take(most).map(|(_, number)| number).collect();
+        let mut number = 0..;
+        self.mutants.retain(|_| number.next().is_some_and(|number| chosen.contains(&number)));
+        self
+    }
 }
 
 /// The mutants of an emit or a proof, for payloads that cover what its code may look like.
@@ -105,8 +137,8 @@ fn of_code<I: Instruction + Listed>(
     }
     let taken = chosen(&shapes.iter().map(|(shape, _)| shape.len()).collect::<Vec<_>>());
     let broken = taken.iter().map(|&number| &shapes[number]);
-    let mutants = broken.flat_map(|(shape, samples)| of_shape(place, shape, samples)).collect();
-    Mutants { mutants, shapes: shapes.len(), broken: taken.len() }
+    let mutants: Vec<Mutant> = broken.flat_map(|(shape, samples)| of_shape(place, shape, samples)).collect();
+    Mutants { all: mutants.len(), mutants, shapes: shapes.len(), broken: taken.len() }
 }
 
 /// Which of the shapes with so many instructions are broken: all, or as many as there is room for, and one at least.
@@ -229,7 +261,38 @@ impl Listed for ebpf::Insn {
 
 #[cfg(test)]
 mod tests {
+    use super::super::edit::Tweak;
     use super::*;
+
+    fn mutant(index: usize, tweak: Option<u32>) -> Mutant {
+        let edit = tweak.map_or(Edit::Drop(index), |bit| Edit::Tweak(index, Tweak::Flip(0, bit)));
+        let change = Change { shape: Arc::from([1, 2, 3]), edit };
+        Mutant { change, payloads: vec![0], text: format!("{edit:?}") }
+    }
+
+    #[test]
+    fn each_instruction_is_broken_in_every_way_before_one_is_twice_in_one() {
+        let all: Vec<Mutant> = (0..9)
+            .flat_map(|i| (0..32).map(move |bit| mutant(i, Some(bit))).chain([mutant(i, None)]))
+            .collect();
+        let of = |most, seed| {
+            let mutants = Mutants { mutants: all.clone(), all: all.len(), shapes: 1, broken: 1 };
+            let mutants = mutants.at_most(most, seed);
+            assert_eq!(mutants.all, 9 * 33);
+            mutants.mutants.into_iter().map(|mutant| mutant.change.edit).collect::<Vec<_>>()
+        };
+        let is_drop = |edit: &&Edit| matches!(edit, Edit::Drop(_));
+        let eighteen = of(18, 7);
+        assert_eq!((eighteen.len(), eighteen.iter().filter(is_drop).count()), (18, 9));
+        assert!(eighteen.is_sorted_by_key(|edit| edit.index()));
+        let forty = of(40, 7);
+        assert_eq!((forty.len(), forty.iter().filter(is_drop).count()), (40, 9));
+        assert!(eighteen.iter().all(|edit| forty.contains(edit)));
+        assert_eq!(of(18, 7), eighteen);
+        assert_ne!(of(18, 8), eighteen);
+        assert_eq!(of(9 * 33, 7).len(), 9 * 33);
+        assert_eq!(of(4, 7).len(), 4);
+    }
 
     #[test]
     fn all_shapes_are_broken_while_there_is_room_and_one_always() {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kop_reports::{Mutant, Mutation, MutationRow, Record, SCHEMA, Verdict as RecordVerdict};
+use kop_reports::{Mutant, Mutation, MutationRow, Record, SCHEMA, Sample, Verdict as RecordVerdict};
 
 use super::broken::Place;
 use super::decide::{Decided, Verdict};
@@ -66,7 +66,10 @@ fn mutation(run: &Run) -> Mutation {
             .rows
             .iter()
             .enumerate()
-            .map(|(number, row)| counted(row, run.mutated.iter().filter(|mutated| mutated.row == number)))
+            .map(|(number, row)| {
+                let own = run.mutated.iter().filter(|mutated| mutated.row == number);
+                MutationRow { sample: sample(row, run), ..counted(row, own) }
+            })
             .filter(|row| row.mutants > 0 || row.left_out > 0)
             .collect(),
         survivors: run.mutated.iter().filter(is_survivor).map(told).collect(),
@@ -99,6 +102,7 @@ fn remarks(run: &Run) -> Vec<String> {
             side.name()
         ));
     }
+    remarks.extend(sampled(run));
     if !run.left_out.is_empty() {
         remarks.push(format!("left out, the time was over: {}", run.left_out.join(", ")));
     }
@@ -110,13 +114,51 @@ fn remarks(run: &Run) -> Vec<String> {
             covered.push(form);
             let all = row.place.form.layout.combinations();
             remarks.push(format!(
-                "{}: mutants are equivalent for {count} of {all} payloads: those that a check plans, and every immediate in \
-                 each aliasing pattern",
+                "{}: mutants are equivalent for {count} of {all} payloads: those that a check plans, and in each aliasing \
+                 pattern all immediates together, or one by one, of wide ones their edges and some between",
                 form.0
             ));
         }
     }
     remarks
+}
+
+/// Of which operations some mutants are decided and not all, in words.
+fn sampled(run: &Run) -> Option<String> {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let (mut decided, mut all) = (0, 0);
+    for (row, mutants) in run.rows.iter().zip(per_row(run)) {
+        let Some(Sample { of, .. }) = sample(row, run) else { continue };
+        let name = row.place.kop.name();
+        match counts.last_mut().filter(|(last, _)| *last == name) {
+            Some((_, rows)) => *rows += 1,
+            None => counts.push((name, 1)),
+        }
+        decided += mutants;
+        all += of as usize;
+    }
+    let rows: usize = counts.iter().map(|(_, rows)| rows).sum();
+    let names: Vec<&str> = counts.iter().map(|(name, _)| *name).collect();
+    (rows > 0).then(|| {
+        format!(
+            "{decided} of {all} mutants are decided where an emit or a proof has more than {}, of every instruction and every kind \
+             of change some ({rows} rows of {})",
+            run.sample.map_or(0, |(most, _)| most),
+            names.join(", ")
+        )
+    })
+}
+
+/// How many mutants of each row are decided.
+fn per_row(run: &Run) -> Vec<usize> {
+    let mut counts = vec![0; run.rows.len()];
+    run.mutated.iter().for_each(|mutated| counts[mutated.row] += 1);
+    counts
+}
+
+/// What the mutants of a row are a sample of, where not all are decided.
+fn sample(row: &Row, run: &Run) -> Option<Sample> {
+    run.sample.filter(|&(most, _)| row.all > most).map(|(_, seed)| Sample { of: row.all as u64, seed })
 }
 
 /// How many payloads equivalent mutants of a row are proved for, where that is not all.

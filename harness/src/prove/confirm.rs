@@ -68,12 +68,7 @@ fn by_state(rig: &mut Rig, subject: &Subject, counterexample: &Counterexample) -
 fn by_states(rig: &mut Rig, subject: &Subject) -> Option<Finding> {
     let mut choices = Seeded::new(subject.payload);
     let slot = Slot::default();
-    let plan = StatePlan {
-        inputs: subject.named(),
-        memory: &subject.memory,
-        interesting: subject.kop.interesting_values(subject.form),
-        slot,
-    };
+    let plan = StatePlan::of(subject, slot);
     let each = if subject.stores() { 255 } else { 2047 };
     for _ in 0..STATES / each {
         let mut states = Vec::new();

@@ -11,7 +11,7 @@ use kop_reports::{Mutation, MutationRow, Record};
 
 use super::Nightly;
 use crate::cli::check::select;
-use crate::cli::mutate::{LIMIT, baseline};
+use crate::cli::mutate::{LIMIT, MOST, baseline};
 use crate::cli::{Failure, Outcome};
 
 /// Mutants take up to one part in so many of the job's time.
@@ -42,8 +42,8 @@ impl Mutants {
             jobs: job.jobs.map_or(cores, usize::from),
             ..check::Settings::default()
         };
-        let settings =
-            Settings { check, limit: LIMIT, only: None, time: Some(job.minutes / SHARE), turn: night() };
+        let (most, time) = (Some(MOST), Some(job.minutes / SHARE));
+        let settings = Settings { check, limit: LIMIT, only: None, most, time, turn: night() };
         let run = mutate(&catalog, &settings, &Quiet).map_err(Failure::environment)?;
         let mut record = record(&run, &settings);
         if let Some(mutation) = &mut record.mutation {

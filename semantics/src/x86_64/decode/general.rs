@@ -66,7 +66,8 @@ fn moves(o: Operands) -> Option<Op> {
         M::Movzx | M::Movsx | M::Movsxd => Op::Extend {
             size: o.size(0)?,
             dst: o.gpr(0)?,
-            from: o.size(1).filter(|from| Some(*from) < o.size(0))?,
+            // With an operand-size prefix a source may be as wide as the destination: then nothing is extended.
+            from: o.size(1).filter(|from| Some(*from) <= o.size(0))?,
             signed: o.mnemonic() != M::Movzx,
             src: o.place(1)?,
         },
