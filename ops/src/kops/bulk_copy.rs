@@ -304,7 +304,7 @@ impl Kop for BulkCopy {
             Some(true) => bytewise_aarch64(&copy, a),
             Some(false) => wide_aarch64(&copy, site.features, a),
             None => {
-                let (bytewise, end) = (a.label(), a.label());
+                let (wide, end) = (a.label(), a.label());
                 let [to, from] = [copy.to, copy.from].map(|end| crate::registers::aarch64(end.0));
                 // One less than the distance: unsigned, it is below the number of those that overlap.
                 let add = copy.to.1 - copy.from.1 - 1;
@@ -315,11 +315,11 @@ impl Kop for BulkCopy {
                     a.add_imm(W::X, X::X9, X::X9, add.unsigned_abs());
                 }
                 a.cmp_imm(W::X, X::X9, copy.overlapping() as u32);
-                a.b_cond(ArmCond::Lo, bytewise);
-                wide_aarch64(&copy, site.features, a);
-                a.b(end);
-                a.bind(bytewise);
+                a.b_cond(ArmCond::Hs, wide);
                 bytewise_aarch64(&copy, a);
+                a.b(end);
+                a.bind(wide);
+                wide_aarch64(&copy, site.features, a);
                 a.bind(end);
             }
         }
