@@ -67,13 +67,15 @@ impl<C: Choices> Writer<'_, C> {
 
     fn statement(&mut self) {
         let from = self.insns.len();
-        match self.choices.below(9) {
+        match self.choices.below(11) {
             0 | 1 => self.rotate(),
             2 => self.variable(),
             3 => self.field(),
             4 => self.swapped(),
             5 | 6 => self.choice(),
             7 => self.turns(),
+            8 => self.taken_apart(),
+            9 => self.idiom(),
             _ => (0..4).for_each(|_| self.noise()),
         }
         // A jump over the end of it, or into its middle from before.
@@ -197,6 +199,56 @@ impl<C: Choices> Writer<'_, C> {
         let bits = if self.choices.one_in(8) { 16 } else { size.bits() as u8 };
         let swap = if self.choices.one_in(2) { Insn::to_be(dst, bits) } else { Insn::bswap(dst, bits) };
         self.all([Insn::load(size, dst, Reg::R1, off), swap]);
+    }
+
+    /// The bytes of a number, from any of them on, to the data or the stack; one that is shifted too far now and then.
+    fn taken_apart(&mut self) {
+        let (x, part) = (self.register(), self.register());
+        let count = *self.choices.pick(&[2, 4, 8_i16]);
+        let (base, off) = match self.choices.one_in(2) {
+            true => (Reg::R1, self.choices.below(DATA - 8) as i16),
+            false => (Reg::R10, -8 * 4 + self.choices.below(24) as i16),
+        };
+        let (is_big, start) = (self.choices.one_in(2), self.choices.below(8) as i16);
+        let wrong = if self.choices.one_in(8) { 4 } else { 0 };
+        for at in (0..count).map(|at| (at + start) % count) {
+            let rank = if is_big { count - 1 - at } else { at };
+            self.all([
+                Insn::mov64(part, x),
+                Insn::alu64(AluOp::Rsh, part, (8 * i32::from(rank) + wrong) % 64),
+                Insn::store(Size::B1, base, off + at, part),
+            ]);
+        }
+    }
+
+    /// A complement that is joined, something of the lowest one, or a magnitude.
+    fn idiom(&mut self) {
+        let (a, b, part) = (self.register(), self.register(), self.register());
+        let width = self.width();
+        let op = *self.choices.pick(&[AluOp::And, AluOp::Or, AluOp::Xor]);
+        let parts = match self.choices.below(4) {
+            0 | 1 => vec![
+                Insn::alu(AluOp::Mov, width, part, b),
+                Insn::alu(AluOp::Xor, width, part, -1),
+                Insn::alu(op, width, part, a),
+            ],
+            2 => vec![
+                Insn::alu(AluOp::Mov, width, part, a),
+                if self.choices.one_in(2) {
+                    Insn::Neg { width, dst: part }
+                } else {
+                    Insn::alu(AluOp::Add, width, part, -1)
+                },
+                Insn::alu(op, width, part, a),
+            ],
+            _ => vec![
+                Insn::alu(AluOp::Mov, width, part, a),
+                Insn::alu(AluOp::Arsh, width, part, width.bits() as i32 - 1),
+                Insn::alu(AluOp::Add, width, a, part),
+                Insn::alu(AluOp::Xor, width, a, part),
+            ],
+        };
+        self.all(parts);
     }
 
     /// A diamond or a triangle.

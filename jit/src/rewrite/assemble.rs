@@ -30,6 +30,8 @@ pub(super) fn assemble(
             Item::Kept(origin) => insns.push(flow.insns()[*origin]),
             Item::Move { to, from, .. } => insns.push(Insn::mov64(*to, *from)),
             Item::Site(site) => {
+                insns.extend(&site.before);
+                origins.extend(site.before.iter().map(|_| item.origin()));
                 let id = operation(operations, site.kop.name(), &site.form.name);
                 insns.extend(Insn::kop_site(site.payload, id, 0));
                 origins.push(item.origin());
@@ -41,7 +43,7 @@ pub(super) fn assemble(
         .iter()
         .flat_map(|item| match item {
             Item::Kept(_) => vec![true],
-            Item::Site(_) => vec![false, false],
+            Item::Site(site) => vec![false; site.before.len() + 2],
             Item::Move { .. } => vec![false],
         })
         .collect();

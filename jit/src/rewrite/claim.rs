@@ -137,7 +137,8 @@ fn needed(region: &Region, range: Range<usize>, edit: &Edit) -> Vec<usize> {
     let gone = |place: &usize| edit.removed.binary_search(place).is_ok();
     let (first, _) = edit.span();
     let (mut changed, mut taken) = (site.writes(), site.reads());
-    let mut loads = site.proof.iter().any(|insn| insn.access().is_some());
+    let stores = edit.stores(region);
+    let mut loads = site.accesses();
     for &place in &edit.removed {
         let item = &region.items[place];
         changed = changed.union(region.writes(item));
@@ -157,7 +158,8 @@ fn needed(region: &Region, range: Range<usize>, edit: &Edit) -> Vec<usize> {
             // Before the first that goes, nothing differs: such an instruction says what registers hold, and that is all.
             let touches = place >= first && !reads.union(writes).union(leaves).intersect(changed).is_empty()
                 || !writes.intersect(taken).is_empty()
-                || loads && region.insn(place).is_some_and(may_write);
+                || loads && item_may_write(region, item)
+                || stores.contains(&place) && sees_memory(region, item);
             if touches && !needed.contains(&place) {
                 needed.push(place);
                 (changed, taken) = (changed.union(writes), taken.union(reads));
@@ -170,8 +172,27 @@ fn needed(region: &Region, range: Range<usize>, edit: &Edit) -> Vec<usize> {
     }
 }
 
-fn may_write(insn: &Insn) -> bool {
-    matches!(insn, Insn::Store { .. } | Insn::Atomic { .. } | Insn::Call { .. })
+fn item_may_write(region: &Region, item: &Item) -> bool {
+    let may_write =
+        |insn: &Insn| matches!(insn, Insn::Store { .. } | Insn::Atomic { .. } | Insn::Call { .. });
+    match item {
+        Item::Kept(origin) => may_write(&region.flow.insns()[*origin]),
+        Item::Site(site) => site.proof.iter().any(may_write),
+        Item::Move { .. } => false,
+    }
+}
+
+/// Whether it matters to an item, or to what is behind a way out, in which order stores around it are made.
+fn sees_memory(region: &Region, item: &Item) -> bool {
+    match item {
+        Item::Kept(origin) => {
+            let insn = &region.flow.insns()[*origin];
+            let is_packet = matches!(insn, Insn::LoadAbs { .. } | Insn::LoadInd { .. });
+            insn.access().is_some() || is_packet || insn.is_call() || insn.branch_offset().is_some()
+        }
+        Item::Site(site) => site.accesses(),
+        Item::Move { .. } => false,
+    }
 }
 
 /// Both sides, with what is not needed left out of both.
@@ -202,7 +223,7 @@ fn fragments(region: &Region, edit: &Edit, touched: &Touched) -> Result<(Vec<Ins
 /// An item as instructions that a formula can be made of.
 fn stands_for(region: &Region, item: &Item) -> Result<Vec<Insn>, Reason> {
     let origin = match item {
-        Item::Site(site) => return Ok(site.proof.clone()),
+        Item::Site(site) => return Ok(site.insns()),
         Item::Move { to, from, .. } => return Ok(vec![Insn::mov64(*to, *from)]),
         Item::Kept(origin) => *origin,
     };

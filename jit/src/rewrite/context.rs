@@ -22,7 +22,7 @@ impl Contexts {
     pub fn new(program: &Program) -> Self {
         let flow = &program.flow;
         let base = |insn: &Insn| match *insn {
-            Insn::Load { base, .. } => Some(base),
+            Insn::Load { base, .. } | Insn::Store { base, .. } => Some(base),
             _ => None,
         };
         Self {
@@ -31,15 +31,15 @@ impl Contexts {
         }
     }
 
-    /// Whether the load at this index may become part of a site.
+    /// Whether the load or store at this index may become part of a site.
     ///
     /// # Errors
     /// Why not.
-    pub fn allows(&self, load: usize) -> Result<(), String> {
+    pub fn allows(&self, access: usize) -> Result<(), String> {
         let Some(own) = &self.own else { return Ok(()) };
-        match self.bases[load] {
-            Some(base) if !own[load].has(base) => Err(format!(
-                "{base} may be the address of a context, whose accesses the kernel rewrites (instruction {load})"
+        match self.bases[access] {
+            Some(base) if !own[access].has(base) => Err(format!(
+                "{base} may be the address of a context, whose accesses the kernel rewrites (instruction {access})"
             )),
             _ => Ok(()),
         }

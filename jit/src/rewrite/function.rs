@@ -88,20 +88,58 @@ fn parts(graph: &Graph, root: Value, stops: &[Value]) -> Option<Vec<Value>> {
 ///
 /// Values are taken apart from the youngest to the oldest. Whenever one is left, everything goes through it.
 pub(super) fn cuts(graph: &Graph, roots: &[Value]) -> Vec<Value> {
-    let is_open = |value: &Value| !matches!(graph.node(*value), Node::Constant(_));
-    let mut open: Vec<Value> = roots.iter().copied().filter(is_open).collect();
     let mut found = Vec::new();
-    for _ in 0..LONGEST {
-        open.sort_unstable();
-        open.dedup();
+    take_apart(graph, (roots, None), LONGEST, |open| {
         if let [only] = open[..] {
             found.push(only);
         }
-        let Some(youngest) = open.pop() else { break };
-        let Node::Computed(_, left, right) = graph.node(youngest) else { break };
-        open.extend([left, right].iter().filter(|value| is_open(value)));
+    });
+    found
+}
+
+/// Pairs of values that together, constants aside, decide `root`; at most so many values are taken apart for each.
+///
+/// Values are taken apart as for [`cuts`], and again with each value next to the root left whole.
+pub(super) fn pairs(graph: &Graph, root: Value, most: usize) -> Vec<[Value; 2]> {
+    let operands = |value: Value| match graph.node(value) {
+        Node::Computed(_, left, right) => vec![left, right],
+        _ => Vec::new(),
+    };
+    let near = operands(root);
+    let mut whole: Vec<Value> =
+        near.iter().copied().chain(near.iter().flat_map(|value| operands(*value))).collect();
+    whole.sort_unstable();
+    whole.dedup();
+    let mut found = Vec::new();
+    for kept in [None].into_iter().chain(whole.into_iter().map(Some)) {
+        take_apart(graph, (&[root], kept), most, |open| {
+            if let Ok(pair) = open.try_into()
+                && !found.contains(&pair)
+            {
+                found.push(pair);
+            }
+        });
     }
     found
+}
+
+/// Takes values apart from the youngest to the oldest, but for one that is kept whole, and shows what decides all of `roots`.
+fn take_apart(
+    graph: &Graph,
+    (roots, kept): (&[Value], Option<Value>),
+    most: usize,
+    mut show: impl FnMut(&[Value]),
+) {
+    let is_open = |value: &Value| !matches!(graph.node(*value), Node::Constant(_));
+    let mut open: Vec<Value> = roots.iter().copied().filter(is_open).collect();
+    for _ in 0..most {
+        open.sort_unstable();
+        open.dedup();
+        show(&open);
+        let Some(place) = open.iter().rposition(|value| Some(*value) != kept) else { break };
+        let Node::Computed(_, left, right) = graph.node(open.remove(place)) else { break };
+        open.extend([left, right].iter().filter(|value| is_open(value)));
+    }
 }
 
 #[cfg(test)]

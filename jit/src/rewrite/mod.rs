@@ -15,6 +15,8 @@ mod context;
 mod function;
 mod liveness;
 mod near;
+#[cfg(test)]
+mod operation_tests;
 mod plan;
 mod planted;
 mod profile;
@@ -22,13 +24,17 @@ mod recognise;
 mod region;
 mod site;
 #[cfg(test)]
+mod store_tests;
+#[cfg(test)]
 mod tests;
 mod value;
 mod wanted;
 #[cfg(test)]
 mod wide_tests;
 
-use kop_ops::ebpf::Reg;
+use std::ops::Range;
+
+use kop_ops::ebpf::{Insn, Reg};
 use kop_ops::program::SiteTarget;
 use kop_ops::{Catalog, Object, Program};
 
@@ -42,8 +48,8 @@ use constants::Constants;
 use context::Contexts;
 use liveness::Liveness;
 use plan::{Edit, Planner};
-use recognise::{Match, recognise};
-use region::{Item, Region, regions, targets};
+use recognise::{Match, recognise, recognise_stores};
+use region::{Item, Region, regions, targets, turns};
 use value::{Graph, Node, Registers, Value};
 
 /// Decides whether a rewrite is right.
@@ -172,6 +178,7 @@ fn straight(
         validator,
         graph: Graph::default(),
         is_target: targets(&program.flow),
+        turns: turns(&program.flow),
         contexts: Contexts::new(program),
         constants: Constants::new(&program.flow),
         found: Vec::new(),
@@ -237,11 +244,13 @@ struct Rewriter<'a, 'v> {
     validator: &'v mut dyn Validator,
     graph: Graph,
     is_target: Vec<bool>,
+    /// Short loops, by their instructions.
+    turns: Vec<Range<usize>>,
     contexts: Contexts,
     constants: Constants,
     found: Vec<Found>,
-    /// With the value that is no site.
-    misses: Vec<(Value, Miss)>,
+    /// With the value that is no site, unless that is a store.
+    misses: Vec<(Option<Value>, Miss)>,
 }
 
 impl<'a> Rewriter<'a, '_> {
@@ -279,9 +288,6 @@ impl<'a> Rewriter<'a, '_> {
         let mut place = region.items.len();
         while place > 0 {
             place -= 1;
-            if !region.insn(place).is_some_and(value::is_pure) {
-                continue;
-            }
             if let Some(edit) = self.edit((&region, &states), place) {
                 place = edit.resume;
                 region.items = edit.items;
@@ -291,12 +297,34 @@ impl<'a> Rewriter<'a, '_> {
         region.items
     }
 
+    /// What the instruction at `place` computes, and the operations that it may be the last part of.
+    fn matches(
+        &self,
+        (region, states): (&Region, &[Registers]),
+        place: usize,
+    ) -> (Option<Value>, Vec<Match>) {
+        match region.insn(place) {
+            Some(Insn::Store { .. }) => (None, recognise_stores(&self.graph, (region, states), place)),
+            Some(insn) if value::is_pure(insn) => {
+                let written = insn.writes().iter().next();
+                let value = written.map(|register| states[place + 1][register.index()]);
+                let mut matches = value.map_or(Vec::new(), |value| recognise(&self.graph, value));
+                // A loop that takes away bits is worth more as a whole.
+                let origin = region.items[place].origin();
+                if self.turns.iter().any(|turns| turns.contains(&origin)) {
+                    matches.retain(|found| found.kop != "lowest_bit");
+                }
+                (value, matches)
+            }
+            _ => (None, Vec::new()),
+        }
+    }
+
     /// The first edit for what the instruction at `place` computes that is allowed and proved.
     fn edit(&mut self, (region, states): (&Region<'a>, &[Registers]), place: usize) -> Option<Edit<'a>> {
-        let written = region.writes(&region.items[place]).iter().next()?;
-        let value = states[place + 1][written.index()];
+        let (value, matches) = self.matches((region, states), place);
         let mut missed = None;
-        for found in recognise(&self.graph, value) {
+        for found in matches {
             match self.try_edit((region, states), place, &found) {
                 Ok(edit) => return Some(edit),
                 Err(reason) => missed = missed.or(Some((found, reason))),
@@ -311,7 +339,7 @@ impl<'a> Rewriter<'a, '_> {
             reason,
         };
         // Moves leave a value where it is said of the first already.
-        if !self.misses.iter().any(|(known, _)| *known == value) {
+        if value.is_none() || !self.misses.iter().any(|(known, _)| *known == value) {
             self.misses.push((value, miss));
         }
         None
@@ -323,7 +351,8 @@ impl<'a> Rewriter<'a, '_> {
         place: usize,
         found: &Match,
     ) -> Result<Edit<'a>, String> {
-        found.loads.iter().try_for_each(|load| self.contexts.allows(*load))?;
+        let mut accesses = found.loads.iter().chain(&found.stores);
+        accesses.try_for_each(|access| self.contexts.allows(*access))?;
         let planted = self.options.planted;
         let refused = Vec::new();
         let mut planner = Planner { catalog: self.options.catalog, region, states, planted, refused };
@@ -335,8 +364,8 @@ impl<'a> Rewriter<'a, '_> {
             };
             match self.validate((region, states), &edit) {
                 Ok(proved) => break (edit, proved),
-                // What is stored between several loads decides where a site may stand.
-                Err(reason) if found.loads.len() > 1 => {
+                // What is accessed between several loads or stores decides where a site may stand.
+                Err(reason) if found.loads.len() + found.stores.len() > 1 => {
                     planner.refused.push(edit.site().at);
                     first = first.or(Some(reason));
                 }
@@ -344,7 +373,7 @@ impl<'a> Rewriter<'a, '_> {
             }
         };
         let site = edit.site();
-        self.misses.retain(|(value, _)| Some(*value) != site.value);
+        self.misses.retain(|(value, _)| value.is_none() || *value != site.value);
         self.found.push(Found {
             program: self.number,
             at: site.at,

@@ -3,9 +3,9 @@
 
 use super::claim::entered;
 use super::plan::Planner;
-use super::recognise::{Match, recognise};
+use super::recognise::Match;
 use super::region::{Region, regions};
-use super::value::{Registers, is_pure};
+use super::value::Registers;
 use super::{Miss, Rewriter};
 
 impl Rewriter<'_, '_> {
@@ -28,10 +28,9 @@ impl Rewriter<'_, '_> {
 
     fn entered_miss(&mut self, (region, states): (&Region, &[Registers]), place: usize) {
         let at = region.items[place].origin();
-        let written = region.writes(&region.items[place]).iter().next();
-        let Some(written) = written.filter(|_| region.insn(place).is_some_and(is_pure)) else { return };
-        let value = states[place + 1][written.index()];
-        let known = self.misses.iter().any(|(known, _)| *known == value)
+        let (value, all) = self.matches((region, states), place);
+        let known = value.is_some() && self.misses.iter().any(|(known, _)| *known == value)
+            || self.misses.iter().any(|(_, miss)| miss.at == at)
             || self.found.iter().any(|found| found.removed.contains(&at));
         if known {
             return;
@@ -43,7 +42,6 @@ impl Rewriter<'_, '_> {
             let (first, last) = edit.span();
             entered(region, first..last + 1, &self.is_target).err()
         };
-        let all = recognise(&self.graph, value);
         let Some((found, reason)) = all.iter().find_map(|found| Some((found, reason(found)?))) else {
             return;
         };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! How a region becomes one with a site: which registers the site takes, where it stands, and which instructions go.
 
+use std::ops::Range;
+
 use kop_ops::Catalog;
 use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::payload::{Operands, Role};
@@ -41,6 +43,18 @@ impl<'a> Edit<'a> {
         self.removed.len() - usize::from(self.moved.is_some())
     }
 
+    /// The places before from the first to the last store that goes; empty where none does.
+    pub fn stores(&self, region: &Region) -> Range<usize> {
+        let mut stores = self
+            .removed
+            .iter()
+            .copied()
+            .filter(|place| matches!(region.insn(*place), Some(Insn::Store { .. })));
+        let first = stores.next();
+        let last = stores.next_back().or(first);
+        first.zip(last).map_or(0..0, |(first, last)| first..last + 1)
+    }
+
     /// The first and the last place before of what goes.
     pub fn span(&self) -> (usize, usize) {
         let ends = self.removed.first().zip(self.removed.last());
@@ -68,13 +82,14 @@ pub(super) struct Planner<'r, 'a> {
 /// A site to be tried: its place, and the registers that it takes.
 struct Attempt<'m> {
     found: &'m Match,
-    value: Value,
-    /// The place of the instruction that computes the value.
+    /// What it computes, unless it stores.
+    value: Option<Value>,
+    /// The place of the instruction that computes the value, or of the last store.
     root: usize,
     /// Where the site stands.
     place: usize,
     /// Where the site leaves the value.
-    result: Reg,
+    result: Option<Reg>,
     /// Where a move in place of the root puts it, if that is elsewhere.
     moved: Option<Reg>,
     inputs: Vec<(&'static str, Reg)>,
@@ -121,7 +136,7 @@ impl<'a> Planner<'_, 'a> {
     /// The site in place of the root, without inputs.
     fn plain<'m>(&self, root: usize, found: &'m Match) -> Attempt<'m> {
         let result = self.written(root);
-        let value = self.states[root + 1][result.index()];
+        let value = result.map(|result| self.states[root + 1][result.index()]);
         Attempt {
             found,
             value,
@@ -136,17 +151,23 @@ impl<'a> Planner<'_, 'a> {
 
     fn attempts<'m>(&self, root: usize, found: &'m Match) -> Result<Vec<Attempt<'m>>, Reason> {
         let attempt = self.plain(root, found);
+        if !found.stores.is_empty() {
+            return Ok(self.attempts_at_stores(&attempt));
+        }
         match found.loads[..] {
             [at] => self.attempts_at_load(attempt, at),
             [_, ..] => Ok(self.attempts_at_loads(attempt)),
-            [] => {
-                let mut all = vec![attempt];
-                for &(name, value) in &found.inputs {
-                    all = self.with_input(all, name, value);
-                }
-                Ok(all)
-            }
+            [] => Ok(self.with_inputs(attempt, &found.inputs)),
         }
+    }
+
+    /// The attempt with registers that hold these inputs somewhere up to the root, in all ways.
+    fn with_inputs<'m>(&self, attempt: Attempt<'m>, inputs: &[(&'static str, Value)]) -> Vec<Attempt<'m>> {
+        let mut all = vec![attempt];
+        for &(name, value) in inputs {
+            all = self.with_input(all, name, value);
+        }
+        all
     }
 
     /// The site in place of the last part where a register still has its only input, with the result where it is wanted, or in a register
@@ -159,11 +180,11 @@ impl<'a> Planner<'_, 'a> {
             let holds = |place: &&usize| self.states[**place][register.index()] == value;
             let Some(&place) = parts.iter().rev().find(holds) else { continue };
             let behind = parts.iter().filter(|part| **part >= place).map(|part| self.written(*part));
-            let carriers: RegSet = behind.chain([attempt.result]).collect();
+            let carriers: RegSet = behind.chain([attempt.result]).flatten().collect();
             all.extend(carriers.iter().map(|result| Attempt {
                 place,
-                result,
-                moved: (result != attempt.result).then_some(attempt.result),
+                result: Some(result),
+                moved: attempt.result.filter(|wanted| *wanted != result),
                 inputs: vec![(name, register)],
                 immediates: attempt.immediates.clone(),
                 ..*attempt
@@ -199,7 +220,7 @@ impl<'a> Planner<'_, 'a> {
         let immediates = vec![("off", i64::from(*off))];
         let early = Attempt {
             place,
-            result: *dst,
+            result: Some(*dst),
             inputs: vec![("base", *base)],
             immediates: immediates.clone(),
             ..attempt
@@ -238,7 +259,7 @@ impl<'a> Planner<'_, 'a> {
                 all.extend(results.into_iter().map(|result| Attempt {
                     place,
                     result,
-                    moved: (result != attempt.result).then_some(attempt.result),
+                    moved: attempt.result.filter(|_| result != attempt.result),
                     inputs: vec![(name, register)],
                     immediates: attempt.immediates.clone(),
                     ..attempt
@@ -248,9 +269,27 @@ impl<'a> Planner<'_, 'a> {
         all
     }
 
-    fn written(&self, place: usize) -> Reg {
-        let insn = self.region.insn(place).expect("values are computed by instructions");
-        insn.writes().iter().next().expect("an instruction that computes writes a register")
+    /// The site in place of one of several stores.
+    fn attempts_at_stores<'m>(&self, attempt: &Attempt<'m>) -> Vec<Attempt<'m>> {
+        let [base, others @ ..] = &attempt.found.inputs[..] else { return Vec::new() };
+        let is_store =
+            |item: &Item| matches!(item, Item::Kept(origin) if attempt.found.stores.contains(origin));
+        let mut all = Vec::new();
+        for place in (0..=attempt.root).filter(|place| is_store(&self.region.items[*place])) {
+            let holds = |register: &Reg| self.states[place][register.index()] == base.1;
+            for register in Reg::ALL.into_iter().filter(holds) {
+                let inputs = vec![(base.0, register)];
+                let immediates = attempt.immediates.clone();
+                all.extend(self.with_inputs(Attempt { place, inputs, immediates, ..*attempt }, others));
+            }
+        }
+        all
+    }
+
+    /// The register that the instruction at a place computes; none for a store.
+    fn written(&self, place: usize) -> Option<Reg> {
+        let insn = self.region.insn(place).expect("values are computed and stored by instructions");
+        insn.writes().iter().next()
     }
 
     fn attempt(&self, attempt: &Attempt) -> Result<Edit<'a>, Reason> {
@@ -259,7 +298,8 @@ impl<'a> Planner<'_, 'a> {
         }
         let sources: RegSet = attempt.inputs.iter().map(|(_, register)| *register).collect();
         let (removed, live) = self.removed(attempt)?;
-        let temporaries = self.temporaries(&removed, live.union(sources).union(attempt.result.into()));
+        let result: RegSet = attempt.result.into_iter().collect();
+        let temporaries = self.temporaries(&removed, live.union(sources).union(result));
         let site = self.site(attempt, &temporaries)?;
         Ok(self.edit(site, attempt, removed))
     }
@@ -277,14 +317,16 @@ impl<'a> Planner<'_, 'a> {
         for (place, item) in region.items.iter().enumerate().rev() {
             let before = &self.states[place];
             if place == attempt.place {
-                wanted.made(attempt.result, attempt.value)?;
+                attempt.makes(&mut wanted, attempt.result)?;
                 behind = wanted.registers();
                 for &(name, register) in &attempt.inputs {
                     wanted.one(register, attempt.input(name, before[register.index()]))?;
                 }
             } else if let Some(register) = attempt.moved.filter(|_| place == attempt.root) {
-                wanted.made(register, attempt.value)?;
-                wanted.one(attempt.result, attempt.value)?;
+                attempt.makes(&mut wanted, Some(register))?;
+                if let Some((result, value)) = attempt.result.zip(attempt.value) {
+                    wanted.one(result, value)?;
+                }
             } else if place != attempt.root && !self.goes(attempt, place, &wanted) {
                 for register in region.writes(item).iter() {
                     wanted.made(register, self.states[place + 1][register.index()])?;
@@ -311,24 +353,29 @@ impl<'a> Planner<'_, 'a> {
 
     fn goes(&self, attempt: &Attempt, place: usize, wanted: &Wanted) -> bool {
         self.is_part(attempt, place) && {
-            let register = self.written(place);
-            wanted.of(register) != Some(self.states[place + 1][register.index()])
+            let held = |register: Reg| self.states[place + 1][register.index()];
+            self.written(place).is_none_or(|register| wanted.of(register) != Some(held(register)))
         }
     }
 
-    /// Whether an instruction does nothing but compute a part of what was found, or load it.
+    /// Whether an instruction does nothing but compute a part of what was found, load or store it.
     fn is_part(&self, attempt: &Attempt, place: usize) -> bool {
         let Item::Kept(origin) = self.region.items[place] else { return false };
+        if attempt.found.stores.contains(&origin) {
+            return true;
+        }
         let is_load = attempt.found.loads.contains(&origin);
+        let is_value =
+            |register: Reg| attempt.found.parts.contains(&self.states[place + 1][register.index()]);
         place < attempt.root
             && (is_load || is_pure(&self.region.flow.insns()[origin]))
-            && attempt.found.parts.contains(&self.states[place + 1][self.written(place).index()])
+            && self.written(place).is_some_and(is_value)
     }
 
     /// The registers that may hold garbage, those first that the program has written there anyway.
     fn temporaries(&self, removed: &[usize], taken: RegSet) -> Vec<Reg> {
         let mut free: Vec<Reg> = Reg::WRITABLE.into_iter().filter(|register| !taken.has(*register)).collect();
-        let written: RegSet = removed.iter().map(|place| self.written(*place)).collect();
+        let written: RegSet = removed.iter().filter_map(|place| self.written(*place)).collect();
         let named =
             self.region.flow.effects().iter().fold(RegSet::EMPTY, |set, effects| set.union(effects.writes));
         // A register that a function has to save and nobody uses comes last.
@@ -338,20 +385,26 @@ impl<'a> Planner<'_, 'a> {
 
     fn site(&self, attempt: &Attempt, temporaries: &[Reg]) -> Result<NewSite<'a>, Reason> {
         let Match { kop, form, .. } = *attempt.found;
+        let form = if self.planted == Some(Planted::WrongOrder) { other_order(form) } else { form };
         let known = site::find(self.catalog, kop, form);
         let known = known.ok_or_else(|| format!("there is no operation {kop}.{form} here"))?;
         let mut temporaries = temporaries.iter();
+        let (inputs, before) = attempt.placed(&mut temporaries)?;
         let mut operands = Vec::new();
         for field in known.1.layout.fields() {
             let name = &*field.name;
             operands.push(match field.role() {
-                Some(Role::Destination) => attempt.result as i64,
+                Some(Role::Destination) => {
+                    attempt.result.expect("an operation with a result computes a value") as i64
+                }
                 Some(Role::Temporary) => match temporaries.next() {
                     Some(register) => *register as i64,
                     None => return Err("no register is free to be its temporary".to_owned()),
                 },
                 Some(_) => {
-                    let input = attempt.inputs.iter().find(|(known, _)| *known == name);
+                    let name =
+                        if self.planted == Some(Planted::ExchangedInputs) { other_input(name) } else { name };
+                    let input = inputs.iter().find(|(known, _)| *known == name);
                     input.expect("a match names every register operand").1 as i64
                 }
                 None => {
@@ -369,7 +422,8 @@ impl<'a> Planner<'_, 'a> {
         let at = self.region.items[attempt.place].origin();
         let refused =
             || format!("{kop}.{form} does not take these operands: {}", known.1.layout.show(&operands));
-        NewSite::new(known, operands, at, Some(attempt.value)).ok_or_else(refused)
+        let site = NewSite::new(known, operands, at, attempt.value).ok_or_else(refused)?;
+        Ok(site.behind(before))
     }
 
     fn wrong(&self, (min, max): (i64, i64), number: i64) -> i64 {
@@ -387,7 +441,7 @@ impl<'a> Planner<'_, 'a> {
             if at == place {
                 items.push(Item::Site(site.clone()));
             } else if let Some(to) = attempt.moved.filter(|_| at == root) {
-                items.push(Item::Move { to, from: attempt.result, at: item.origin() });
+                items.push(Item::Move { to, from: attempt.result.unwrap_or(to), at: item.origin() });
             } else if removed.binary_search(&at).is_err() {
                 items.push(item.clone());
             }
@@ -396,7 +450,52 @@ impl<'a> Planner<'_, 'a> {
     }
 }
 
+/// The form with the bytes the other way around, where there is one.
+fn other_order(form: &'static str) -> &'static str {
+    const ORDERS: [[&str; 2]; 3] = [["le16", "be16"], ["le32", "be32"], ["le64", "be64"]];
+    let pair = ORDERS.into_iter().find(|pair| pair.contains(&form));
+    pair.map_or(form, |[little, big]| if form == little { big } else { little })
+}
+
+/// The other one of two inputs that are called a and b.
+fn other_input(name: &str) -> &str {
+    match name {
+        "a" => "b",
+        "b" => "a",
+        name => name,
+    }
+}
+
 impl Attempt<'_> {
+    /// A register holds the value from here on.
+    fn makes(&self, wanted: &mut Wanted, register: Option<Reg>) -> Result<(), Reason> {
+        register.zip(self.value).map_or(Ok(()), |(register, value)| wanted.made(register, value))
+    }
+
+    /// The registers of all operands, and the instructions that put numbers there and inputs out of the way of the result.
+    fn placed<'t>(
+        &self,
+        temporaries: &mut impl Iterator<Item = &'t Reg>,
+    ) -> Result<(Vec<(&'static str, Reg)>, Vec<Insn>), Reason> {
+        let (mut placed, mut before) = (Vec::new(), Vec::new());
+        let mut free = || temporaries.next().copied().ok_or("no register is free to be its operand");
+        for &(name, register) in &self.inputs {
+            let is_taken = self.found.is_apart && self.result == Some(register);
+            let copy = if is_taken { free()? } else { register };
+            before.extend(is_taken.then(|| Insn::mov64(copy, register)));
+            placed.push((name, copy));
+        }
+        for &(name, number) in &self.found.numbers {
+            let register = free()?;
+            before.push(match i32::try_from(number as i64) {
+                Ok(number) => Insn::mov64(register, number),
+                Err(_) => Insn::load_imm64(register, number),
+            });
+            placed.push((name, register));
+        }
+        Ok((placed, before))
+    }
+
     /// What an operand has to hold: `held` where that is the address of a load, which is the same wherever the site stands.
     fn input(&self, name: &str, held: Value) -> Value {
         let known = self.found.inputs.iter().find(|(known, _)| *known == name);

@@ -10,6 +10,10 @@ pub enum Planted {
     IgnoredLiveness,
     /// Code into whose middle a jump goes is taken for straight.
     IgnoredTarget,
+    /// The bytes of a number are loaded or stored the other way around.
+    WrongOrder,
+    /// What a site takes first and second is exchanged.
+    ExchangedInputs,
     /// What a branch selects is exchanged.
     SwappedSides,
     /// A loop that counts by another number is taken for one that counts by one.
@@ -22,6 +26,8 @@ impl Planted {
         Planted::WrongAmount,
         Planted::IgnoredLiveness,
         Planted::IgnoredTarget,
+        Planted::WrongOrder,
+        Planted::ExchangedInputs,
         Planted::SwappedSides,
         Planted::WrongStep,
     ];
@@ -32,6 +38,8 @@ impl Planted {
             Planted::WrongAmount => "wrong-amount",
             Planted::IgnoredLiveness => "ignored-liveness",
             Planted::IgnoredTarget => "ignored-target",
+            Planted::WrongOrder => "wrong-order",
+            Planted::ExchangedInputs => "exchanged-inputs",
             Planted::SwappedSides => "swapped-sides",
             Planted::WrongStep => "wrong-step",
         }

@@ -9,6 +9,7 @@ use kop_ops::program::NOWHERE;
 
 use super::liveness::Liveness;
 use super::site::NewSite;
+use super::value::is_pure;
 
 /// The most instructions of a region. Longer code is cut: the work on a region grows with the square of its length.
 const LONGEST: usize = 1024;
@@ -110,6 +111,18 @@ pub(super) fn targets(flow: &Flow) -> Vec<bool> {
         is_target[target as usize] = true;
     }
     is_target
+}
+
+/// Short loops of pure instructions, jumps aside: as a whole they may count something.
+pub(super) fn turns(flow: &Flow) -> Vec<Range<usize>> {
+    /// The most instructions of one.
+    const SHORT: usize = 9;
+    let back = |last: usize| {
+        let head = flow.target(last).filter(|head| *head <= last && last - head < SHORT)?;
+        let stays = |insn: &Insn| is_pure(insn) || matches!(insn, Insn::Jump { .. });
+        flow.insns()[head..=last].iter().all(stays).then_some(head..last + 1)
+    };
+    (0..flow.insns().len()).filter_map(back).collect()
 }
 
 /// Cuts a program into regions: before everything that `is_target` is true of, behind what does not go on, and around Kop sites.

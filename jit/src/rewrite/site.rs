@@ -18,9 +18,11 @@ pub(super) struct NewSite<'a> {
     pub operands: Operands,
     /// The payload that holds them.
     pub payload: u64,
+    /// The instructions in front of it that put numbers and copies into registers for it.
+    pub before: Vec<Insn>,
     /// The proof sequence.
     pub proof: Vec<Insn>,
-    /// The registers that hold garbage afterwards.
+    /// The registers that hold garbage afterwards, those of `before` among them.
     pub dead: RegSet,
     /// The index in the program of the instruction whose place it takes.
     pub at: usize,
@@ -47,12 +49,34 @@ impl<'a> NewSite<'a> {
         let proof = kop.instantiate(form, payload).ok()?;
         shape::check(&proof, kop.limits(form).max_insn_cnt.into()).ok()?;
         let dead = kop.contract(&site).dead;
-        Some(Self { kop, form, operands, payload, proof, dead, at, value })
+        Some(Self { kop, form, operands, payload, before: Vec::new(), proof, dead, at, value })
+    }
+
+    /// The site behind instructions that put numbers and copies into registers, which it does not write.
+    pub fn behind(mut self, before: Vec<Insn>) -> Self {
+        self.dead = before.iter().fold(self.dead, |dead, insn| dead.union(insn.writes()));
+        self.before = before;
+        self
+    }
+
+    /// What it stands for, the instructions in front of it included.
+    pub fn insns(&self) -> Vec<Insn> {
+        self.before.iter().chain(&self.proof).copied().collect()
+    }
+
+    /// Whether it accesses memory.
+    pub fn accesses(&self) -> bool {
+        self.proof.iter().any(|insn| insn.access().is_some())
     }
 
     /// The registers that it takes.
     pub fn reads(&self) -> RegSet {
-        self.registers(|role| matches!(role, Role::Source | Role::Any))
+        let taken = self.registers(|role| matches!(role, Role::Source | Role::Any));
+        let (made, copied) =
+            self.before.iter().fold((RegSet::EMPTY, RegSet::EMPTY), |(made, copied), insn| {
+                (made.union(insn.writes()), copied.union(insn.reads()))
+            });
+        taken.minus(made).union(copied)
     }
 
     /// The registers that it writes or leaves with garbage.

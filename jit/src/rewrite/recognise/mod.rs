@@ -5,12 +5,17 @@
 //! in between, the order of operands, and how sums and masks are associated do not matter. That it is the operation for all
 //! numbers is shown later: what is found here is a guess.
 
+mod binary;
+mod multiply;
 mod rotate;
+mod store;
 mod unary;
 mod wide;
 
 use super::function::{Function, cuts};
 use super::value::{Graph, Node, Value};
+
+pub(super) use store::recognise as recognise_stores;
 
 /// A value that seems to be an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +28,27 @@ pub(super) struct Match {
     pub inputs: Vec<(&'static str, Value)>,
     /// Its immediates, by name.
     pub immediates: Vec<(&'static str, i64)>,
+    /// Operands that are numbers, which the site has put into registers, by name.
+    pub numbers: Vec<(&'static str, u64)>,
+    /// Whether the result may be in no register of an operand.
+    pub is_apart: bool,
     /// The indices of the loads that become a part of it.
     pub loads: Vec<usize>,
+    /// The indices of the stores that become a part of it; where there are some, it computes nothing else.
+    pub stores: Vec<usize>,
     /// How many instructions have to go for it to pay.
     pub least: usize,
     /// The values that it stands for, what it starts from and constants included.
     pub parts: Vec<Value>,
+}
+
+impl Match {
+    /// An operation that stands for these values and takes nothing yet.
+    fn new(kop: &'static str, form: &'static str, least: usize, parts: Vec<Value>) -> Self {
+        let (inputs, immediates, numbers) = (Vec::new(), Vec::new(), Vec::new());
+        let (loads, stores) = (Vec::new(), Vec::new());
+        Self { kop, form, inputs, immediates, numbers, is_apart: false, loads, stores, least, parts }
+    }
 }
 
 /// What `root` may be, from those that stand for most values to those that stand for fewest.
@@ -40,6 +60,8 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
     }
     found.extend(rotate::recognise(graph, root));
     found.extend(wide::recognise(graph, root));
+    found.extend(binary::recognise(graph, root));
+    found.extend(multiply::recognise(graph, root));
     found.sort_by_key(|known| std::cmp::Reverse(known.parts.len()));
     found
 }

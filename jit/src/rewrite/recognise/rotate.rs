@@ -35,15 +35,9 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
             let by =
                 candidates.iter().find_map(|&by| Some((by, width(graph, &function, (source, amount), by)?)));
             let Some((by, width)) = by else { continue };
-            found.push(Match {
-                kop: "rotate",
-                form: if width == Width::W64 { "reg64" } else { "reg32" },
-                inputs: vec![("src", source), ("amount", by)],
-                immediates: Vec::new(),
-                loads: Vec::new(),
-                least: 3,
-                parts: function.parts,
-            });
+            let form = if width == Width::W64 { "reg64" } else { "reg32" };
+            let inputs = vec![("src", source), ("amount", by)];
+            found.push(Match { inputs, ..Match::new("rotate", form, 3, function.parts) });
         }
     }
     found

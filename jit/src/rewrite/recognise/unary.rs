@@ -21,7 +21,8 @@ pub(super) fn recognise(graph: &Graph, function: &Function, input: Value) -> Vec
     }
     let mut found: Vec<Match> = trial.swapped_load(graph).into_iter().collect();
     if function.steps() > 1 {
-        found.extend([trial.rotate(), trial.extract(), trial.count()].into_iter().flatten());
+        found.extend([trial.rotate(), trial.extract(), trial.named()].into_iter().flatten());
+        found.extend(trial.strided());
     }
     found
 }
@@ -38,15 +39,7 @@ impl Trial<'_> {
 
     fn found(&self, kop: &'static str, form: &'static str, immediates: Vec<(&'static str, i64)>) -> Match {
         let inputs = vec![("src", self.input)];
-        Match {
-            kop,
-            form,
-            inputs,
-            immediates,
-            loads: Vec::new(),
-            least: 2,
-            parts: self.function.parts.clone(),
-        }
+        Match { inputs, immediates, ..Match::new(kop, form, 2, self.function.parts.clone()) }
     }
 
     fn rotate(&self) -> Option<Match> {
@@ -91,19 +84,59 @@ impl Trial<'_> {
         if is_signed { found("signed", length) } else { None }
     }
 
-    fn count(&self) -> Option<Match> {
-        /// An operation, a form, and what it makes of a number.
-        type Model = (&'static str, &'static str, fn(u64) -> u64);
-        let models: [Model; 6] = [
-            ("popcount", "pop64", |x| x.count_ones().into()),
-            ("popcount", "pop32", |x| (x as u32).count_ones().into()),
-            ("count_zeros", "leading64", |x| x.leading_zeros().into()),
-            ("count_zeros", "leading32", |x| (x as u32).leading_zeros().into()),
-            ("count_zeros", "trailing64", |x| x.trailing_zeros().into()),
-            ("count_zeros", "trailing32", |x| (x as u32).trailing_zeros().into()),
+    /// The operations without immediates.
+    fn named(&self) -> Option<Match> {
+        /// An operation, a form, how many instructions have to go, and what it makes of a number.
+        type Model = (&'static str, &'static str, usize, fn(u64) -> u64);
+        let models: [Model; 14] = [
+            ("popcount", "pop64", 2, |x| x.count_ones().into()),
+            ("popcount", "pop32", 2, |x| (x as u32).count_ones().into()),
+            ("count_zeros", "leading64", 2, |x| x.leading_zeros().into()),
+            ("count_zeros", "leading32", 2, |x| (x as u32).leading_zeros().into()),
+            ("count_zeros", "trailing64", 2, |x| x.trailing_zeros().into()),
+            ("count_zeros", "trailing32", 2, |x| (x as u32).trailing_zeros().into()),
+            // Where no instruction does it, NEG or LEA, and AND or XOR, and perhaps a copy.
+            ("lowest_bit", "isolate64", 3, |x| x & x.wrapping_neg()),
+            ("lowest_bit", "isolate32", 3, |x| u64::from(x as u32 & (x as u32).wrapping_neg())),
+            ("lowest_bit", "clear64", 3, |x| x & x.wrapping_sub(1)),
+            ("lowest_bit", "clear32", 3, |x| u64::from(x as u32 & (x as u32).wrapping_sub(1))),
+            ("lowest_bit", "mask64", 3, |x| x ^ x.wrapping_sub(1)),
+            ("lowest_bit", "mask32", 3, |x| u64::from(x as u32 ^ (x as u32).wrapping_sub(1))),
+            // A copy, NEG and a conditional move.
+            ("absolute", "abs64", 4, |x| (x as i64).unsigned_abs()),
+            ("absolute", "abs32", 4, |x| u64::from((x as i32).unsigned_abs())),
         ];
+        // Of numbers of few bits, everything is something.
+        if self.mask.count_ones() < 4 {
+            return None;
+        }
         let found = models.into_iter().find(|(.., model)| self.is(model));
-        found.map(|(kop, form, _)| self.found(kop, form, Vec::new()))
+        found.map(|(kop, form, least, _)| Match { least, ..self.found(kop, form, Vec::new()) })
+    }
+
+    /// Bits that are put apart, to every second, fourth or eighth place, or together again.
+    fn strided(&self) -> Option<Match> {
+        if self.mask.count_ones() < 4 {
+            return None;
+        }
+        let strides = (1..=3_u32).flat_map(|log| (0..1_u32 << log).map(move |offset| (log, offset)));
+        strides.into_iter().find_map(|(log, offset)| {
+            let (distance, count) = (1 << log, 64 >> log);
+            let apart =
+                |x: u64| (0..count).fold(0, |all, bit| all | (x >> bit & 1) << (offset + bit * distance));
+            let together =
+                |x: u64| (0..count).fold(0, |all, bit| all | (x >> (offset + bit * distance) & 1) << bit);
+            let kop = if self.is(apart) {
+                "bit_deposit"
+            } else if self.is(together) {
+                "bit_extract"
+            } else {
+                return None;
+            };
+            let found = self.found(kop, "stride", vec![("log", log.into()), ("offset", offset.into())]);
+            // Without an instruction for it, the proof sequence is compiled.
+            Some(Match { least: self.function.steps().max(8), ..found })
+        })
     }
 
     fn swapped_load(&self, graph: &Graph) -> Option<Match> {

@@ -52,13 +52,10 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Option<Match> {
     };
     // Each byte is a load, and all but the first are shifted and joined.
     Some(Match {
-        kop: "wide_load",
-        form,
         inputs: vec![("base", base)],
         immediates: vec![("off", i64::from(bytes[0].off))],
         loads: bytes.iter().map(|byte| byte.at).collect(),
-        least: 2 * count,
-        parts: function.parts,
+        ..Match::new("wide_load", form, 2 * count, function.parts)
     })
 }
 
