@@ -96,6 +96,12 @@ fn complements_are_found() {
         "bitwise_not.and64 dst=r0 a=r3 b=r2",
         "r3 = r4\nr3 *= 7\nexit",
     );
+    // Halves that were cleared far before need not be known, nor cleared.
+    becomes(
+        "w1 = w1\nw2 = w2\nr3 += r4\nr3 *= r5\nr3 += r4\nr3 *= r5\nr3 += r4\nr3 *= r5\nr3 += r4\nw2 ^= -1\nw2 &= w1\nr0 = r3\nr0 += r2\nexit",
+        "bitwise_not.and32 dst=r2 a=r1 b=r2",
+        "r3 += r4\nr3 *= r5\nr3 += r4\nr3 *= r5\nr3 += r4\nr3 *= r5\nr3 += r4\nr0 = r3\nr0 += r2\nexit",
+    );
     is_none("r2 ^= -2\nr2 &= r1\nr0 = r2\nexit", "bitwise_not");
     is_none("w2 ^= -1\nr2 &= r1\nr0 = r2\nexit", "bitwise_not.and64");
 }

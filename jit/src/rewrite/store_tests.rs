@@ -199,6 +199,46 @@ fn a_store_and_a_load_in_one_region_keep_their_order() {
     assert_eq!(kops.len(), 1, "{:?}", rewritten.found);
 }
 
+/// As clang has six bytes of a header that is aligned to two.
+const MOVED: &str = "r3 = *(u16 *)(r1 + 0)\n*(u16 *)(r1 + 6) = r3\nr3 = *(u16 *)(r1 + 2)\n*(u16 *)(r1 + 8) = r3\n\
+     r3 = *(u16 *)(r1 + 4)\n*(u16 *)(r1 + 10) = r3\n";
+
+#[test]
+fn bytes_that_are_moved_within_an_object_are_found() {
+    becomes(
+        &format!("{MOVED}r0 = 0\nexit"),
+        &["bulk_copy.within base=r1 tmp=r3 length=6 to=3 from=0"],
+        "r0 = 0\nexit",
+    );
+    // All are loaded first, the last one is needed behind, and another place is written in between.
+    becomes(
+        "r3 = *(u16 *)(r1 + 0)\nr4 = *(u16 *)(r1 + 2)\n*(u16 *)(r1 + 6) = r3\n*(u8 *)(r1 + 20) = r4\n*(u16 *)(r1 + 8) = r4\nr0 = r4\nexit",
+        &["bulk_copy.within base=r1 tmp=r3 length=4 to=3 from=0"],
+        "r4 = *(u16 *)(r1 + 2)\n*(u8 *)(r1 + 20) = r4\nr0 = r4\nexit",
+    );
+}
+
+#[test]
+fn what_is_no_copy_is_none() {
+    // Two things are exchanged; one comes from elsewhere; the distances differ.
+    let exchanged = "r3 = *(u16 *)(r1 + 0)\nr4 = *(u16 *)(r1 + 4)\n*(u16 *)(r1 + 4) = r3\n*(u16 *)(r1 + 0) = r4\nr0 = 0\nexit";
+    is_nothing(exchanged);
+    is_nothing(&format!("{}r0 = 0\nexit", MOVED.replace("(r1 + 2)", "(r2 + 2)").replace("r1 + 4", "r2 + 4")));
+    is_nothing(
+        "r3 = *(u16 *)(r1 + 0)\n*(u16 *)(r1 + 6) = r3\nr3 = *(u16 *)(r1 + 4)\n*(u16 *)(r1 + 8) = r3\nr0 = 0\nexit",
+    );
+    // Pieces that were copied before are copied again; the operation does so byte by byte.
+    let near = MOVED.replace("r1 + 6", "r1 + 2").replace("r1 + 8", "r1 + 4").replace("r1 + 10", "r1 + 6");
+    let found = rewritten(&format!("{near}r0 = 0\nexit"));
+    assert!(found.found.iter().all(|found| found.kop == "bulk_copy"), "{found:?}");
+    let near = "r3 = *(u16 *)(r1 + 0)\nr4 = *(u16 *)(r1 + 2)\n*(u16 *)(r1 + 2) = r3\n*(u16 *)(r1 + 4) = r4\nr0 = 0\nexit";
+    misses(near, "memory differs");
+    // What is stored in between may be what is copied.
+    let other = MOVED.replace("r3 = *(u16 *)(r1 + 4)", "*(u64 *)(r8 + 0) = r9\nr3 = *(u16 *)(r1 + 4)");
+    let found = rewritten(&format!("{other}r0 = 0\nexit"));
+    assert!(found.found.iter().all(|found| found.operands.contains("length=4")), "{found:?}");
+}
+
 #[test]
 fn the_other_order_and_a_wrong_offset_are_refused() {
     let text = between("r6 = 5");

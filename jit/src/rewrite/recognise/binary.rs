@@ -3,7 +3,7 @@
 
 use kop_ops::ebpf::{AluOp, Insn};
 
-use super::{Match, samples};
+use super::{Match, by_width, samples, width};
 use crate::rewrite::function::{Function, cuts, pairs};
 use crate::rewrite::value::{Graph, Node, Value};
 
@@ -47,6 +47,7 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
         AluOp::Add | AluOp::Sub => CHOICES.to_vec(),
         _ => return Vec::new(),
     };
+    let models = by_width(&models, |model| model.1, width(graph, root));
     let mut found: Vec<Match> = Vec::new();
     for pair in pairs(graph, root, SHORT) {
         found.extend(of_pair(graph, (root, pair), &models));

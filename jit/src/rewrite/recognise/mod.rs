@@ -6,16 +6,18 @@
 //! numbers is shown later: what is found here is a guess.
 
 mod binary;
+mod copy;
 mod multiply;
 mod rotate;
 mod store;
 mod unary;
 mod wide;
 
-use super::function::{Function, cuts};
-use super::value::{Graph, Node, Value};
+use kop_ops::ebpf::{AluOp, Insn, Width};
 
-pub(super) use store::recognise as recognise_stores;
+use super::function::{Function, cuts};
+use super::region::Region;
+use super::value::{Graph, Node, Registers, Value};
 
 /// A value that seems to be an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
     let mut found = Vec::new();
     for input in cuts(graph, &[root]).into_iter().skip(1) {
         let Some(function) = Function::new(graph, root, &[input]) else { continue };
-        found.extend(unary::recognise(graph, &function, input));
+        found.extend(unary::recognise(graph, (root, &function), input));
     }
     found.extend(rotate::recognise(graph, root));
     found.extend(wide::recognise(graph, root));
@@ -66,13 +68,36 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
     found
 }
 
+/// What the store at `place` may be the last part of.
+pub(super) fn recognise_stores(graph: &Graph, code: (&Region, &[Registers]), place: usize) -> Vec<Match> {
+    let mut found = store::recognise(graph, code, place);
+    found.extend(copy::recognise(graph, code, place));
+    found
+}
+
 /// Without zero extensions from 32 bits.
 fn peeled(graph: &Graph, mut value: Value) -> Value {
-    use kop_ops::ebpf::{AluOp, Insn, Width};
     while let Node::Computed(Insn::Alu { op: AluOp::Mov, width: Width::W32, .. }, of, _) = graph.node(value) {
         value = of;
     }
     value
+}
+
+/// The width of the instruction that computes a value.
+fn width(graph: &Graph, value: Value) -> Width {
+    match graph.node(value) {
+        Node::Computed(Insn::Alu { width, .. } | Insn::Neg { width, .. }, ..) => width,
+        _ => Width::W64,
+    }
+}
+
+/// Models by their forms, those first whose width is that of the instruction: its result shows no more, wherever the operands come
+/// from.
+fn by_width<M: Copy>(models: &[M], form: impl Fn(&M) -> &'static str, width: Width) -> Vec<M> {
+    let is_other = |model: &M| form(model).ends_with("64") != (width == Width::W64);
+    let mut sorted = models.to_vec();
+    sorted.sort_by_key(is_other);
+    sorted
 }
 
 /// Numbers that tell functions of bits apart.

@@ -9,28 +9,34 @@ use crate::rewrite::region::{Item, Region};
 use crate::rewrite::value::{Graph, Registers, Value};
 
 /// How many places a store is looked for before the last one.
-const FAR: usize = 96;
+pub(super) const FAR: usize = 96;
 
 /// A store of a part of a number.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+pub(super) struct Piece {
     /// The index in the program.
-    at: usize,
+    pub at: usize,
     /// The offset of the first byte.
-    off: i32,
+    pub off: i32,
     /// How many bytes it writes.
-    size: i32,
+    pub size: i32,
     /// What it writes.
-    value: Value,
+    pub value: Value,
 }
 
 impl Piece {
-    fn end(&self) -> i32 {
+    /// The offset behind the last byte.
+    pub fn end(&self) -> i32 {
         self.off + self.size
     }
 
+    /// Whether it has no byte in common with another of the same base.
+    pub fn is_apart(&self, other: &Self) -> bool {
+        self.end() <= other.off || other.end() <= self.off
+    }
+
     /// The store at a place, and the address less its offset.
-    fn at((region, states): (&Region, &[Registers]), place: usize) -> Option<(Value, Self)> {
+    pub fn at((region, states): (&Region, &[Registers]), place: usize) -> Option<(Value, Self)> {
         let (Item::Kept(at), Some(Insn::Store { size, base, off, src: Operand::Reg(src) })) =
             (&region.items[place], region.insn(place))
         else {
@@ -49,10 +55,7 @@ pub(in crate::rewrite) fn recognise(graph: &Graph, code: (&Region, &[Registers])
     for place in (root.saturating_sub(FAR)..root).rev() {
         match Piece::at(code, place) {
             // What is overwritten later is no part.
-            Some((of, piece))
-                if of == base
-                    && pieces.iter().all(|known| known.end() <= piece.off || piece.end() <= known.off) =>
-            {
+            Some((of, piece)) if of == base && pieces.iter().all(|known| known.is_apart(&piece)) => {
                 pieces.push(piece);
             }
             _ => {}

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Operations on one value.
 
-use super::{Match, samples};
+use kop_ops::ebpf::Width;
+
+use super::{Match, by_width, samples, width};
 use crate::rewrite::function::Function;
 use crate::rewrite::value::{Graph, Node, Value, low};
 
@@ -14,14 +16,15 @@ struct Trial<'a> {
 }
 
 /// The operations that `function` of `input` may be. What changes nothing, and what is one instruction already, is none.
-pub(super) fn recognise(graph: &Graph, function: &Function, input: Value) -> Vec<Match> {
+pub(super) fn recognise(graph: &Graph, (root, function): (Value, &Function), input: Value) -> Vec<Match> {
     let trial = Trial { function, input, mask: graph.mask(input) };
     if trial.mask == 0 || trial.is(|x| x) {
         return Vec::new();
     }
     let mut found: Vec<Match> = trial.swapped_load(graph).into_iter().collect();
     if function.steps() > 1 {
-        found.extend([trial.rotate(), trial.extract(), trial.named()].into_iter().flatten());
+        found
+            .extend([trial.rotate(), trial.extract(), trial.named(width(graph, root))].into_iter().flatten());
         found.extend(trial.strided());
     }
     found
@@ -85,7 +88,7 @@ impl Trial<'_> {
     }
 
     /// The operations without immediates.
-    fn named(&self) -> Option<Match> {
+    fn named(&self, width: Width) -> Option<Match> {
         /// An operation, a form, how many instructions have to go, and what it makes of a number.
         type Model = (&'static str, &'static str, usize, fn(u64) -> u64);
         let models: [Model; 14] = [
@@ -110,7 +113,8 @@ impl Trial<'_> {
         if self.mask.count_ones() < 4 {
             return None;
         }
-        let found = models.into_iter().find(|(.., model)| self.is(model));
+        let mut models = by_width(&models, |model| model.1, width).into_iter();
+        let found = models.find(|(.., model)| self.is(model));
         found.map(|(kop, form, least, _)| Match { least, ..self.found(kop, form, Vec::new()) })
     }
 
