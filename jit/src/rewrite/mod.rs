@@ -8,6 +8,7 @@
 //! or refuses it. Behind that come sites in place of branches ([`branches`]).
 
 mod assemble;
+mod attempt;
 mod branches;
 mod claim;
 mod constants;
@@ -354,10 +355,10 @@ impl<'a> Rewriter<'a, '_> {
         let mut accesses = found.loads.iter().chain(&found.stores);
         accesses.try_for_each(|access| self.contexts.allows(*access))?;
         let planted = self.options.planted;
-        let refused = Vec::new();
-        let mut planner = Planner { catalog: self.options.catalog, region, states, planted, refused };
-        let mut first = None;
+        let (mut refused, mut first) = (Vec::new(), None);
         let (edit, (claim, proved)) = loop {
+            let (catalog, graph, refused_there) = (self.options.catalog, &self.graph, refused.clone());
+            let planner = Planner { catalog, region, graph, states, planted, refused: refused_there };
             let edit = match planner.plan(place, found) {
                 Ok(edit) => edit,
                 Err(reason) => return Err(first.unwrap_or(reason)),
@@ -366,7 +367,7 @@ impl<'a> Rewriter<'a, '_> {
                 Ok(proved) => break (edit, proved),
                 // What is accessed between several loads or stores decides where a site may stand.
                 Err(reason) if found.loads.len() + found.stores.len() > 1 => {
-                    planner.refused.push(edit.site().at);
+                    refused.push(edit.site().at);
                     first = first.or(Some(reason));
                 }
                 Err(reason) => return Err(reason),

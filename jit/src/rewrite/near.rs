@@ -35,8 +35,14 @@ impl Rewriter<'_, '_> {
         if known {
             return;
         }
-        let planner =
-            Planner { catalog: self.options.catalog, region, states, planted: None, refused: Vec::new() };
+        let planner = Planner {
+            catalog: self.options.catalog,
+            region,
+            graph: &self.graph,
+            states,
+            planted: None,
+            refused: Vec::new(),
+        };
         let reason = |found: &Match| {
             let edit = planner.plan(place, found).ok()?;
             let (first, last) = edit.span();

@@ -7,11 +7,12 @@ use kop_ops::Catalog;
 use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::payload::{Operands, Role};
 
+use super::attempt::Attempt;
 use super::planted::Planted;
 use super::recognise::Match;
 use super::region::{Item, Region};
 use super::site::{self, NewSite};
-use super::value::{Registers, Value, is_pure};
+use super::value::{Graph, Registers, is_pure};
 use super::wanted::Wanted;
 
 /// A region with one site more.
@@ -71,29 +72,14 @@ pub(super) struct Planner<'r, 'a> {
     pub catalog: &'r Catalog<'a>,
     /// The region.
     pub region: &'r Region<'a>,
+    /// The values.
+    pub graph: &'r Graph,
     /// What registers hold before each of its items, and behind the last.
     pub states: &'r [Registers],
     /// The mistake to be made.
     pub planted: Option<Planted>,
     /// The instructions, by their indices in the program, in whose place a site was refused.
     pub refused: Vec<usize>,
-}
-
-/// A site to be tried: its place, and the registers that it takes.
-struct Attempt<'m> {
-    found: &'m Match,
-    /// What it computes, unless it stores.
-    value: Option<Value>,
-    /// The place of the instruction that computes the value, or of the last store.
-    root: usize,
-    /// Where the site stands.
-    place: usize,
-    /// Where the site leaves the value.
-    result: Option<Reg>,
-    /// Where a move in place of the root puts it, if that is elsewhere.
-    moved: Option<Reg>,
-    inputs: Vec<(&'static str, Reg)>,
-    immediates: Vec<(&'static str, i64)>,
 }
 
 impl<'a> Planner<'_, 'a> {
@@ -133,161 +119,8 @@ impl<'a> Planner<'_, 'a> {
         }
     }
 
-    /// The site in place of the root, without inputs.
-    fn plain<'m>(&self, root: usize, found: &'m Match) -> Attempt<'m> {
-        let result = self.written(root);
-        let value = result.map(|result| self.states[root + 1][result.index()]);
-        Attempt {
-            found,
-            value,
-            root,
-            place: root,
-            result,
-            moved: None,
-            inputs: Vec::new(),
-            immediates: found.immediates.clone(),
-        }
-    }
-
-    fn attempts<'m>(&self, root: usize, found: &'m Match) -> Result<Vec<Attempt<'m>>, Reason> {
-        let attempt = self.plain(root, found);
-        if !found.stores.is_empty() {
-            return Ok(self.attempts_at_stores(&attempt));
-        }
-        match found.loads[..] {
-            [at] => self.attempts_at_load(attempt, at),
-            [_, ..] => Ok(self.attempts_at_loads(attempt)),
-            [] => Ok(self.with_inputs(attempt, &found.inputs)),
-        }
-    }
-
-    /// The attempt with registers that hold these inputs somewhere up to the root, in all ways.
-    fn with_inputs<'m>(&self, attempt: Attempt<'m>, inputs: &[(&'static str, Value)]) -> Vec<Attempt<'m>> {
-        let mut all = vec![attempt];
-        for &(name, value) in inputs {
-            all = self.with_input(all, name, value);
-        }
-        all
-    }
-
-    /// The site in place of the last part where a register still has its only input, with the result where it is wanted, or in a register
-    /// that parts are in from there on.
-    fn early<'m>(&self, attempt: &Attempt<'m>) -> Vec<Attempt<'m>> {
-        let [(name, value)] = attempt.found.inputs[..] else { return Vec::new() };
-        let parts: Vec<usize> = (0..attempt.root).filter(|place| self.is_part(attempt, *place)).collect();
-        let mut all = Vec::new();
-        for register in Reg::WRITABLE {
-            let holds = |place: &&usize| self.states[**place][register.index()] == value;
-            let Some(&place) = parts.iter().rev().find(holds) else { continue };
-            let behind = parts.iter().filter(|part| **part >= place).map(|part| self.written(*part));
-            let carriers: RegSet = behind.chain([attempt.result]).flatten().collect();
-            all.extend(carriers.iter().map(|result| Attempt {
-                place,
-                result: Some(result),
-                moved: attempt.result.filter(|wanted| *wanted != result),
-                inputs: vec![(name, register)],
-                immediates: attempt.immediates.clone(),
-                ..*attempt
-            }));
-        }
-        all
-    }
-
-    /// Each attempt with each register that holds `value` somewhere up to the root.
-    fn with_input<'m>(&self, all: Vec<Attempt<'m>>, name: &'static str, value: Value) -> Vec<Attempt<'m>> {
-        let mut with = Vec::new();
-        for attempt in all {
-            let holds = |register: &Reg| {
-                self.states[..=attempt.root].iter().any(|registers| registers[register.index()] == value)
-            };
-            for register in Reg::WRITABLE.into_iter().filter(holds) {
-                let mut inputs = attempt.inputs.clone();
-                inputs.push((name, register));
-                let immediates = attempt.immediates.clone();
-                with.push(Attempt { inputs, immediates, ..attempt });
-            }
-        }
-        with
-    }
-
-    /// The site in place of a load, and in place of the root where nothing in between accesses memory or leaves.
-    fn attempts_at_load<'m>(&self, attempt: Attempt<'m>, at: usize) -> Result<Vec<Attempt<'m>>, Reason> {
-        let gone = || "the load is in code before".to_owned();
-        let place =
-            self.region.items.iter().position(|item| matches!(item, Item::Kept(origin) if *origin == at));
-        let place = place.ok_or_else(gone)?;
-        let Some(Insn::Load { dst, base, off, .. }) = self.region.insn(place) else { return Err(gone()) };
-        let immediates = vec![("off", i64::from(*off))];
-        let early = Attempt {
-            place,
-            result: Some(*dst),
-            inputs: vec![("base", *base)],
-            immediates: immediates.clone(),
-            ..attempt
-        };
-        let address = self.states[place][base.index()];
-        let stays = |item: &Item| match item {
-            Item::Kept(origin) => is_pure(&self.region.flow.insns()[*origin]),
-            Item::Site(site) => site.proof.iter().all(is_pure),
-            Item::Move { .. } => true,
-        };
-        let mut all = vec![early];
-        if self.region.items[place + 1..attempt.root].iter().all(stays) {
-            let holds = |register: &Reg| self.states[attempt.root][register.index()] == address;
-            all.extend(Reg::ALL.into_iter().filter(holds).map(|base| Attempt {
-                inputs: vec![("base", base)],
-                immediates: immediates.clone(),
-                ..attempt
-            }));
-        }
-        Ok(all)
-    }
-
-    /// The site in place of one of several loads, with the result there or in place of the root, or where the root is.
-    fn attempts_at_loads<'m>(&self, attempt: Attempt<'m>) -> Vec<Attempt<'m>> {
-        let [(name, base)] = attempt.found.inputs[..] else { return Vec::new() };
-        let is_load =
-            |item: &Item| matches!(item, Item::Kept(origin) if attempt.found.loads.contains(origin));
-        let loads = (0..attempt.root).filter(|place| is_load(&self.region.items[*place]));
-        let mut all = Vec::new();
-        for place in loads.chain([attempt.root]) {
-            for register in
-                Reg::ALL.into_iter().filter(|register| self.states[place][register.index()] == base)
-            {
-                let mut results = vec![attempt.result, self.written(place)];
-                results.dedup();
-                all.extend(results.into_iter().map(|result| Attempt {
-                    place,
-                    result,
-                    moved: attempt.result.filter(|_| result != attempt.result),
-                    inputs: vec![(name, register)],
-                    immediates: attempt.immediates.clone(),
-                    ..attempt
-                }));
-            }
-        }
-        all
-    }
-
-    /// The site in place of one of several stores.
-    fn attempts_at_stores<'m>(&self, attempt: &Attempt<'m>) -> Vec<Attempt<'m>> {
-        let [base, others @ ..] = &attempt.found.inputs[..] else { return Vec::new() };
-        let is_store =
-            |item: &Item| matches!(item, Item::Kept(origin) if attempt.found.stores.contains(origin));
-        let mut all = Vec::new();
-        for place in (0..=attempt.root).filter(|place| is_store(&self.region.items[*place])) {
-            let holds = |register: &Reg| self.states[place][register.index()] == base.1;
-            for register in Reg::ALL.into_iter().filter(holds) {
-                let inputs = vec![(base.0, register)];
-                let immediates = attempt.immediates.clone();
-                all.extend(self.with_inputs(Attempt { place, inputs, immediates, ..*attempt }, others));
-            }
-        }
-        all
-    }
-
     /// The register that the instruction at a place computes; none for a store.
-    fn written(&self, place: usize) -> Option<Reg> {
+    pub fn written(&self, place: usize) -> Option<Reg> {
         let insn = self.region.insn(place).expect("values are computed and stored by instructions");
         insn.writes().iter().next()
     }
@@ -359,7 +192,7 @@ impl<'a> Planner<'_, 'a> {
     }
 
     /// Whether an instruction does nothing but compute a part of what was found, load or store it.
-    fn is_part(&self, attempt: &Attempt, place: usize) -> bool {
+    pub fn is_part(&self, attempt: &Attempt, place: usize) -> bool {
         let Item::Kept(origin) = self.region.items[place] else { return false };
         if attempt.found.stores.contains(&origin) {
             return true;
@@ -463,42 +296,5 @@ fn other_input(name: &str) -> &str {
         "a" => "b",
         "b" => "a",
         name => name,
-    }
-}
-
-impl Attempt<'_> {
-    /// A register holds the value from here on.
-    fn makes(&self, wanted: &mut Wanted, register: Option<Reg>) -> Result<(), Reason> {
-        register.zip(self.value).map_or(Ok(()), |(register, value)| wanted.made(register, value))
-    }
-
-    /// The registers of all operands, and the instructions that put numbers there and inputs out of the way of the result.
-    fn placed<'t>(
-        &self,
-        temporaries: &mut impl Iterator<Item = &'t Reg>,
-    ) -> Result<(Vec<(&'static str, Reg)>, Vec<Insn>), Reason> {
-        let (mut placed, mut before) = (Vec::new(), Vec::new());
-        let mut free = || temporaries.next().copied().ok_or("no register is free to be its operand");
-        for &(name, register) in &self.inputs {
-            let is_taken = self.found.is_apart && self.result == Some(register);
-            let copy = if is_taken { free()? } else { register };
-            before.extend(is_taken.then(|| Insn::mov64(copy, register)));
-            placed.push((name, copy));
-        }
-        for &(name, number) in &self.found.numbers {
-            let register = free()?;
-            before.push(match i32::try_from(number as i64) {
-                Ok(number) => Insn::mov64(register, number),
-                Err(_) => Insn::load_imm64(register, number),
-            });
-            placed.push((name, register));
-        }
-        Ok((placed, before))
-    }
-
-    /// What an operand has to hold: `held` where that is the address of a load, which is the same wherever the site stands.
-    fn input(&self, name: &str, held: Value) -> Value {
-        let known = self.found.inputs.iter().find(|(known, _)| *known == name);
-        known.map_or(held, |(_, value)| *value)
     }
 }

@@ -90,6 +90,20 @@ impl<'a> Region<'a> {
         }
     }
 
+    /// The registers with addresses that an item accesses, and whether it writes there.
+    pub fn accesses(&self, place: usize) -> Vec<(Reg, bool)> {
+        let access = |insn: &Insn| match *insn {
+            Insn::Load { base, .. } => Some((base, false)),
+            Insn::Store { base, .. } | Insn::Atomic { base, .. } => Some((base, true)),
+            _ => None,
+        };
+        match &self.items[place] {
+            Item::Kept(origin) => access(&self.flow.insns()[*origin]).into_iter().collect(),
+            Item::Site(site) => site.proof.iter().filter_map(access).collect(),
+            Item::Move { .. } => Vec::new(),
+        }
+    }
+
     /// What matters before an item, when `after` is what matters behind it.
     pub fn through(&self, item: &Item, after: RegSet) -> RegSet {
         match item {

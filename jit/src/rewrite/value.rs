@@ -59,6 +59,17 @@ impl Graph {
         self.nodes[value.0 as usize]
     }
 
+    /// The value without numbers that are added to it: addresses at a known distance have it in common.
+    pub fn object(&self, mut value: Value) -> Value {
+        while let Node::Computed(Insn::Alu { op: AluOp::Add, width: Width::W64, .. }, of, by) =
+            self.node(value)
+            && matches!(self.node(by), Node::Constant(_))
+        {
+            value = of;
+        }
+        value
+    }
+
     /// The bits of the value that may be set.
     pub fn mask(&self, value: Value) -> u64 {
         self.masks[value.0 as usize]
