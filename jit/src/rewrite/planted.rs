@@ -18,6 +18,8 @@ pub enum Planted {
     SwappedSides,
     /// A loop that counts by another number is taken for one that counts by one.
     WrongStep,
+    /// A table has another number for what is not in it.
+    WrongDefault,
 }
 
 impl Planted {
@@ -30,6 +32,7 @@ impl Planted {
         Planted::ExchangedInputs,
         Planted::SwappedSides,
         Planted::WrongStep,
+        Planted::WrongDefault,
     ];
 
     /// Its name in reports.
@@ -42,6 +45,7 @@ impl Planted {
             Planted::ExchangedInputs => "exchanged-inputs",
             Planted::SwappedSides => "swapped-sides",
             Planted::WrongStep => "wrong-step",
+            Planted::WrongDefault => "wrong-default",
         }
     }
 }

@@ -29,6 +29,9 @@ impl Branch {
     /// last decade; a select makes what comes behind wait for the comparison and for both sides, some two cycles.
     pub const ONE_IN: u64 = 8;
 
+    /// Cycles that a wrong prediction costs.
+    pub const WRONG: u64 = 16;
+
     /// How often it ran.
     pub const fn runs(&self) -> u64 {
         self.taken + self.not_taken
@@ -50,6 +53,30 @@ impl Profile {
         }
         if wrong * Branch::ONE_IN < runs {
             return Err(format!("it is left a branch: of {runs} predictions {wrong} were wrong"));
+        }
+        Ok(())
+    }
+
+    /// Whether code that takes so many cycles pays in place of several branches, of which the first is at `head`: each costs a cycle,
+    /// and more where its prediction is wrong.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn pays(
+        &self,
+        program: usize,
+        (head, branches): (usize, &[usize]),
+        cycles: u64,
+    ) -> Result<(), String> {
+        let of = |index: usize| self.branches.get(&(program, index)).copied().unwrap_or_default();
+        let runs = of(head).runs();
+        if runs < Branch::FEWEST {
+            return Err(format!("its branches stay: the first ran {runs} times alone"));
+        }
+        let wrong: u64 = branches.iter().map(|index| of(*index).mispredicted).sum();
+        let spent = branches.iter().map(|index| of(*index).runs()).sum::<u64>() + wrong * Branch::WRONG;
+        if spent <= runs.saturating_mul(cycles) {
+            return Err(format!("its branches stay: in {runs} runs {wrong} predictions were wrong"));
         }
         Ok(())
     }
@@ -81,6 +108,25 @@ impl Branches<'_> {
             Branches::All => Ok(()),
         }
     }
+
+    /// Whether several branches may go for code that takes so many cycles; that at `head` is the first of them.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn allow_all(
+        &self,
+        program: usize,
+        branches: (usize, &[usize]),
+        cycles: u64,
+    ) -> Result<(), String> {
+        match self {
+            Branches::Left => {
+                Err("its branches stay: there is no profile that says that they are unpredictable".to_owned())
+            }
+            Branches::Profile(profile) => profile.pays(program, branches, cycles),
+            Branches::All => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +144,18 @@ mod tests {
             assert!(said.contains(reason), "{said}");
         }
         assert!(profile.is_unpredictable(1, 3).is_err(), "another program");
+    }
+
+    #[test]
+    fn several_branches_stay_where_they_are_cheaper() {
+        let branch = |taken, not_taken, mispredicted| Branch { taken, not_taken, mispredicted };
+        // 100 runs, 160 branches, 10 wrong predictions: 320 cycles.
+        let branches = [(3, branch(40, 60, 2)), (4, branch(10, 50, 8)), (5, branch(0, 20, 0))];
+        let profile = Profile { branches: branches.map(|(index, branch)| ((0, index), branch)).into() };
+        assert_eq!(profile.pays(0, (3, &[3, 4]), 3), Ok(()));
+        let said = profile.pays(0, (3, &[3, 4]), 4).expect_err("as many");
+        assert!(said.contains("in 100 runs 10 predictions"), "{said}");
+        assert!(profile.pays(0, (5, &[5]), 0).expect_err("it ran seldom").contains("20 times alone"));
+        assert!(profile.pays(0, (9, &[9]), 0).is_err(), "it never ran");
     }
 }

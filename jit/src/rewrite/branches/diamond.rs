@@ -140,7 +140,7 @@ fn named(falls: &[Insn], taken: &[Insn]) -> RegSet {
 }
 
 /// The registers that may hold anything, those first that the program uses anyway.
-fn free(flow: &Flow, taken: RegSet) -> std::vec::IntoIter<Reg> {
+pub(super) fn free(flow: &Flow, taken: RegSet) -> std::vec::IntoIter<Reg> {
     let mut free: Vec<Reg> = Reg::WRITABLE.into_iter().filter(|register| !taken.has(*register)).collect();
     let used = flow.effects().iter().fold(RegSet::EMPTY, |set, effects| set.union(effects.writes));
     free.sort_by_key(|register| (!used.has(*register), *register as u8 > 5));

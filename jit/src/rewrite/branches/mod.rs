@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Sites in place of code that branches: selects for diamonds, counts for loops over bits.
+//! Sites in place of code that branches: lookups for ladders of comparisons, selects for diamonds, counts for loops over bits.
 //!
 //! This comes behind straight code, and works on the program with the sites that are there already. Each change is a claim of its own:
 //! the code from the branch to where its sides meet, jumps included, against what is to stand there.
 
 mod diamond;
+mod ladder;
+mod ladders;
+mod linear;
 mod loops;
 mod splice;
 #[cfg(test)]
@@ -70,35 +73,41 @@ impl Shape {
 /// A change that was proved.
 struct Made {
     splice: Splice,
-    found: Found,
+    found: Vec<Found>,
 }
 
 impl<'a> Branching<'a, '_> {
     /// Makes every site that there is.
     pub fn run(&mut self) {
+        self.ladders();
         let mut seen = HashSet::new();
         while let Some(shape) = self.next(&mut seen) {
             let made = match &shape {
                 Shape::Loop(turns) => self.count(turns),
                 Shape::Diamond(diamond) => self.select(diamond),
             };
-            let applied = made.and_then(|made| Ok((made.splice.apply(&self.program)?, made.found)));
-            match applied {
-                Ok(((program, places), found)) => {
-                    // A branch that was made is none to look at.
-                    seen.insert(self.origins[shape.range().start]);
-                    self.origins = places.into_iter().map(|place| self.origins[place]).collect();
-                    self.program = program;
-                    self.found.push(found);
+            // A branch that was made is none to look at.
+            let head = self.origins[shape.range().start];
+            match made.and_then(|made| self.apply(made)) {
+                Ok(()) => {
+                    seen.insert(head);
                 }
                 Err(reason) => {
-                    let (at, (kop, form)) =
-                        (self.origins[shape.range().start], shape.operation(&self.program.flow));
+                    let (at, (kop, form)) = (head, shape.operation(&self.program.flow));
                     let (kop, form) = (kop.to_owned(), form.to_owned());
                     self.misses.push(Miss { program: self.number, at, kop, form, reason });
                 }
             }
         }
+    }
+
+    /// Makes a change.
+    fn apply(&mut self, made: Made) -> Result<(), Reason> {
+        let (program, places) = made.splice.apply(&self.program)?;
+        self.origins = places.into_iter().map(|place| self.origins[place]).collect();
+        self.program = program;
+        self.found.extend(made.found);
+        Ok(())
     }
 
     /// The next loop or diamond that was not looked at yet.
@@ -226,6 +235,6 @@ impl<'a> Branching<'a, '_> {
             claim,
             proved,
         };
-        Made { splice: Splice { range, code }, found }
+        Made { splice: Splice::of_range(range, code), found: vec![found] }
     }
 }

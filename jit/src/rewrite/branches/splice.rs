@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Code in place of a range of a program's instructions that jumps go over.
+//! Code in place of instructions of a program that jumps go over.
 
 use std::ops::Range;
 
@@ -9,37 +9,66 @@ use kop_ops::{Flow, Program};
 
 use crate::lower::retarget;
 
-/// A range of instructions and what is to stand there.
+/// Instructions that go and what is to stand in their place.
 #[derive(Clone, Debug)]
 pub(in crate::rewrite) struct Splice {
-    /// The instructions that go; nothing jumps into the middle.
-    pub range: Range<usize>,
+    /// The first instruction that goes, where the code comes: jumps to it go to the code.
+    pub at: usize,
+    /// All that go, ascending; nothing that stays leads to one of them but to the first.
+    pub gone: Vec<usize>,
     /// What comes; its jumps go forward, at most to its end.
     pub code: Vec<Insn>,
+    /// Where it goes on behind; nowhere where it ends with a way out.
+    pub next: Option<usize>,
 }
 
 impl Splice {
-    /// The program with the code in its place, and the place before of each instruction: that of the range's first for the code.
+    /// Code in place of a range, with what is behind that behind it.
+    pub fn of_range(range: Range<usize>, code: Vec<Insn>) -> Self {
+        Self { at: range.start, gone: range.clone().collect(), code, next: Some(range.end) }
+    }
+
+    /// The program with the code in its place, and the place before of each instruction: the first's that go for the code.
     ///
     /// # Errors
-    /// Why there is no such program: a jump that does not reach.
+    /// Why there is no such program: a jump that does not reach, or one to what is gone.
     pub fn apply(&self, program: &Program) -> Result<(Program, Vec<usize>), String> {
-        let (old, Range { start, end }) = (&program.flow, self.range.clone());
-        let place = |index: usize| if index < end { index } else { index - (end - start) + self.code.len() };
-        let target_of = |index: usize| old.target(index).map_or(NOWHERE, |target| place(target) as u32);
-        let mut insns = old.insns()[..start].to_vec();
-        let mut targets: Vec<u32> = (0..start).map(target_of).collect();
-        insns.extend(&self.code);
-        targets.extend(inner_targets(&self.code).into_iter().map(|target| match target {
-            Some(target) => (start + target) as u32,
-            None => NOWHERE,
-        }));
-        insns.extend(&old.insns()[end..]);
-        targets.extend((end..old.insns().len()).map(target_of));
+        let old = &program.flow;
+        let goes = |index: &usize| self.gone.binary_search(index).is_ok();
+        let follows = (self.at..old.insns().len()).find(|index| !goes(index));
+        let mut code = self.code.clone();
+        let mut inner = inner_targets(&code);
+        let jumps_on = self.next.is_some() && self.next != follows;
+        if jumps_on {
+            code.push(Insn::ja(0));
+            inner.push(None);
+        }
+        // The place of each old instruction, and in the end that of the end.
+        let (mut insns, mut origins, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, insn) in old.insns().iter().enumerate() {
+            places.push((!goes(&index) || index == self.at).then_some(insns.len() as u32));
+            if index == self.at {
+                insns.extend(&code);
+                origins.extend(code.iter().map(|_| index));
+            } else if !goes(&index) {
+                insns.push(*insn);
+                origins.push(index);
+            }
+        }
+        let start = places[self.at].expect("the code stands there") as usize;
+        let place =
+            |index: usize| places[index].ok_or_else(|| format!("instruction {index} is gone and gone to"));
+        let mut targets = Vec::with_capacity(insns.len());
+        for (now, &origin) in origins.iter().enumerate() {
+            let in_code = now.checked_sub(start).filter(|at| *at < code.len());
+            targets.push(match in_code {
+                Some(at) if jumps_on && at + 1 == code.len() => place(self.next.expect("it jumps there"))?,
+                Some(at) => inner[at].map_or(NOWHERE, |target| (start + target) as u32),
+                None => old.target(origin).map_or(Ok(NOWHERE), place)?,
+            });
+        }
         retarget(&mut insns, &targets).map_err(|(_, offset)| format!("a jump of {offset} does not reach"))?;
         let flow = Flow::new(insns).map_err(|error| error.to_string())?;
-        let behind = end..old.insns().len();
-        let origins = (0..start).chain(self.code.iter().map(|_| start)).chain(behind).collect();
         Ok((Program { name: program.name.clone(), kind: program.kind, flow }, origins))
     }
 }
@@ -70,7 +99,7 @@ mod tests {
         let before =
             program("r0 = 0\nif r1 == 0 goto +4\nr1 += 1\nr1 += 2\nr2 = 5 ll\nif r2 != 7 goto -5\nexit");
         let code = parse_program("r3 = 9 ll\nif r3 == 0 goto +1\nr3 = 1").expect("the text parses");
-        let splice = Splice { range: 2..4, code };
+        let splice = Splice::of_range(2..4, code);
         let (after, origins) = splice.apply(&before).expect("jumps reach");
         let text: Vec<String> = after.flow.insns().iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -87,5 +116,23 @@ mod tests {
             ]
         );
         assert_eq!(origins, [0, 1, 2, 2, 2, 4, 5, 6]);
+    }
+    #[test]
+    fn what_goes_may_lie_apart() {
+        let before = program("if r1 == 0 goto +3\nr0 = 1\nr0 += 2\nexit\nr0 = 3\ngoto -4");
+        let code = parse_program("r0 = r1").expect("the text parses");
+        let splice = Splice { at: 0, gone: vec![0, 1, 4, 5], code: code.clone(), next: Some(2) };
+        let (after, origins) = splice.apply(&before).expect("jumps reach");
+        let text = |flow: &Flow| flow.insns().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        assert_eq!((text(&after.flow), origins), ("r0 = r1; r0 += 2; exit".to_owned(), vec![0, 2, 3]));
+        // What does not follow is jumped to; what is gone is gone to by nobody.
+        let splice = Splice { at: 0, gone: vec![0, 4, 5], code: code.clone(), next: Some(2) };
+        let (after, _) = splice.apply(&before).expect("jumps reach");
+        assert_eq!(text(&after.flow), "r0 = r1; goto +1; r0 = 1; r0 += 2; exit");
+        let splice = Splice { at: 0, gone: vec![0, 1, 4], code, next: Some(2) };
+        assert!(splice.apply(&before).is_ok(), "what cannot be reached stays");
+        let loops = program("if r1 == 0 goto +1\nr0 = 1\nif r0 == 0 goto -2\nexit");
+        let splice = Splice { at: 0, gone: vec![0, 1], code: Vec::new(), next: Some(2) };
+        assert!(splice.apply(&loops).expect_err("a jump goes to 1").contains("instruction 1"));
     }
 }
