@@ -67,7 +67,7 @@ impl<C: Choices> Writer<'_, C> {
 
     fn statement(&mut self) {
         let from = self.insns.len();
-        match self.choices.below(11) {
+        match self.choices.below(13) {
             0 | 1 => self.rotate(),
             2 => self.variable(),
             3 => self.field(),
@@ -76,6 +76,8 @@ impl<C: Choices> Writer<'_, C> {
             7 => self.turns(),
             8 => self.taken_apart(),
             9 => self.idiom(),
+            10 => self.ladder(),
+            11 => self.chain(),
             _ => (0..4).for_each(|_| self.noise()),
         }
         // A jump over the end of it, or into its middle from before.
@@ -278,6 +280,68 @@ impl<C: Choices> Writer<'_, C> {
             2 => vec![Insn::mov64(dst, number)],
             3 => vec![Insn::alu(op, self.width(), dst, amount)],
             _ => vec![Insn::mov64(dst, src), Insn::alu64(op, dst, amount)],
+        }
+    }
+
+    /// Two comparisons, with something in between now and then, of which the first that does not hold leads past what follows.
+    fn chain(&mut self) {
+        let (flag, width) = (self.register(), self.width());
+        let [one, other] = [self.register(), self.register()];
+        // Numbers for certain, and small ones, so that both hold now and then.
+        for register in [one, other] {
+            self.insns.push(Insn::alu64(AluOp::And, register, 7));
+        }
+        let between = if self.choices.one_in(3) { vec![Insn::mov64(self.register(), 1)] } else { Vec::new() };
+        let is_flag = self.choices.one_in(2);
+        if is_flag {
+            self.insns.push(Insn::mov64(flag, 0));
+        }
+        // What is stored is neither selected nor a table.
+        let store = Insn::store(Size::B8, Reg::R10, -8, flag);
+        let then = if is_flag { vec![Insn::mov64(flag, 1)] } else { vec![Insn::mov64(flag, 3), store] };
+        let over = then.len() as i16;
+        let first_over = between.len() as i16 + 1 + over;
+        for (compared, off, behind) in [(one, first_over, between), (other, over, then)] {
+            let cond = *self.choices.pick(&Cond::ALL);
+            let number = self.choices.below(8) as i32;
+            let src =
+                if self.choices.one_in(2) { Operand::Reg(self.register()) } else { Operand::Imm(number) };
+            self.insns.push(Insn::Jump { cond, width, dst: compared, src, off });
+            self.insns.extend(behind);
+        }
+    }
+
+    /// Comparisons of a register with numbers, and arms that set one or two registers to others.
+    fn ladder(&mut self) {
+        let (compared, width) = (self.register(), self.width());
+        let results = [self.register(), self.register()];
+        let arms = 2 + self.choices.below(4) as usize;
+        let step = *self.choices.pick(&[1, 1, 2, 7]);
+        let first = self.choices.below(12) as i32 - 4;
+        if self.choices.one_in(2) {
+            // Small numbers, so that arms run.
+            self.insns.push(Insn::alu64(AluOp::And, compared, 15));
+        }
+        // Each arm and the default sets what it sets, and jumps over the rest.
+        let bodies: Vec<Vec<Insn>> = (0..=arms)
+            .map(|arm| {
+                let both = self.choices.one_in(4);
+                let number = if self.choices.one_in(8) { 300 } else { self.choices.below(20) as i32 - 2 };
+                let mut body = vec![Insn::alu(AluOp::Mov, self.width(), results[0], number)];
+                body.extend(both.then(|| Insn::mov64(results[1], arm as i32)));
+                body
+            })
+            .collect();
+        let length = |bodies: &[Vec<Insn>]| bodies.iter().map(|body| body.len() as i16 + 1).sum::<i16>();
+        for arm in 0..arms {
+            let cond = if self.choices.one_in(4) { *self.choices.pick(&Cond::ALL) } else { Cond::Eq };
+            let number = first + step * (arm as i32);
+            let off = (arms - arm - 1) as i16 + length(&bodies[..=arm]);
+            self.insns.push(Insn::Jump { cond, width, dst: compared, src: Operand::Imm(number), off });
+        }
+        for (at, body) in bodies.iter().enumerate() {
+            self.insns.extend(body);
+            self.insns.push(Insn::ja(length(&bodies[at + 1..])));
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use kop_jit::rewrite::{Claim, Validator};
 use kop_ops::choices::{Choices, Seeded};
-use kop_ops::ebpf::{AtomicOp, Insn, Reg, RegSet, Size};
+use kop_ops::ebpf::{AtomicOp, Insn, Operand, Reg, RegSet, Size};
 use kop_semantics::Integers;
 use kop_semantics::ebpf::{Machine, Next, step};
 
@@ -57,8 +57,9 @@ pub fn taken(claim: &Claim) -> RegSet {
 
 /// A state in which the sides of a claim differ, out of so many. What cannot be run is not refuted.
 pub fn refute(claim: &Claim, states: u64) -> Option<Difference> {
+    let compared = compared(claim);
     (0..states).find_map(|number| {
-        let before = state(number);
+        let before = state(number, &compared);
         let (mut one, mut other) = (Runner::new(before), Runner::new(before));
         one.run(&claim.fragment).ok()?;
         other.run(&claim.replacement).ok()?;
@@ -72,14 +73,26 @@ pub fn refute(claim: &Claim, states: u64) -> Option<Difference> {
     })
 }
 
-/// The first states are small: they make the shortest reasons.
-fn state(number: u64) -> [u64; 11] {
+/// The numbers that a claim compares with: what is wrong is often wrong there alone.
+fn compared(claim: &Claim) -> Vec<u64> {
+    let number = |insn: &Insn| match *insn {
+        Insn::Jump { src: Operand::Imm(number), .. } => Some(number as i64 as u64),
+        _ => None,
+    };
+    claim.fragment.iter().filter_map(number).collect()
+}
+
+/// The first states are small: they make the shortest reasons. The others have numbers of `compared` among them, and those beside these.
+fn state(number: u64, compared: &[u64]) -> [u64; 11] {
     let mut choices = Seeded::new(number);
     match number {
         0 => [0; 11],
         1 => [1; 11],
         2 => [u64::MAX; 11],
         3..20 => std::array::from_fn(|_| choices.below(5)),
+        _ if number % 2 == 1 && !compared.is_empty() => {
+            std::array::from_fn(|_| choices.pick(compared).wrapping_add(choices.below(3)).wrapping_sub(1))
+        }
         _ => std::array::from_fn(|_| match choices.below(4) {
             0 => choices.below(70),
             1 => choices.bits() & choices.bits() & choices.bits(),

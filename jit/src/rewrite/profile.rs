@@ -57,6 +57,30 @@ impl Profile {
         Ok(())
     }
 
+    /// The same for two branches of which the second comes behind the first, where control still goes two ways: to one of them where the
+    /// second is taken, if `both`, else where it is not.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn pair_pays(
+        &self,
+        program: usize,
+        branches: [usize; 2],
+        both: Option<bool>,
+        cycles: u64,
+    ) -> Result<(), String> {
+        let of = |index: usize| self.branches.get(&(program, index)).copied().unwrap_or_default();
+        let [first, second] = branches.map(of);
+        let wrong = first.mispredicted + second.mispredicted;
+        // A predictor is wrong at most as often as the rarer way is gone.
+        let left = both.map_or(0, |taken| {
+            let both = if taken { second.taken } else { second.not_taken };
+            both.min(first.runs().saturating_sub(both)).min(wrong)
+        });
+        let more = (left * Branch::WRONG).div_ceil(first.runs().max(1));
+        self.pays(program, (branches[0], &branches), cycles + more)
+    }
+
     /// Whether code that takes so many cycles pays in place of several branches, of which the first is at `head`: each costs a cycle,
     /// and more where its prediction is wrong.
     ///
@@ -106,6 +130,23 @@ impl Branches<'_> {
             }
             Branches::Profile(profile) => profile.is_unpredictable(program, index),
             Branches::All => Ok(()),
+        }
+    }
+
+    /// Whether two branches may go for one, or for none: [`Profile::pair_pays`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn allow_pair(
+        &self,
+        program: usize,
+        branches: [usize; 2],
+        both: Option<bool>,
+        cycles: u64,
+    ) -> Result<(), String> {
+        match self {
+            Branches::Profile(profile) => profile.pair_pays(program, branches, both, cycles),
+            _ => self.allow_all(program, (branches[0], &branches), cycles),
         }
     }
 

@@ -114,7 +114,7 @@ impl Diamond {
 }
 
 /// Whether a side may have this instruction.
-fn computes(insn: &Insn) -> Result<(), Reason> {
+pub(super) fn computes(insn: &Insn) -> Result<(), Reason> {
     match insn {
         Insn::Alu { op: AluOp::Div | AluOp::Mod | AluOp::SDiv | AluOp::SMod, .. } => {
             Err(format!("`{insn}` takes longer than a wrong prediction"))
@@ -271,7 +271,7 @@ fn code_of(cond: Cond) -> i64 {
 }
 
 /// The condition that holds where this one does not; there is none for `&`.
-fn inverse(cond: Cond) -> Option<Cond> {
+pub(super) fn inverse(cond: Cond) -> Option<Cond> {
     Some(match cond {
         Cond::Eq => Cond::Ne,
         Cond::Ne => Cond::Eq,

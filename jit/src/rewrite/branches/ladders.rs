@@ -143,7 +143,7 @@ impl Branching<'_, '_> {
             proved: proved.clone(),
         });
         let found = found.collect();
-        Ok(Made { splice: Splice { at: ladder.head, gone, code: insns, next }, found })
+        Ok(Made { splice: Splice { at: ladder.head, gone, code: insns, leaves: Vec::new(), next }, found })
     }
 
     /// The operands of a site, of which a lookup's index is another where that mistake is planted.

@@ -4,6 +4,10 @@
 //! This comes behind straight code, and works on the program with the sites that are there already. Each change is a claim of its own:
 //! the code from the branch to where its sides meet, jumps included, against what is to stand there.
 
+mod chain;
+#[cfg(test)]
+mod chain_tests;
+mod chains;
 mod diamond;
 mod ladder;
 mod ladders;
@@ -80,7 +84,8 @@ impl<'a> Branching<'a, '_> {
     /// Makes every site that there is.
     pub fn run(&mut self) {
         self.ladders();
-        let mut seen = HashSet::new();
+        // A profile says nothing of the branch that is left of a chain.
+        let mut seen = self.chains();
         while let Some(shape) = self.next(&mut seen) {
             let made = match &shape {
                 Shape::Loop(turns) => self.count(turns),

@@ -16,8 +16,10 @@ pub(in crate::rewrite) struct Splice {
     pub at: usize,
     /// All that go, ascending; nothing that stays leads to one of them but to the first.
     pub gone: Vec<usize>,
-    /// What comes; its jumps go forward, at most to its end.
+    /// What comes; its jumps go forward, at most to its end, but for those of `leaves`.
     pub code: Vec<Insn>,
+    /// The jumps of the code that go elsewhere, by their indices in it, and where they go.
+    pub leaves: Vec<(usize, usize)>,
     /// Where it goes on behind; nowhere where it ends with a way out.
     pub next: Option<usize>,
 }
@@ -25,7 +27,13 @@ pub(in crate::rewrite) struct Splice {
 impl Splice {
     /// Code in place of a range, with what is behind that behind it.
     pub fn of_range(range: Range<usize>, code: Vec<Insn>) -> Self {
-        Self { at: range.start, gone: range.clone().collect(), code, next: Some(range.end) }
+        Self {
+            at: range.start,
+            gone: range.clone().collect(),
+            code,
+            leaves: Vec::new(),
+            next: Some(range.end),
+        }
     }
 
     /// The program with the code in its place, and the place before of each instruction: the first's that go for the code.
@@ -63,7 +71,10 @@ impl Splice {
             let in_code = now.checked_sub(start).filter(|at| *at < code.len());
             targets.push(match in_code {
                 Some(at) if jumps_on && at + 1 == code.len() => place(self.next.expect("it jumps there"))?,
-                Some(at) => inner[at].map_or(NOWHERE, |target| (start + target) as u32),
+                Some(at) => match self.leaves.iter().find(|(leaf, _)| *leaf == at) {
+                    Some((_, target)) => place(*target)?,
+                    None => inner[at].map_or(NOWHERE, |target| (start + target) as u32),
+                },
                 None => old.target(origin).map_or(Ok(NOWHERE), place)?,
             });
         }
@@ -121,18 +132,20 @@ mod tests {
     fn what_goes_may_lie_apart() {
         let before = program("if r1 == 0 goto +3\nr0 = 1\nr0 += 2\nexit\nr0 = 3\ngoto -4");
         let code = parse_program("r0 = r1").expect("the text parses");
-        let splice = Splice { at: 0, gone: vec![0, 1, 4, 5], code: code.clone(), next: Some(2) };
+        let splice =
+            Splice { at: 0, gone: vec![0, 1, 4, 5], code: code.clone(), leaves: Vec::new(), next: Some(2) };
         let (after, origins) = splice.apply(&before).expect("jumps reach");
         let text = |flow: &Flow| flow.insns().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         assert_eq!((text(&after.flow), origins), ("r0 = r1; r0 += 2; exit".to_owned(), vec![0, 2, 3]));
         // What does not follow is jumped to; what is gone is gone to by nobody.
-        let splice = Splice { at: 0, gone: vec![0, 4, 5], code: code.clone(), next: Some(2) };
+        let splice =
+            Splice { at: 0, gone: vec![0, 4, 5], code: code.clone(), leaves: Vec::new(), next: Some(2) };
         let (after, _) = splice.apply(&before).expect("jumps reach");
         assert_eq!(text(&after.flow), "r0 = r1; goto +1; r0 = 1; r0 += 2; exit");
-        let splice = Splice { at: 0, gone: vec![0, 1, 4], code, next: Some(2) };
+        let splice = Splice { at: 0, gone: vec![0, 1, 4], code, leaves: Vec::new(), next: Some(2) };
         assert!(splice.apply(&before).is_ok(), "what cannot be reached stays");
         let loops = program("if r1 == 0 goto +1\nr0 = 1\nif r0 == 0 goto -2\nexit");
-        let splice = Splice { at: 0, gone: vec![0, 1], code: Vec::new(), next: Some(2) };
+        let splice = Splice { at: 0, gone: vec![0, 1], code: Vec::new(), leaves: Vec::new(), next: Some(2) };
         assert!(splice.apply(&loops).expect_err("a jump goes to 1").contains("instruction 1"));
     }
 }

@@ -261,7 +261,7 @@ fn moves_on(flow: &Flow, node: usize) -> bool {
 }
 
 /// Where an instruction goes that does nothing but jump.
-fn always(flow: &Flow, node: usize) -> Option<usize> {
+pub(super) fn always(flow: &Flow, node: usize) -> Option<usize> {
     match flow.insns()[node] {
         Insn::Ja { .. } | Insn::Gotol { .. } => flow.target(node),
         _ => None,
@@ -269,7 +269,7 @@ fn always(flow: &Flow, node: usize) -> Option<usize> {
 }
 
 /// The register that an instruction sets to a number, and the number.
-fn constant(insn: &Insn) -> Option<(Reg, u64)> {
+pub(super) fn constant(insn: &Insn) -> Option<(Reg, u64)> {
     match *insn {
         Insn::Alu { op: AluOp::Mov, width, dst, src: Operand::Imm(number) } => {
             Some((dst, number as i64 as u64 & mask(width)))
