@@ -14,8 +14,14 @@ use kop_ops::{Arch, Catalog, ProgramKind};
 /// How many programs are run at most until a mistake is found.
 const PROGRAMS: u64 = 4000;
 
-/// A handful.
-const HANDFUL: usize = 14;
+/// How long what is left of a program may be: a handful, or as long as the code is in which the tier makes the mistake.
+fn longest(planted: Planted) -> usize {
+    match planted {
+        Planted::CountZeros => 48,
+        Planted::TableEntry => 24,
+        _ => 14,
+    }
+}
 
 /// The programs of both fuzz targets, and idioms.
 fn case(catalog: &Catalog, number: u64) -> ProgramCase {
@@ -69,21 +75,27 @@ fn look(rig: &mut ProgramRig, catalog: &Catalog, arch: Arch, planted: Planted) -
         length(&case),
         start.elapsed().as_millis()
     );
-    let sound = found.blame == Blame::Native(arch) && length(&small) <= HANDFUL;
+    let sound = found.blame == Blame::Native(arch) && length(&small) <= longest(planted);
     let wrong = (!sound).then(|| format!("{line}: {found}\n{small}"));
     (line, wrong)
 }
 
-/// Mistakes that programs of the generators hardly ever show: those that the verifier accepts seldom call another program and
-/// use r10 there, and seldom count zeros as code does that the tier knows. Four thousand programs did not find them, or no small one.
-const RARE: [&str; 2] = ["tail-call-frame", "count-zeros"];
+/// A mistake that programs of the generators hardly ever show: those that the verifier accepts seldom call another program and
+/// use r10 there. Four thousand programs did not find it.
+const RARE: [Planted; 1] = [Planted::TailCallFrame];
+
+/// Whether the tier can make a mistake for an architecture.
+fn is_of(planted: Planted, arch: Arch) -> bool {
+    planted != Planted::ConditionOrder || arch == Arch::X86_64
+}
 
 fn every_mistake(arch: Arch, engine: &str) {
     let catalog = Catalog::einsn();
     let mut rig = ProgramRig::with(|name| name == engine);
     assert_eq!(rig.names(), [engine], "{:?}", rig.absent());
     let mut missed = String::new();
-    for &planted in Planted::ALL.iter().filter(|planted| !RARE.contains(&planted.name())) {
+    let found = Planted::ALL.iter().filter(|planted| !RARE.contains(planted) && is_of(**planted, arch));
+    for &planted in found {
         let (line, wrong) = look(&mut rig, &catalog, arch, planted);
         println!("{line}");
         if let Some(wrong) = wrong {

@@ -14,7 +14,9 @@ pub(crate) struct Blocks {
     /// The operations of each.
     pub ranges: Vec<Range<usize>>,
     /// The block of each operation.
-    pub of: Vec<u32>,
+    of: Vec<u32>,
+    /// For each block the one that runs in its place: where it leads to, if it does nothing but jump.
+    instead: Vec<u32>,
 }
 
 impl Blocks {
@@ -39,17 +41,39 @@ impl Blocks {
             of.push(ranges.len() as u32 - 1);
             ranges.last_mut().expect("the first operation starts a block").end = index + 1;
         }
-        Self { ranges, of }
+        let instead = (0..ranges.len() as u32).map(|block| end_of_jumps(flat, &ranges, &of, block));
+        let instead = instead.collect();
+        Self { ranges, of, instead }
+    }
+
+    /// The block that runs where a jump leads to the operation `index`, which starts a block.
+    pub fn at(&self, index: usize) -> usize {
+        self.instead[self.of[index] as usize] as usize
     }
 
     /// Where a block goes when its last operation does not jump, and when it does.
     pub fn successors(&self, flat: &Flat, block: usize) -> [Option<usize>; 2] {
         let last = self.ranges[block].end - 1;
         let op = &flat.ops[last];
-        let next = (goes_on(op) && last + 1 < flat.ops.len()).then(|| self.of[last + 1] as usize);
-        let target = (op.target != NOWHERE).then(|| self.of[op.target as usize] as usize);
+        let next = (goes_on(op) && last + 1 < flat.ops.len()).then(|| self.at(last + 1));
+        let target = (op.target != NOWHERE).then(|| self.at(op.target as usize));
         [next, target]
     }
+}
+
+/// Where a block leads to that does nothing but jump, and those that it leads to; itself where it does more.
+fn end_of_jumps(flat: &Flat, ranges: &[Range<usize>], of: &[u32], mut block: u32) -> u32 {
+    /// Jumps may go in a circle.
+    const LONGEST: usize = 32;
+    for _ in 0..LONGEST {
+        let op = &flat.ops[ranges[block as usize].start];
+        let jumps = matches!(op.what, What::Leave | What::Insn(Insn::Ja { .. } | Insn::Gotol { .. }));
+        if !jumps {
+            break;
+        }
+        block = of[op.target as usize];
+    }
+    block
 }
 
 /// Whether the next operation may be the next one in order.

@@ -10,8 +10,9 @@ use kop_ops::code::Mark;
 use kop_ops::{Arch, Code, Feature};
 
 use crate::error::CompileError;
+use crate::planted::Planted;
 use crate::translate::Translated;
-use crate::{Options, loops, thunk};
+use crate::{Options, conditions, loops, pairs, thunk, twins};
 
 /// Where functions start: what back ends align them to.
 const ALIGNMENT: usize = 16;
@@ -57,12 +58,18 @@ pub(crate) fn emit(
     translated: Translated,
     isa: &dyn TargetIsa,
     options: &Options,
+    planted: Option<Planted>,
 ) -> Result<Code, CompileError> {
     let Translated { function, helpers } = translated;
     let mut context = Context::for_function(function);
     let control = &mut ControlPlane::default();
     context.optimize(isa, control).map_err(|error| back_end(format!("{error:?}")))?;
+    twins::join_twins(&mut context.func, None);
     loops::compare_what_goes_on(&mut context.func);
+    if options.arch == Arch::X86_64 {
+        conditions::select_constants(&mut context.func, planted);
+    }
+    pairs::join_selections(&mut context.func);
     // What is optimised stays as it is now.
     let plain = self::isa(options, false)?;
     let compiled = context.compile(&*plain, control);

@@ -9,6 +9,7 @@
 //! own stack is not there when it ends, and no register but r0 is.
 
 mod blocks;
+mod conditions;
 mod demand;
 mod emit;
 mod error;
@@ -17,15 +18,19 @@ mod flow;
 mod idioms;
 mod known;
 mod loops;
+mod pairs;
 mod planted;
 mod prune;
 mod slots;
 mod state;
 mod thunk;
 mod translate;
+mod twins;
+mod weights;
 
 pub use error::CompileError;
 pub use planted::Planted;
+pub use weights::{Weight, weights};
 
 use cranelift_codegen::isa::TargetIsa;
 use kop_ops::program::MapAddresses;
@@ -66,7 +71,7 @@ pub fn compile_planted(program: &Program, options: &Options, planted: Planted) -
 fn build(program: &Program, options: &Options, planted: Option<Planted>) -> Result<Code, CompileError> {
     let isa = emit::isa(options, true)?;
     let translated = optimised(program, options, &*isa, planted)?;
-    emit::emit(translated, &*isa, options)
+    emit::emit(translated, &*isa, options, planted)
 }
 
 /// The function of a program, with all that is done before the back end takes it.
@@ -84,6 +89,7 @@ fn optimised(
     let known =
         translate::Known { flat: &flat, blocks: &blocks, facts: &facts, slots: &slots, demand: &demand };
     let mut translated = translate::translate(known, options, isa.frontend_config(), planted)?;
+    twins::join_twins(&mut translated.function, planted);
     idioms::apply(&mut translated.function, options, planted);
     prune::prune(&mut translated.function);
     Ok(translated)

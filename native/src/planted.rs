@@ -71,6 +71,14 @@ planted! {
     UpperHalf "upper-half",
     /// Leading zeros are one too many.
     CountZeros "count-zeros",
+    /// A loop that counts bits counts none of zero, though it does one turn.
+    TurnsFromZero "turns-from-zero",
+    /// Registers are taken for equal that are so on one way to where they meet.
+    TwinsOfOneWay "twins-of-one-way",
+    /// A table in place of comparisons has each number one too far.
+    TableEntry "table-entry",
+    /// A condition as a number is the opposite, on x86-64.
+    ConditionOrder "condition-order",
     /// A selection in place of a jump takes the other value.
     SelectOrder "select-order",
 }

@@ -6,6 +6,7 @@ use kop_ops::ebpf::parse_program;
 use kop_ops::{Flow, ProgramKind};
 
 use super::*;
+use kop_ops::Feature;
 
 fn program(text: &str) -> Program {
     let flow = Flow::new(parse_program(text).expect("the text parses")).expect("it is a program");
@@ -14,7 +15,9 @@ fn program(text: &str) -> Program {
 
 fn with<T>(arch: Arch, action: impl FnOnce(&Options) -> T) -> T {
     let addresses = MapAddresses::default();
-    action(&Options { arch, features: Features::NONE, maps: &[], addresses: &addresses })
+    let features = Features::of(&[Feature::Popcnt, Feature::Lzcnt]);
+    let features = if arch == Arch::X86_64 { features } else { Features::NONE };
+    action(&Options { arch, features, maps: &[], addresses: &addresses })
 }
 
 fn function(text: &str) -> Function {
@@ -162,4 +165,60 @@ fn what_the_verifier_refuses_is_refused() {
         let error = refusal(text);
         assert!(error.contains(reason), "{error}");
     }
+}
+
+#[test]
+fn a_jump_to_a_jump_is_one_jump() {
+    let text = "r0 = 0\nr0 += 1\nif r0 == 9 goto +1\ngoto -3\nexit";
+    assert_eq!(function(text).layout.blocks().count(), 4, "the entry, the start, the loop, the end");
+}
+
+#[test]
+fn copies_that_a_loop_carries_are_one() {
+    let text = |other: &str| {
+        format!(
+            "r3 = r1\n{other}\nr4 += -1\nr3 = *(u64 *)(r3 + 0)\nr2 = *(u64 *)(r2 + 0)\nr2 = r3\nif r4 != 0 goto -5\nr0 = r2\nr0 += r3\nexit"
+        )
+    };
+    let carried = |text: &str| {
+        let function = function(text);
+        let params = function.layout.blocks().skip(1).map(|block| function.dfg.block_params(block).len());
+        params.max().expect("there are blocks")
+    };
+    assert_eq!(carried(&text("r2 = r1")), 2);
+    assert_eq!(carried(&text("r2 = r5")), 3);
+}
+
+/// A loop that takes a one away each turn, and may end at a bound.
+fn counting(start: &str, step: &str, bound: &str) -> String {
+    format!(
+        "r2 = {start}\nif r1 == 0 goto +6\nr3 = r1\nr3 += {step}\nr1 &= r3\nr2 += 1\nif r1 == 0 goto +1\n{bound}\nr0 = r2\nexit"
+    )
+}
+
+#[test]
+fn a_loop_that_counts_ones_is_one_instruction() {
+    let found = |text: &str| count(text, Opcode::Popcnt);
+    assert_eq!(found(&counting("0", "-1", "if r2 < 64 goto -6")), 1);
+    assert_eq!(found(&counting("r4", "-1", "goto -6")), 1);
+    assert_eq!(found(&counting("0", "-1", "if r2 < 63 goto -6")), 0, "it may end before");
+    assert_eq!(found(&counting("r4", "-1", "if r2 < 64 goto -6")), 0, "it may start at the bound");
+    assert_eq!(found(&counting("0", "-2", "if r2 < 64 goto -6")), 0);
+    let length = "r2 = r4\nr1 >>= 1\nr2 += 1\nif r1 != 0 goto -3\nr0 = r2\nexit";
+    assert_eq!(count(length, Opcode::Clz), 1);
+}
+
+/// Four comparisons that choose numbers; `last` is the number that is compared with last.
+fn ladder(last: i32) -> String {
+    format!(
+        "r0 = 1\nif r1 == 3 goto +7\nr0 = 2\nif r1 == 5 goto +5\nr0 = 7\nif r1 == 8 goto +3\nr0 = 4\nif r1 == {last} goto +1\nr0 = 0\nexit"
+    )
+}
+
+#[test]
+fn a_ladder_that_chooses_numbers_is_a_table() {
+    assert_eq!(count(&ladder(66), Opcode::Brif), 0, "64 values from 3 on");
+    assert_ne!(count(&ladder(67), Opcode::Brif), 0);
+    let large = ladder(66).replace("r0 = 7", "r0 = 64");
+    assert_ne!(count(&large, Opcode::Brif), 0);
 }

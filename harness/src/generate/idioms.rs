@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Programs of what an optimising compiler looks for, and of what only looks like it: integers that are loaded and stored byte by
-//! byte, in both orders and with stores in between, counts of ones and of leading zeros, words of the stack of which parts are
-//! read and written, elements of arrays in the stack, bounded loops over them.
+//! byte, in both orders and with stores in between, counts of ones and of leading zeros, in masks and in loops, words of the stack of
+//! which parts are read and written, elements of arrays in the stack, bounded loops over them, loops that carry copies, ladders of
+//! comparisons that choose numbers.
 
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{AluOp, Cond, Insn, Reg, Size, Width};
@@ -78,12 +79,15 @@ impl<C: Choices> Writer<'_, C> {
     }
 
     fn statement(&mut self) {
-        match self.choices.below(7) {
+        match self.choices.below(10) {
             0 | 1 => self.loaded_bytes(),
             2 => self.stored_bytes(),
             3 => self.counted(),
             4 => self.part_of_stack(),
             5 => self.element(),
+            6 => self.turns(),
+            7 => self.copies(),
+            8 => self.ladder(),
             _ => self.looped(),
         }
     }
@@ -232,5 +236,77 @@ impl<C: Choices> Writer<'_, C> {
         self.put(Insn::alu64(AluOp::Add, index, step));
         let back = if store { -8 } else { -7 };
         self.put(Insn::jump(cond, index, step * count, back));
+    }
+
+    /// A loop that takes a bit away each turn, and counts turns.
+    fn turns(&mut self) {
+        let [bits, count] = self.two();
+        let less =
+            USED.into_iter().find(|register| ![bits, count].contains(register)).expect("there are eight");
+        let width = *self.choices.pick(&Width::ALL);
+        let zero = Insn::Jump { cond: Cond::Eq, width, dst: bits, src: 0.into(), off: 1 };
+        if self.choices.one_in(3) {
+            self.put(Insn::alu64(AluOp::And, bits, 0));
+        }
+        if self.choices.one_in(2) {
+            self.put(Insn::mov64(count, 0));
+        }
+        let start = self.insns.len();
+        match self.choices.one_in(3) {
+            true => self.put(Insn::alu(AluOp::Rsh, width, bits, 1)),
+            false => {
+                let by = if self.choices.one_in(8) { -2 } else { -1 };
+                self.put(Insn::alu(AluOp::Mov, width, less, bits));
+                self.put(Insn::alu(AluOp::Add, width, less, by));
+                self.put(Insn::alu(AluOp::And, width, bits, less));
+            }
+        }
+        let added = *self.choices.pick(&Width::ALL);
+        self.put(Insn::alu(AluOp::Add, added, count, 1));
+        self.put(zero);
+        let bound = *self.choices.pick(&[7, 31, 32, 63, 64]);
+        let back = start as i16 - self.insns.len() as i16 - 1;
+        self.put(Insn::jump(Cond::Lt, count, bound, back));
+    }
+
+    /// A loop that carries a number and its copy, or what is one on the first turn alone.
+    fn copies(&mut self) {
+        let [one, other] = self.two();
+        let turns =
+            USED.into_iter().find(|register| ![one, other].contains(register)).expect("there are eight");
+        let differs = self.choices.one_in(2);
+        self.put(Insn::mov64(other, one));
+        self.put(Insn::mov64(turns, 0));
+        let start = self.insns.len();
+        self.put(Insn::alu64(AluOp::Mul, one, other));
+        self.put(Insn::alu64(AluOp::Xor, one, 5));
+        if differs {
+            self.put(Insn::alu64(AluOp::Add, other, 3));
+        } else {
+            self.put(Insn::mov64(other, one));
+        }
+        self.put(Insn::alu64(AluOp::Add, turns, 1));
+        let back = start as i16 - self.insns.len() as i16 - 1;
+        self.put(Insn::jump(Cond::Ne, turns, 3, back));
+    }
+
+    /// Comparisons of a number with others, each of which chooses one.
+    fn ladder(&mut self) {
+        let [from, to] = self.two();
+        let width = *self.choices.pick(&Width::ALL);
+        let rungs = 3 + self.choices.below(5) as i16;
+        let spread = *self.choices.pick(&[16, 64, 66]);
+        let conds = [Cond::Eq, Cond::Eq, Cond::Eq, Cond::Lt, Cond::SGt];
+        self.put(Insn::alu64(AluOp::And, from, 127));
+        for rung in 0..rungs {
+            let (cond, number) = (*self.choices.pick(&conds), self.choices.below(spread) as i32);
+            let off = 1 + rungs + rung;
+            self.put(Insn::Jump { cond, width, dst: from, src: number.into(), off });
+        }
+        for rung in (0..=rungs).rev() {
+            let chosen = self.choices.below(66) as i32;
+            self.put(Insn::alu(AluOp::Mov, width, to, chosen));
+            self.put(Insn::ja(2 * rung));
+        }
     }
 }

@@ -7,6 +7,8 @@ mod bytes;
 mod counts;
 mod selects;
 mod stores;
+mod tables;
+mod turns;
 
 use cranelift_codegen::ir::{DataFlowGraph, Function, Inst, InstructionData, Opcode, Value};
 
@@ -26,9 +28,11 @@ pub(crate) fn apply(function: &mut Function, options: &Options, planted: Option<
     };
     if counting.minus(options.features).is_empty() {
         counts::counts(function, planted);
+        turns::counting_loops(function, planted);
     }
     bytes::wide_loads(function, planted);
     stores::wide_stores(function, planted);
+    tables::tables(function, planted);
     selects::selects(function, planted);
 }
 

@@ -12,9 +12,9 @@ use crate::planted::Planted;
 use crate::state::Test;
 
 impl Translator<'_> {
-    /// The block that starts with an operation.
+    /// The block for a jump to an operation.
     fn block_of(&self, index: usize) -> Option<Block> {
-        self.blocks[self.known.blocks.of[index] as usize]
+        self.blocks[self.known.blocks.at(index)]
     }
 
     /// Goes on with an operation.
