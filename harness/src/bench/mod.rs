@@ -30,7 +30,7 @@ use kop_reports::{
     baselines,
 };
 
-use backend::{BACKENDS, Backend, Built};
+use backend::{BACKENDS, Backend, BackendKind, Built};
 use machine::Machine;
 pub use measure::Rounds;
 use measure::{Times, Way, interleaved};
@@ -46,8 +46,19 @@ pub struct Settings {
     pub suite: Suite,
     /// Part of their names, as a regular expression; all without one.
     pub filter: Option<regex::Regex>,
+    /// Part of the names of backends, as a regular expression; all without one.
+    pub only: Option<regex::Regex>,
     /// How long each is measured.
     pub rounds: Rounds,
+}
+
+impl Settings {
+    fn make(&self, kind: &BackendKind, machine: &Machine) -> Result<Box<dyn Backend>, String> {
+        match &self.only {
+            Some(only) if !only.is_match(kind.name) => Err("it was not asked for".to_owned()),
+            _ => (kind.make)(machine),
+        }
+    }
 }
 
 /// Why nothing was measured.
@@ -73,7 +84,7 @@ pub fn run(settings: &Settings, progress: &dyn Progress) -> Result<Bench, BenchE
     let samples = suite::load(&settings.suite, settings.filter.as_ref())?;
     let mut machine = Machine::new();
     let backends: Vec<Result<Box<dyn Backend>, String>> =
-        BACKENDS.iter().map(|kind| (kind.make)(&machine)).collect();
+        BACKENDS.iter().map(|kind| settings.make(kind, &machine)).collect();
     let mut bench = Bench {
         schema: BENCH_SCHEMA.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

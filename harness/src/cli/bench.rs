@@ -30,6 +30,9 @@ pub struct Args {
     /// Only programs in whose names this regular expression is found
     #[arg(long, value_name = "RE")]
     filter: Option<String>,
+    /// Only the ways to run a program in whose names this regular expression is found
+    #[arg(long, value_name = "RE")]
+    only: Option<String>,
     /// One short round: to see that results are right, not for numbers
     #[arg(long)]
     quick: bool,
@@ -56,9 +59,15 @@ impl From<BenchError> for Failure {
     }
 }
 
+/// The regular expression that an option has.
+fn regex(option: &str, text: Option<&str>) -> Result<Option<Regex>, Failure> {
+    let regex = text.map(Regex::new).transpose();
+    regex.map_err(|_| Failure::usage(format!("{option}: no regular expression")))
+}
+
 pub fn run(args: &Args) -> Result<Outcome, Failure> {
-    let filter = args.filter.as_deref().map(Regex::new).transpose();
-    let filter = filter.map_err(|_| Failure::usage("--filter: no regular expression"))?;
+    let filter = regex("--filter", args.filter.as_deref())?;
+    let only = regex("--only", args.only.as_deref())?;
     let renderings: [(&Option<PathBuf>, Render); 3] =
         [(&args.report, Bench::to_json), (&args.html, Bench::html), (&args.markdown, Bench::markdown)];
     let mut outputs = Vec::new();
@@ -67,7 +76,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     let to_stdout = outputs.iter().any(|(output, _)| matches!(output, Output::Stdout));
     let rounds = if args.quick { Rounds::SHORT } else { Rounds::FULL };
-    let settings = Settings { suite: Suite::from(args.suite.as_str()), filter, rounds };
+    let settings = Settings { suite: Suite::from(args.suite.as_str()), filter, only, rounds };
     let bar = Bar::new(None);
     let bench = bench::run(&settings, &bar);
     bar.clear();
