@@ -9,12 +9,12 @@ use kop_ops::{Arch, Catalog, Code, Features, Object};
 use kop_semantics::{Image, Outcome, Run, Trap, World};
 
 use crate::program::Terms;
-use crate::tier::{self, Tier};
+use crate::tier::{self, Choice, Tier};
 
 /// How programs are run.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// The compiler; the native tier makes code without checks alone.
+    /// The compiler; the native tier makes code without checks alone, so that a choice between both is the JIT where there are to be some.
     pub tier: Tier,
     /// Whether compiled code checks accesses and fuel: for programs that no verifier has accepted.
     pub guarded: bool,
@@ -122,6 +122,27 @@ impl<'a> Executable<'a> {
             self.codes.push((arch, features, codes));
             return Ok(());
         }
+        let codes = self.plain(arch, features, addresses)?;
+        let codes = match self.manner.tier == Tier::Auto && !self.manner.guarded {
+            true => self.chosen((arch, features), addresses, codes),
+            false => codes,
+        };
+        self.codes.push((arch, features, codes));
+        Ok(())
+    }
+
+    /// What the JIT makes of the programs, or the native tier where that has less to run.
+    fn chosen(&self, target: (Arch, Features), addresses: &MapAddresses, jit: Vec<Code>) -> Vec<Code> {
+        let Ok(native) = tier::native(&self.lowered, target, addresses, None) else { return jit };
+        let programs = &self.object.programs;
+        match Choice::between((programs, &jit), (programs, &native)).tier {
+            Tier::Native => native,
+            _ => jit,
+        }
+    }
+
+    /// What the JIT makes of the programs.
+    fn plain(&self, arch: Arch, features: Features, addresses: &MapAddresses) -> Result<Vec<Code>, String> {
         let options = Options {
             arch,
             features,
@@ -137,8 +158,7 @@ impl<'a> Executable<'a> {
             kop_jit::compile(program, &options)
                 .map_err(|error| format!("program `{}`: {error}", program.name))
         });
-        self.codes.push((arch, features, codes.collect::<Result<_, _>>()?));
-        Ok(())
+        codes.collect()
     }
 
     /// The place of a trap in the programs as they are in the file.
@@ -160,7 +180,7 @@ impl<'a> Executable<'a> {
             defined: RegSet::EMPTY,
             lowered: &self.lowered,
             is_lowered: [reference, other.runs()].map(|runs| runs == Runs::Ebpf),
-            compares_stack: self.manner.tier != Tier::Native || other.runs() == Runs::Ebpf,
+            compares_stack: self.manner.tier == Tier::Jit || other.runs() == Runs::Ebpf,
             slot: first.image.slot,
         };
         terms.compare(first, second).map(|difference| difference.to_string())

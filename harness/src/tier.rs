@@ -2,12 +2,16 @@
 //! Which of our compilers makes native code of a program: the JIT, instruction by instruction, or the native tier, which is
 //! optimising and takes verified programs only.
 
+mod choice;
+
 use std::fmt;
 
 use kop_jit::Lowered;
 use kop_ops::ebpf::{CallTarget, Insn, shape};
 use kop_ops::program::MapAddresses;
 use kop_ops::{Arch, Code, Features, Program};
+
+pub use choice::Choice;
 
 /// A compiler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,6 +21,8 @@ pub enum Tier {
     Jit,
     /// `kop_native`.
     Native,
+    /// The one of both that [`Choice`] takes.
+    Auto,
 }
 
 impl Tier {
@@ -25,6 +31,7 @@ impl Tier {
         match self {
             Tier::Jit => "jit",
             Tier::Native => "native",
+            Tier::Auto => "auto",
         }
     }
 }

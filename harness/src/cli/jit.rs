@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use kop_emulators::inspect::listing;
-use kop_harness::tier::{self, Tier};
+use kop_harness::tier::{self, Choice, Tier};
 use kop_jit::Options;
 use kop_ops::code::Mark;
 use kop_ops::program::MapAddresses;
@@ -80,12 +80,17 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     });
     let output = output.transpose()?;
     let arch = args.arch()?;
-    let codes = match tier {
-        Tier::Jit => args.compile(arch, &object, &catalog, &chosen)?,
-        Tier::Native => args.compile_native(arch, &object, &catalog, &indices)?,
+    let (tier, codes, reason) = match tier {
+        Tier::Jit => (tier, args.compile(arch, &object, &catalog, &chosen)?, String::new()),
+        Tier::Native => {
+            let codes = args.compile_native(arch, &object, &catalog, &indices);
+            let named = |error: String| Failure::usage(format!("{}: {error}", args.file.name()));
+            (tier, codes.map_err(named)?, String::new())
+        }
+        Tier::Auto => args.compile_chosen(arch, &object, &catalog, &indices)?,
     };
     let bytes = match args.emit {
-        Emit::Asm => assembly(tier, arch, &chosen, &codes).into_bytes(),
+        Emit::Asm => (reason + &assembly(tier, arch, &chosen, &codes)).into_bytes(),
         Emit::Bin => codes[0].bytes.clone(),
         Emit::Elf => {
             let named: Vec<(&str, &Code)> =
@@ -146,16 +151,45 @@ impl Args {
         object: &Object,
         catalog: &Catalog,
         programs: &[usize],
-    ) -> Result<Vec<Code>, Failure> {
-        let named = |error: String| Failure::usage(format!("{}: {error}", self.file.name()));
-        let addresses = MapAddresses::new(&object.maps, Slot::default()).map_err(Failure::usage)?;
-        let lowered = kop_jit::lower(object, catalog).map_err(|error| named(error.to_string()))?;
+    ) -> Result<Vec<Code>, String> {
+        let addresses =
+            MapAddresses::new(&object.maps, Slot::default()).map_err(|error| error.to_string())?;
+        let lowered = kop_jit::lower(object, catalog).map_err(|error| error.to_string())?;
         let features = if self.baseline { Features::NONE } else { Features::all(arch).without_simd() };
-        let compiled = programs.iter().map(|index| {
-            tier::native_program(&lowered, *index, (arch, features), &addresses, None).map_err(named)
-        });
+        let compiled = programs
+            .iter()
+            .map(|index| tier::native_program(&lowered, *index, (arch, features), &addresses, None));
         compiled.collect()
     }
+
+    /// What the compiler makes that has less to run, which that is, and a line that says why.
+    fn compile_chosen(
+        &self,
+        arch: Arch,
+        object: &Object,
+        catalog: &Catalog,
+        indices: &[usize],
+    ) -> Result<(Tier, Vec<Code>, String), Failure> {
+        let programs: Vec<&Program> = indices.iter().map(|index| &object.programs[*index]).collect();
+        let jit = self.compile(arch, object, catalog, &programs)?;
+        let owned: Vec<Program> = programs.into_iter().cloned().collect();
+        let native = self.compile_native(arch, object, catalog, indices);
+        let choice = match &native {
+            Ok(native) => Choice::between((&owned, &jit), (&owned, native)),
+            Err(refused) => Choice::refused(refused),
+        };
+        let line = chosen_line(&choice);
+        match (choice.tier, native) {
+            (Tier::Native, Ok(native)) => Ok((Tier::Native, native, line)),
+            _ => Ok((Tier::Jit, jit, line)),
+        }
+    }
+}
+
+/// The lines that say which compiler was chosen.
+fn chosen_line(choice: &Choice) -> String {
+    let name = if choice.tier == Tier::Native { "the native tier" } else { "the JIT" };
+    format!("; --tier auto takes {name}: {}\n", choice.reason)
 }
 
 /// What a program is as one Kop: all of its native code is trusted, and whether the kernel's rules admit it.

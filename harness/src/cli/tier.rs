@@ -12,6 +12,8 @@ pub enum TierName {
     Jit,
     /// The native tier: optimising, for verified programs only
     Native,
+    /// The one that has less to run, as far as the code says; the JIT for code with checks
+    Auto,
 }
 
 impl TierName {
@@ -29,6 +31,8 @@ impl TierName {
                 Err(Failure::usage(format!("--tier native: {}: add --unguarded", tier::VERIFIED_ONLY)))
             }
             TierName::Native => Ok(Tier::Native),
+            TierName::Auto if unguarded => Ok(Tier::Auto),
+            TierName::Auto => Ok(Tier::Jit),
         }
     }
 }

@@ -105,7 +105,7 @@ impl fmt::Display for ProgramFinding {
             let guarded = if made.guarded { "guarded" } else { "unguarded" };
             let emits = match (made.emits, made.tier) {
                 (true, _) | (false, Tier::Native) => "",
-                (false, Tier::Jit) => ", proof sequences in place of emits",
+                (false, Tier::Jit | Tier::Auto) => ", proof sequences in place of emits",
             };
             let tier = if made.tier == Tier::Native { " of the native tier" } else { "" };
             format!("{guarded} {} code{tier}{emits}", made.arch)

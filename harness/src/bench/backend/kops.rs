@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Our JIT on programs that were rewritten into Kops.
 
+use kop_ops::Program;
+
 use super::jit::{self, Form};
 use super::{Backend, Built, Compiled, Part};
 use crate::bench::machine::Machine;
@@ -28,6 +30,13 @@ impl Backend for Kops {
         let made = sample.rewritten(self.without.as_deref(), self.profiled)?;
         let compiled = jit::compiled(sample, &made.rewritten.object, self.form)?;
         Ok(Compiled { rewrite_ns: Some(made.ns), ..compiled })
+    }
+
+    fn programs(&self, sample: &Sample) -> Vec<Program> {
+        match sample.rewritten(self.without.as_deref(), self.profiled) {
+            Ok(made) => made.rewritten.object.programs.clone(),
+            Err(_) => sample.object.programs.clone(),
+        }
     }
 
     /// With SIMD, operations are the same: they are told apart once.

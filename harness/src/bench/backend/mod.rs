@@ -14,7 +14,7 @@ mod tier;
 
 use std::time::Instant;
 
-use kop_ops::Code;
+use kop_ops::{Code, Program};
 use kop_reports::Spread;
 
 use super::machine::{Call, Machine};
@@ -33,6 +33,11 @@ pub trait Backend {
     /// # Errors
     /// Why this program does not run so, in one line.
     fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String>;
+
+    /// The programs that it compiles.
+    fn programs(&self, sample: &Sample) -> Vec<Program> {
+        sample.object.programs.clone()
+    }
 
     /// What it put into a program that may be left out again, to know what it brings.
     fn parts(&self, _sample: &Sample) -> Vec<Part> {
@@ -136,6 +141,11 @@ pub const BACKENDS: &[BackendKind] = &[
         make: |_| kops::make(jit::Form::Kops, true),
     },
     BackendKind { name: "native-tier", about: "whole programs by the optimising compiler", make: tier::make },
+    BackendKind {
+        name: "auto",
+        about: "our JIT with Kops, or the optimising compiler where that has less to run",
+        make: tier::auto,
+    },
     BackendKind {
         name: "clang-general",
         about: "clang's native code of the same C, in general registers",

@@ -5,12 +5,53 @@ use kop_emulators::engines::host_features;
 use kop_jit::Lowered;
 use kop_ops::{Arch, Catalog, Code, Object};
 
-use super::{Backend, Built, Compiled, timed};
+use super::{Backend, Built, Compiled, jit, kops, timed};
 use crate::bench::machine::{Argument, Machine};
 use crate::bench::suite::Sample;
-use crate::tier;
+use crate::tier::{self, Choice, Tier};
 
 struct Native;
+
+/// Our JIT with Kops, or the native tier.
+struct Auto {
+    jit: Box<dyn Backend>,
+}
+
+/// The backend that takes the one of both that has less to run.
+pub fn auto(machine: &Machine) -> Result<Box<dyn Backend>, String> {
+    make(machine)?;
+    let jit = match kops::make(jit::Form::Kops, false) {
+        Ok(jit) => jit,
+        Err(_) => jit::make(machine, jit::Form::Plain)?,
+    };
+    Ok(Box::new(Auto { jit }))
+}
+
+impl Auto {
+    fn is_native(&self, machine: &Machine, sample: &Sample) -> bool {
+        let Ok(native) = Native.compile(machine, sample) else { return false };
+        let Ok(jit) = self.jit.compile(machine, sample) else { return true };
+        let programs = self.jit.programs(sample);
+        let native = (&*sample.object.programs, &*native.codes);
+        Choice::between((&programs, &jit.codes), native).tier == Tier::Native
+    }
+}
+
+impl Backend for Auto {
+    fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
+        match self.is_native(machine, sample) {
+            true => Native.build(machine, sample),
+            false => self.jit.build(machine, sample),
+        }
+    }
+
+    fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
+        match self.is_native(machine, sample) {
+            true => Native.compile(machine, sample),
+            false => self.jit.compile(machine, sample),
+        }
+    }
+}
 
 /// How often a program is compiled to know how long it takes.
 const TIMES: usize = 5;
