@@ -2,6 +2,7 @@
 //! The tables, the summary, and the file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde_json::{Value, json};
 
@@ -28,20 +29,38 @@ pub struct Report {
     oracle: Vec<f64>,
     jobs: Option<f64>,
     fuzz: Vec<f64>,
+    /// One round alone.
+    is_quiet: bool,
 }
 
 impl Report {
     pub fn new(rounds: Rounds) -> Self {
-        println!(
+        let rows = Vec::new();
+        let report = Self {
+            rows,
+            of_limit: BTreeMap::new(),
+            oracle: Vec::new(),
+            jobs: None,
+            fuzz: Vec::new(),
+            is_quiet: rounds.rounds == 1,
+        };
+        report.say(format_args!(
             "{} rounds; millions of states per second on one core, batches of {} states\n",
             rounds.rounds,
             crate::STATES
-        );
-        println!(
+        ));
+        report.say(format_args!(
             "{:24} {:18} {:>9} {:>9} {:>9} {:>9} {:>12} {:>10} {:>10}",
             "operation", "engine", "batched", "fresh", "entry", "limit", "over entry", "of limit", "fresh"
-        );
-        Self { rows: Vec::new(), of_limit: BTreeMap::new(), oracle: Vec::new(), jobs: None, fuzz: Vec::new() }
+        ));
+        report
+    }
+
+    /// Prints a line, unless this is a test of the benchmark: its rates are worth nothing.
+    fn say(&self, line: fmt::Arguments) {
+        if !self.is_quiet {
+            println!("{line}");
+        }
     }
 
     /// The ways of an engine on a site: `batched`, `entry`, and perhaps `limit`.
@@ -51,7 +70,7 @@ impl Report {
         let over_entry = rate("entry").map(|entry| ratio(batched, entry));
         let of_limit = rate("limit").map(|limit| ratio(batched, limit));
         let fresh_of_limit = rate("limit").zip(rate("fresh")).map(|(limit, fresh)| ratio(fresh, limit));
-        println!(
+        self.say(format_args!(
             "{:24} {engine:18} {} {} {} {} {} {} {}",
             site.name(),
             millions(Some(batched)),
@@ -61,7 +80,7 @@ impl Report {
             over_entry.map_or(format!("{:>12}", ""), |ratio| format!("{ratio:12.1}")),
             of_limit.map_or(format!("{:>10}", ""), |ratio| format!("{ratio:10.2}")),
             fresh_of_limit.map_or(format!("{:>10}", ""), |ratio| format!("{ratio:10.2}")),
-        );
+        ));
         if let Some(ratio) = of_limit.filter(|_| site.counts()) {
             self.of_limit.entry(engine).or_default().push(ratio);
         }
@@ -77,8 +96,13 @@ impl Report {
     /// The oracle on a site: with the engines of the target, and with all.
     pub fn oracle(&mut self, site: &Site, rates: Vec<Vec<f64>>) {
         let [four, all] = [median(&rates[0]), median(&rates[1])];
-        println!("{:24} {:18} {}", site.name(), "oracle", millions(Some(&rates[0])));
-        println!("{:24} {:18} {}", site.name(), "oracle, all engines", millions(Some(&rates[1])));
+        self.say(format_args!("{:24} {:18} {}", site.name(), "oracle", millions(Some(&rates[0]))));
+        self.say(format_args!(
+            "{:24} {:18} {}",
+            site.name(),
+            "oracle, all engines",
+            millions(Some(&rates[1]))
+        ));
         if site.counts() {
             self.oracle.push(four);
         }
@@ -98,7 +122,7 @@ impl Report {
     /// The fuzz target of an operation.
     pub fn fuzz(&mut self, (operation, counts): (&str, bool), per_input: f64, rates: Vec<f64>) {
         let rate = median(&rates);
-        println!("{operation:24} {:18} {}", "fuzz target", millions(Some(&rates)));
+        self.say(format_args!("{operation:24} {:18} {}", "fuzz target", millions(Some(&rates))));
         if counts {
             self.fuzz.push(rate);
         }
@@ -107,6 +131,10 @@ impl Report {
 
     /// What is wanted, and what there is.
     pub fn print_summary(&self) {
+        if self.is_quiet {
+            println!("{} rows, one short round each", self.rows.len());
+            return;
+        }
         println!(
             "\ngeometric means over forms without memory whose proofs have at most {} instructions",
             crate::SHORT_PROOF
