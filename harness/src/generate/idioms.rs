@@ -2,7 +2,7 @@
 //! Programs of what an optimising compiler looks for, and of what only looks like it: integers that are loaded and stored byte by
 //! byte, in both orders and with stores in between, counts of ones and of leading zeros, in masks and in loops, words of the stack of
 //! which parts are read and written, elements of arrays in the stack, bounded loops over them, loops that carry copies, ladders of
-//! comparisons that choose numbers.
+//! comparisons that choose numbers, conditions as numbers.
 
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{AluOp, Cond, Insn, Reg, Size, Width};
@@ -79,15 +79,16 @@ impl<C: Choices> Writer<'_, C> {
     }
 
     fn statement(&mut self) {
-        match self.choices.below(10) {
+        match self.choices.below(14) {
             0 | 1 => self.loaded_bytes(),
             2 => self.stored_bytes(),
             3 => self.counted(),
             4 => self.part_of_stack(),
             5 => self.element(),
-            6 => self.turns(),
+            6 | 10 => self.turns(),
             7 => self.copies(),
-            8 => self.ladder(),
+            8 | 11 | 12 => self.ladder(),
+            9 => self.flag(),
             _ => self.looped(),
         }
     }
@@ -264,9 +265,28 @@ impl<C: Choices> Writer<'_, C> {
         let added = *self.choices.pick(&Width::ALL);
         self.put(Insn::alu(AluOp::Add, added, count, 1));
         self.put(zero);
-        let bound = *self.choices.pick(&[7, 31, 32, 63, 64]);
+        let bound = *self.choices.pick(&[7, 31, 63, 64, 64, 64, 64]);
         let back = start as i16 - self.insns.len() as i16 - 1;
         self.put(Insn::jump(Cond::Lt, count, bound, back));
+        // Mostly nothing of the last turn but bits and count is left.
+        if !self.choices.one_in(8) {
+            self.put(Insn::mov64(less, 1));
+        }
+    }
+
+    /// One or zero, as a comparison holds or not, moved to some bit.
+    fn flag(&mut self) {
+        let [from, to] = self.two();
+        let (width, cond) = (*self.choices.pick(&Width::ALL), *self.choices.pick(&Cond::ALL));
+        let with = *self.choices.pick(&USED);
+        self.put(Insn::alu64(AluOp::Xor, to, from));
+        self.put(Insn::mov64(from, 1));
+        self.put(Insn::Jump { cond, width, dst: to, src: with.into(), off: 1 });
+        self.put(Insn::mov64(from, 0));
+        if self.choices.one_in(2) {
+            let by = self.choices.below(32) as i32;
+            self.put(Insn::alu64(AluOp::Lsh, from, by));
+        }
     }
 
     /// A loop that carries a number and its copy, or what is one on the first turn alone.
@@ -295,9 +315,10 @@ impl<C: Choices> Writer<'_, C> {
         let [from, to] = self.two();
         let width = *self.choices.pick(&Width::ALL);
         let rungs = 3 + self.choices.below(5) as i16;
-        let spread = *self.choices.pick(&[16, 64, 66]);
+        let spread = *self.choices.pick(&[8, 8, 16, 64, 66]);
+        let most = *self.choices.pick(&[7, 7, 15, 127]);
         let conds = [Cond::Eq, Cond::Eq, Cond::Eq, Cond::Lt, Cond::SGt];
-        self.put(Insn::alu64(AluOp::And, from, 127));
+        self.put(Insn::alu64(AluOp::And, from, most));
         for rung in 0..rungs {
             let (cond, number) = (*self.choices.pick(&conds), self.choices.below(spread) as i32);
             let off = 1 + rungs + rung;

@@ -10,7 +10,7 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, InstBuilder, InstructionData, Opcode, Type, Value,
+    Block, BlockArg, BlockCall, DataFlowGraph, Function, InstBuilder, InstructionData, Opcode, Type, Value,
 };
 
 use super::{constant, maker};
@@ -80,6 +80,16 @@ struct End {
 
 fn mask(ty: Type) -> u64 {
     u64::MAX >> (64 - ty.bits())
+}
+
+/// The number that a value is, written out or extended.
+fn number(dfg: &DataFlowGraph, value: Value) -> Option<u64> {
+    match dfg.insts[maker(dfg, value)?] {
+        InstructionData::Unary { opcode: Opcode::Uextend, arg } => {
+            Some(constant(dfg, arg)? & mask(dfg.value_type(arg)))
+        }
+        _ => constant(dfg, value),
+    }
 }
 
 /// The comparison at the end of a block.
@@ -212,7 +222,7 @@ impl Ladder {
             if end.to != one.to {
                 return None;
             }
-            numbers.push((*from, constant(dfg, end.arguments[place])?));
+            numbers.push((*from, number(dfg, end.arguments[place])?));
         }
         // The last one holds up to the greatest number, and below the first there is none.
         let rest = numbers.last()?.1;
