@@ -267,7 +267,7 @@ impl<C: Choices> Writer<'_, C> {
         self.put(zero);
         let bound = *self.choices.pick(&[7, 31, 63, 64, 64, 64, 64]);
         let back = start as i16 - self.insns.len() as i16 - 1;
-        self.put(Insn::jump(Cond::Lt, count, bound, back));
+        self.put(Insn::Jump { cond: Cond::Lt, width: added, dst: count, src: bound.into(), off: back });
         // Mostly nothing of the last turn but bits and count is left.
         if !self.choices.one_in(8) {
             self.put(Insn::mov64(less, 1));
