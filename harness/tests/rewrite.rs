@@ -50,7 +50,6 @@ fn generated_programs_do_the_same_when_rewritten() {
         "swapped_load.be16",
         "wide_store.le16",
         "wide_store.be16",
-        "wide_store.be64",
         "bitwise_not.and64",
         "lowest_bit.clear64",
         "absolute.abs64",

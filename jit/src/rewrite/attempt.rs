@@ -202,10 +202,11 @@ impl Planner<'_, '_> {
                 continue;
             }
             for passed in at.min(place) + 1..at.max(place) {
-                let others =
-                    self.region.accesses(passed).into_iter().filter(|(_, writes)| is_store || *writes);
                 let held = &self.states[passed];
-                if others.into_iter().any(|(other, _)| self.graph.object(held[other.index()]) != base) {
+                let is_other = |(other, writes): (Reg, bool)| {
+                    (is_store || writes) && self.graph.object(held[other.index()]) != base
+                };
+                if self.region.accesses(passed).into_iter().any(is_other) {
                     let passed = self.region.items[passed].origin();
                     return Err(format!("instruction {passed}, in between, may access the same bytes"));
                 }

@@ -236,6 +236,9 @@ impl Rewritten {
     }
 }
 
+/// In how many places an operation that stands for several loads or stores is tried once one was refused.
+const PLACES: usize = 3;
+
 /// One program on its way.
 struct Rewriter<'a, 'v> {
     program: &'a Program,
@@ -366,7 +369,7 @@ impl<'a> Rewriter<'a, '_> {
             match self.validate((region, states), &edit) {
                 Ok(proved) => break (edit, proved),
                 // What is accessed between several loads or stores decides where a site may stand.
-                Err(reason) if found.loads.len() + found.stores.len() > 1 => {
+                Err(reason) if found.loads.len() + found.stores.len() > 1 && refused.len() < PLACES => {
                     refused.push(edit.site().at);
                     first = first.or(Some(reason));
                 }
