@@ -59,11 +59,10 @@ pub(super) struct Chained {
 }
 
 impl Chain {
-    /// The chain that starts with the conditional jump at `first`, if it has one.
-    pub fn new(flow: &Flow, first: usize) -> Option<Self> {
+    /// The chain that starts with the conditional jump at `first`, if it has one, where `before` has what leads to each instruction.
+    pub fn new(flow: &Flow, first: usize, before: &[Vec<usize>]) -> Option<Self> {
         let Insn::Jump { .. } = flow.insns()[first] else { return None };
         let edges = [first + 1, flow.target(first)?];
-        let before = predecessors(flow);
         [false, true].into_iter().find_map(|taken| {
             let start = edges[usize::from(taken)];
             let second = (start..flow.insns().len())

@@ -9,7 +9,7 @@ use kop_ops::ebpf::{AluOp, Cond, Insn, RegSet};
 use super::chain::{Chain, Chained, Flag};
 use super::diamond::free;
 use super::ladder::always;
-use super::linear::{laid_out, ordered, owned};
+use super::linear::{laid_out, ordered, owned, predecessors};
 use super::{Branching, Made, Splice};
 use crate::load::operation;
 use crate::rewrite::constants::Constants;
@@ -45,8 +45,9 @@ impl Branching<'_, '_> {
 
     fn next_chain(&self, looked_at: &HashSet<usize>) -> Option<Chain> {
         let flow = &self.program.flow;
+        let before = predecessors(flow);
         let is_new = |chain: &Chain| chain.branches.iter().all(|at| !looked_at.contains(&self.origins[*at]));
-        (0..flow.insns().len()).filter_map(|first| Chain::new(flow, first)).find(is_new)
+        (0..flow.insns().len()).filter_map(|first| Chain::new(flow, first, &before)).find(is_new)
     }
 
     fn chained(&mut self, chain: &Chain) -> Result<Made, Reason> {

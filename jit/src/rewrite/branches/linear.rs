@@ -64,6 +64,9 @@ pub(super) fn ordered(flow: &Flow, head: usize, nodes: &HashSet<usize>) -> Resul
             *waits.entry(next).or_default() += 1;
         }
     }
+    if waits.contains_key(&head) {
+        return Err("it goes round in a loop".to_owned());
+    }
     let (mut order, mut ready) = (Vec::new(), vec![head]);
     while let Some(node) = ready.pop() {
         order.push(node);
