@@ -4,6 +4,9 @@
 //! This comes behind straight code, and works on the program with the sites that are there already. Each change is a claim of its own:
 //! the code from the branch to where its sides meet, jumps included, against what is to stand there.
 
+mod bits;
+#[cfg(test)]
+mod bits_tests;
 mod chain;
 #[cfg(test)]
 mod chain_tests;
@@ -13,6 +16,7 @@ mod ladder;
 mod ladders;
 mod linear;
 mod loops;
+mod searches;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -83,6 +87,7 @@ struct Made {
 impl<'a> Branching<'a, '_> {
     /// Makes every site that there is.
     pub fn run(&mut self) {
+        self.searches();
         self.ladders();
         // A profile says nothing of the branch that is left of a chain.
         let mut seen = self.chains();

@@ -288,7 +288,7 @@ const fn mask(width: Width) -> u64 {
 }
 
 /// Whether a jump is taken, where both numbers are of its width: RFC 9669 section 4.3.
-fn holds(cond: Cond, left: u64, right: u64, width: Width) -> bool {
+pub(super) fn holds(cond: Cond, left: u64, right: u64, width: Width) -> bool {
     let signed = |number: u64| if width == Width::W64 { number as i64 } else { i64::from(number as i32) };
     match cond {
         Cond::Eq => left == right,
