@@ -106,21 +106,23 @@ fn remarks(run: &Run) -> Vec<String> {
     if !run.left_out.is_empty() {
         remarks.push(format!("left out, the time was over: {}", run.left_out.join(", ")));
     }
-    let mut covered: Vec<(&str, u64)> = Vec::new();
-    for row in &run.rows {
-        let Some(count) = proved_payloads(row) else { continue };
-        let form = (row.place.kop.name(), count);
-        if !covered.contains(&form) {
-            covered.push(form);
-            let all = row.place.form.layout.combinations();
-            remarks.push(format!(
-                "{}: mutants are equivalent for {count} of {all} payloads: those that a check plans, and in each aliasing \
-                 pattern all immediates together, or one by one, of wide ones their edges and some between",
-                form.0
-            ));
-        }
-    }
+    remarks.extend(covered(run));
     remarks
+}
+
+/// Of which operations equivalent mutants are proved for some payloads and not all, in words.
+fn covered(run: &Run) -> Option<String> {
+    let rows: Vec<(&str, u64)> =
+        run.rows.iter().filter_map(|row| Some((row.place.kop.name(), proved_payloads(row)?))).collect();
+    let counts = rows.iter().map(|(_, count)| *count);
+    let (least, most) = counts.clone().min().zip(counts.max())?;
+    let mut names: Vec<&str> = rows.iter().map(|(name, _)| *name).collect();
+    names.dedup();
+    Some(format!(
+        "of forms with very many payloads equivalent mutants are proved for {least} to {most} of them: those that a check plans, and \
+         in each aliasing pattern all immediates together, or one by one, of wide ones the edges and some between ({})",
+        names.join(", ")
+    ))
 }
 
 /// Of which operations some mutants are decided and not all, in words.
