@@ -163,7 +163,7 @@ fn a_lower_mutation_score_fails_the_job_with_a_line() {
     let line =
         format!("mutation score dropped: {title}: {killed} of {mutants} mutants killed, {} were", killed + 1);
     // The job gives mutants a fifth of its time.
-    let output = job(dir.path(), &example(), "0.5", &["--mutation-score", "score.json"]);
+    let output = job(dir.path(), &example(), "1", &["--mutation-score", "score.json"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert_eq!(said(&output).matches(&line).count(), 1, "{}", said(&output));
     let report = |name: &str| fs::read_to_string(dir.path().join("out").join(name)).expect(name);

@@ -27,8 +27,8 @@ fn longest(planted: Planted) -> usize {
 fn case(catalog: &Catalog, number: u64) -> ProgramCase {
     let mut choices = Seeded::derived(0x6e61_7470, &[number]);
     match number % 4 {
-        0 => Instructions::random(&mut choices),
-        1 => idioms(&mut choices),
+        _ if number % 8 == 0 => Instructions::random(&mut choices),
+        0 | 1 => idioms(&mut choices),
         last => {
             let (wild, long) = (last == 3, number % 32 == 2);
             ProgramPlan { wild, long, ..ProgramPlan::new(catalog, &ProgramKind::ALL) }.generate(&mut choices)

@@ -34,7 +34,7 @@ fn generated_programs_do_the_same_when_rewritten() {
     let mut rig = ProgramRig::available();
     let mut proved = Proved::default();
     let (mut sites, mut runs) = (Vec::new(), 0);
-    for number in 0..150 {
+    for number in 0..250 {
         let case = case(&mut seeded(number));
         let trial = compare(&mut rig, &case, &catalog, (&options, &mut proved)).expect("a case");
         assert!(trial.difference.is_none(), "{:?}\n{case}\n{:?}", trial.difference, trial.rewritten.found);

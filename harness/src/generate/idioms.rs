@@ -247,7 +247,11 @@ impl<C: Choices> Writer<'_, C> {
         let width = *self.choices.pick(&Width::ALL);
         let zero = Insn::Jump { cond: Cond::Eq, width, dst: bits, src: 0.into(), off: 1 };
         if self.choices.one_in(3) {
-            self.put(Insn::alu64(AluOp::And, bits, 0));
+            // Zero, which a compiler does not know.
+            let at = self.choices.below(DATA) as i16;
+            self.put(Insn::load(Size::B1, bits, Reg::R6, at));
+            self.put(Insn::load(Size::B1, less, Reg::R6, at));
+            self.put(Insn::alu64(AluOp::Xor, bits, less));
         }
         if self.choices.one_in(2) {
             self.put(Insn::mov64(count, 0));

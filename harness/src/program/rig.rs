@@ -7,7 +7,7 @@ use kop_emulators::program::{Job, PROGRAM_ENGINES, Precision, ProgramEngine, Run
 use kop_jit::{LowerError, Lowered, Options, Planted};
 use kop_ops::ebpf::RegSet;
 use kop_ops::program::MapAddresses;
-use kop_ops::{Arch, Catalog, Code, Fault, Features, Program, Slot};
+use kop_ops::{Arch, Catalog, Code, Fault, Feature, Features, Program, Slot};
 use kop_reports::Kind;
 use kop_semantics::spec::{Interpreter, Start as SpecStart};
 use kop_semantics::world::SetupError;
@@ -307,8 +307,12 @@ impl ProgramRig {
     ) -> Vec<(&'static str, Option<Difference>)> {
         let mut found = Vec::new();
         let planted = (self.planted, self.planted_native);
-        // What most CPUs have, and what all have.
-        let all = Features::all(made.arch).without_simd();
+        // What most CPUs have, and what all have. Cranelift counts ones of AArch64 with SIMD registers.
+        let most = Features::all(made.arch).without_simd();
+        let all = match (made.tier, made.arch) {
+            (Tier::Native, Arch::Aarch64) => most.union(Features::of(&[Feature::AdvSimd])),
+            _ => most,
+        };
         let codes = [all, Features::NONE].map(|features| reference.compile(catalog, made, features, planted));
         let only = self.only;
         for engine in self.engines.iter_mut().filter(|engine| engine.runs() == Runs::Code(made.arch)) {

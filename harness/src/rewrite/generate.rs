@@ -236,15 +236,13 @@ impl<C: Choices> Writer<'_, C> {
                 Insn::alu(AluOp::Xor, width, part, -1),
                 Insn::alu(op, width, part, a),
             ],
-            2 => vec![
-                Insn::alu(AluOp::Mov, width, part, a),
-                if self.choices.one_in(2) {
-                    Insn::Neg { width, dst: part }
-                } else {
-                    Insn::alu(AluOp::Add, width, part, -1)
-                },
-                Insn::alu(op, width, part, a),
-            ],
+            2 => {
+                let less = Insn::alu(AluOp::Add, width, part, -1);
+                let ways =
+                    [(Insn::Neg { width, dst: part }, AluOp::And), (less, AluOp::And), (less, AluOp::Xor)];
+                let (change, op) = *self.choices.pick(&ways);
+                vec![Insn::alu(AluOp::Mov, width, part, a), change, Insn::alu(op, width, part, a)]
+            }
             _ => vec![
                 Insn::alu(AluOp::Mov, width, part, a),
                 Insn::alu(AluOp::Arsh, width, part, width.bits() as i32 - 1),
