@@ -67,7 +67,7 @@ impl<C: Choices> Writer<'_, C> {
 
     fn statement(&mut self) {
         let from = self.insns.len();
-        match self.choices.below(13) {
+        match self.choices.below(14) {
             0 | 1 => self.rotate(),
             2 => self.variable(),
             3 => self.field(),
@@ -75,7 +75,7 @@ impl<C: Choices> Writer<'_, C> {
             5 | 6 => self.choice(),
             7 => self.turns(),
             8 => self.taken_apart(),
-            9 => self.idiom(),
+            9 | 12 => self.idiom(),
             10 => self.ladder(),
             11 => self.chain(),
             _ => (0..4).for_each(|_| self.noise()),
@@ -230,7 +230,9 @@ impl<C: Choices> Writer<'_, C> {
         let (a, b, part) = (self.register(), self.register(), self.register());
         let width = self.width();
         let op = *self.choices.pick(&[AluOp::And, AluOp::Or, AluOp::Xor]);
-        let parts = match self.choices.below(4) {
+        let which = self.choices.below(4);
+        let is_absolute = which == 3;
+        let parts = match which {
             0 | 1 => vec![
                 Insn::alu(AluOp::Mov, width, part, b),
                 Insn::alu(AluOp::Xor, width, part, -1),
@@ -251,6 +253,10 @@ impl<C: Choices> Writer<'_, C> {
             ],
         };
         self.all(parts);
+        // The absolute value is in `a`: mostly nothing else needs the part.
+        if is_absolute && !self.choices.one_in(4) {
+            self.insns.push(Insn::mov64(part, 1));
+        }
     }
 
     /// A diamond or a triangle.
