@@ -27,7 +27,7 @@ fn longest(planted: Planted) -> usize {
 fn case(catalog: &Catalog, number: u64) -> ProgramCase {
     let mut choices = Seeded::derived(0x6e61_7470, &[number]);
     match number % 4 {
-        _ if number % 8 == 0 => Instructions::random(&mut choices),
+        _ if number.is_multiple_of(8) => Instructions::random(&mut choices),
         0 | 1 => idioms(&mut choices),
         last => {
             let (wild, long) = (last == 3, number % 32 == 2);

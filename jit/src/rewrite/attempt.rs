@@ -9,6 +9,9 @@ use super::region::Item;
 use super::value::{Value, is_pure};
 use super::wanted::Wanted;
 
+/// Registers by the names of operands.
+type Placed = Vec<(&'static str, Reg)>;
+
 /// A site to be tried: its place, and the registers that it takes.
 pub(super) struct Attempt<'m> {
     /// What is tried.
@@ -226,7 +229,7 @@ impl Attempt<'_> {
     pub fn placed<'t>(
         &self,
         temporaries: &mut impl Iterator<Item = &'t Reg>,
-    ) -> Result<(Vec<(&'static str, Reg)>, Vec<Insn>), Reason> {
+    ) -> Result<(Placed, Vec<Insn>), Reason> {
         let (mut placed, mut before) = (Vec::new(), Vec::new());
         let mut free = || temporaries.next().copied().ok_or("no register is free to be its operand");
         for &(name, register) in &self.inputs {

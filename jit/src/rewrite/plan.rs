@@ -272,7 +272,7 @@ impl<'a> Planner<'_, 'a> {
         let mut items = Vec::with_capacity(self.region.items.len());
         for (at, item) in self.region.items.iter().enumerate() {
             if at == place {
-                items.push(Item::Site(site.clone()));
+                items.push(Item::Site(Box::new(site.clone())));
             } else if let Some(to) = attempt.moved.filter(|_| at == root) {
                 items.push(Item::Move { to, from: attempt.result.unwrap_or(to), at: item.origin() });
             } else if removed.binary_search(&at).is_err() {

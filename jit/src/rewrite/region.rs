@@ -20,7 +20,7 @@ pub(super) enum Item<'a> {
     /// An instruction of the program, by its index there.
     Kept(usize),
     /// A site that was made.
-    Site(NewSite<'a>),
+    Site(Box<NewSite<'a>>),
     /// A move from where a site has left its result, in place of the instruction at this index of the program.
     Move {
         /// Where the result is wanted.

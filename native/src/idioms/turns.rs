@@ -156,8 +156,8 @@ fn is_idle(function: &Function, block: Block) -> bool {
     let insts: Vec<Inst> = function.layout.block_insts(block).filter(|inst| Some(*inst) != last).collect();
     let is_pure = |inst: &Inst| {
         let opcode = function.dfg.insts[*inst].opcode();
-        !(opcode.can_trap() || opcode.can_load() || opcode.can_store() || opcode.is_call())
-            && !opcode.other_side_effects()
+        let touches = opcode.can_trap() || opcode.can_load() || opcode.can_store();
+        !(touches || opcode.is_call() || opcode.other_side_effects())
             && function.dfg.inst_results(*inst).len() == 1
     };
     insts.len() <= LONGEST && insts.iter().all(is_pure)
