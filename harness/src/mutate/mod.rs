@@ -17,10 +17,9 @@ mod same;
 mod x86_64;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use kop_ops::ebpf::Insn;
 use kop_ops::{Arch, Catalog, Form, Kop};
 use kop_reports::MutatedSide;
 use rayon::prelude::*;
@@ -35,20 +34,6 @@ use decide::{Decided, Decider, Provers, Verdict};
 use mutants::Mutant;
 
 pub use record::record;
-
-/// What native code is apart from the values of its operands; `None` when it is not all instructions, or branches elsewhere.
-pub fn shape_of_code(arch: Arch, code: &[u8]) -> Option<Arc<[u64]>> {
-    use edit::Instruction;
-    match arch {
-        Arch::X86_64 => x86_64::Insn::decode(&code.to_vec()).map(|code| broken::shape(&code)),
-        Arch::Aarch64 => aarch64::Insn::decode(&code.to_vec()).map(|code| broken::shape(&code)),
-    }
-}
-
-/// As [`shape_of_code`], of a proof sequence.
-pub fn shape_of_proof(proof: &[Insn]) -> Option<Arc<[u64]>> {
-    edit::Instruction::decode(&proof.to_vec()).map(|proof: Vec<ebpf::Insn>| broken::shape(&proof))
-}
 
 /// How mutants are made and decided.
 #[derive(Clone, Debug)]

@@ -6,7 +6,9 @@
 //! it makes is trusted. What a branch costs that the CPU does not foresee is not counted: the tier has fewer of them, so that the
 //! choice errs on the side of the JIT there.
 
+#[cfg(feature = "native")]
 use kop_emulators::inspect::listing;
+#[cfg(feature = "native")]
 use kop_ops::code::Mark;
 use kop_ops::{Code, Program};
 
