@@ -325,8 +325,12 @@ pub const NOT_MODELLED: &[(Arch, &str)] = &[
 ];
 
 /// Operations that SLEIGH does not decode.
-pub const NOT_DECODED: &[(Arch, &str)] =
-    &[(X86_64, "MoveSwapped size: B8"), (Aarch64, "BitPermute Bdep"), (Aarch64, "BitPermute Bext")];
+pub const NOT_DECODED: &[(Arch, &str)] = &[
+    (X86_64, "Extend size: B2"),
+    (X86_64, "MoveSwapped size: B8"),
+    (Aarch64, "BitPermute Bdep"),
+    (Aarch64, "BitPermute Bext"),
+];
 
 /// Mnemonics and sizes of which some sample is neither proved nor refuted: circuits that a solver takes many seconds for, and no sample
 /// gets more than a moment.
