@@ -30,7 +30,7 @@ pub struct Args {
     /// One architecture only: x86_64 or aarch64
     #[arg(long, value_name = "A")]
     arch: Option<Arch>,
-    /// How many states each row runs on; a row is an operation, form and architecture
+    /// How many states each row runs on, or more where few payloads have some code; a row is an operation, form and architecture
     #[arg(long, value_name = "N", default_value_t = DEFAULT_STATES, value_parser = parse_states)]
     states: usize,
     /// Go on with further seeds for this long: 90s, 10m, 2h
