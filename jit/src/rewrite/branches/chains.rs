@@ -10,13 +10,13 @@ use super::chain::{Chain, Chained, Flag};
 use super::diamond::free;
 use super::ladder::always;
 use super::linear::{laid_out, ordered, owned, predecessors};
-use super::{Branching, Made, Splice};
+use super::{Branching, Made, Splice, proved};
 use crate::load::operation;
 use crate::rewrite::constants::Constants;
 use crate::rewrite::context::Contexts;
 use crate::rewrite::liveness::Liveness;
 use crate::rewrite::plan::Reason;
-use crate::rewrite::{Claim, Found, Miss, Planted};
+use crate::rewrite::{Claim, Miss, Planted};
 
 /// Cycles of a `compare_chain`, and how many of the instructions before it run in one.
 const CHAIN: u64 = 5;
@@ -90,10 +90,7 @@ impl Branching<'_, '_> {
         made.before.append(&mut made.behind);
         let live = if flag.is_some() { live } else { live.union(chained.result.into()) };
         let claim = Claim { fragment: made.fragment, replacement: made.before, live };
-        let proved = match self.options.checked {
-            true => self.validator.validate(&claim)?,
-            false => "not checked".to_owned(),
-        };
+        let proved = proved(self.options, self.validator, &claim)?;
         let mut code = chained.code;
         let id = operation(&mut self.operations, site.kop.name(), &site.form.name);
         code.extend(Insn::kop_site(site.payload, id, 0));
@@ -101,19 +98,7 @@ impl Branching<'_, '_> {
         code.extend(made.rest);
         let at = chain.branches[0];
         let gone = owned(&self.program.flow, at, &made.nodes);
-        let mut removed: Vec<usize> = gone.iter().map(|index| self.origins[*index]).collect();
-        removed.sort_unstable();
-        removed.dedup();
-        let found = Found {
-            program: self.number,
-            at: self.origins[at],
-            kop: site.kop.name().to_owned(),
-            form: site.form.name.to_string(),
-            operands: site.form.layout.show(&site.operands).to_string(),
-            removed,
-            claim,
-            proved,
-        };
+        let found = self.found(at, &site, &gone, (claim, proved));
         Ok(Made { splice: Splice { at, gone, code, leaves, next: Some(made.next) }, found: vec![found] })
     }
 

@@ -7,13 +7,13 @@ use kop_ops::ebpf::{Insn, RegSet};
 
 use super::diamond::free;
 use super::ladder::{Column, Join, Ladder, Part, Plan, Walked};
-use super::{Branching, Made, Splice};
+use super::{Branching, Made, Splice, proved};
 use crate::load::operation;
 use crate::rewrite::constants::Constants;
 use crate::rewrite::liveness::Liveness;
 use crate::rewrite::plan::Reason;
 use crate::rewrite::site;
-use crate::rewrite::{Claim, Found, Miss, Planted};
+use crate::rewrite::{Claim, Miss, Planted};
 
 /// The operation, and the form that a near miss names.
 const OPERATION: (&str, &str) = ("table_lookup", "nibble64");
@@ -104,10 +104,7 @@ impl Branching<'_, '_> {
             }
         }
         let claim = Claim { fragment, replacement, live };
-        let proved = match self.options.checked {
-            true => self.validator.validate(&claim)?,
-            false => "not checked".to_owned(),
-        };
+        let proved = proved(self.options, self.validator, &claim)?;
         let mut insns = Vec::new();
         let mut next_site = sites.iter();
         for part in code {
@@ -127,20 +124,10 @@ impl Branching<'_, '_> {
                 None
             }
         };
-        let at = self.origins[ladder.head];
-        let mut removed: Vec<usize> = gone.iter().map(|index| self.origins[*index]).collect();
-        removed.sort_unstable();
-        removed.dedup();
-        let found = sites.iter().enumerate().map(|(number, site)| Found {
-            program: self.number,
-            at,
-            kop: site.kop.name().to_owned(),
-            form: site.form.name.to_string(),
-            operands: site.form.layout.show(&site.operands).to_string(),
+        let found = sites.iter().enumerate().map(|(number, site)| {
             // The first of them stands for all that went.
-            removed: if number == 0 { removed.clone() } else { vec![at] },
-            claim: claim.clone(),
-            proved: proved.clone(),
+            let gone = if number == 0 { &gone } else { &vec![ladder.head] };
+            self.found(ladder.head, site, gone, (claim.clone(), proved.clone()))
         });
         let found = found.collect();
         Ok(Made { splice: Splice { at: ladder.head, gone, code: insns, leaves: Vec::new(), next }, found })

@@ -152,11 +152,7 @@ impl<'a> Branching<'a, '_> {
             }
             let live = turns.kept(flow, &count, live);
             let claim = Claim { fragment: turns.turn(flow, &count), replacement: count.turn(), live };
-            let proved = match self.options.checked {
-                true => self.validator.validate(&claim),
-                false => Ok("not checked".to_owned()),
-            };
-            match proved {
+            match proved(self.options, self.validator, &claim) {
                 Ok(proved) => return self.counted(turns, &count, (claim, proved)),
                 Err(why) => reason = format!("a turn is another: {why}"),
             }
@@ -196,10 +192,7 @@ impl<'a> Branching<'a, '_> {
             replacement: choice.code.iter().chain(&site.proof).chain(&choice.after).copied().collect(),
             live,
         };
-        let proved = match self.options.checked {
-            true => self.validator.validate(&claim)?,
-            false => "not checked".to_owned(),
-        };
+        let proved = proved(self.options, self.validator, &claim)?;
         let after = choice.after.into_iter().collect();
         Ok(self.made(diamond.range(), (choice.code, &site, after), (claim, proved)))
     }
@@ -229,22 +222,40 @@ impl<'a> Branching<'a, '_> {
         (before, site, behind): (Vec<Insn>, &NewSite, Vec<Insn>),
         (claim, proved): (Claim, String),
     ) -> Made {
-        let mut removed: Vec<usize> = self.origins[range.clone()].to_vec();
-        removed.dedup();
         let id = operation(&mut self.operations, site.kop.name(), &site.form.name);
         let mut code = before;
         code.extend(Insn::kop_site(site.payload, id, 0));
         code.extend(behind);
-        let found = Found {
+        let gone: Vec<usize> = range.clone().collect();
+        let found = self.found(range.start, site, &gone, (claim, proved));
+        Made { splice: Splice::of_range(range, code), found: vec![found] }
+    }
+
+    /// What is told of a site at `at`, in place of the instructions that go.
+    fn found(&self, at: usize, site: &NewSite, gone: &[usize], (claim, proved): (Claim, String)) -> Found {
+        let mut removed: Vec<usize> = gone.iter().map(|index| self.origins[*index]).collect();
+        removed.sort_unstable();
+        removed.dedup();
+        Found {
             program: self.number,
-            at: self.origins[range.start],
+            at: self.origins[at],
             kop: site.kop.name().to_owned(),
             form: site.form.name.to_string(),
             operands: site.form.layout.show(&site.operands).to_string(),
             removed,
             claim,
             proved,
-        };
-        Made { splice: Splice::of_range(range, code), found: vec![found] }
+        }
+    }
+}
+
+/// How a claim is proved.
+///
+/// # Errors
+/// Why it is not.
+fn proved(options: &Options, validator: &mut dyn Validator, claim: &Claim) -> Result<String, Reason> {
+    match options.checked {
+        true => validator.validate(claim),
+        false => Ok("not checked".to_owned()),
     }
 }

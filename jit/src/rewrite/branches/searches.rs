@@ -8,12 +8,12 @@ use kop_ops::ebpf::{Insn, RegSet};
 use super::bits::{Counted, Search};
 use super::diamond::free;
 use super::linear::owned;
-use super::{Branching, Made, Splice};
+use super::{Branching, Made, Splice, proved};
 use crate::load::operation;
 use crate::rewrite::constants::Constants;
 use crate::rewrite::liveness::Liveness;
 use crate::rewrite::plan::Reason;
-use crate::rewrite::{Claim, Found, Miss, Planted};
+use crate::rewrite::{Claim, Miss, Planted};
 
 /// Cycles of a count with what is before and behind it.
 const CYCLES: u64 = 6;
@@ -75,28 +75,13 @@ impl Branching<'_, '_> {
         let mut replacement = search.facts();
         replacement.extend(count.before.iter().chain(&site.proof).chain(&behind));
         let claim = Claim { fragment: search.fragment(flow)?, replacement, live: lives.before(search.join) };
-        let proved = match self.options.checked {
-            true => self.validator.validate(&claim)?,
-            false => "not checked".to_owned(),
-        };
+        let proved = proved(self.options, self.validator, &claim)?;
         let gone = owned(flow, at, &search.order);
-        let mut removed: Vec<usize> = gone.iter().map(|index| self.origins[*index]).collect();
-        removed.sort_unstable();
-        removed.dedup();
         let mut code = count.before;
         let id = operation(&mut self.operations, site.kop.name(), &site.form.name);
         code.extend(Insn::kop_site(site.payload, id, 0));
         code.extend(behind);
-        let found = Found {
-            program: self.number,
-            at: self.origins[at],
-            kop: site.kop.name().to_owned(),
-            form: site.form.name.to_string(),
-            operands: site.form.layout.show(&site.operands).to_string(),
-            removed,
-            claim,
-            proved,
-        };
+        let found = self.found(at, &site, &gone, (claim, proved));
         let splice = Splice { at, gone, code, leaves: Vec::new(), next: Some(search.join) };
         Ok(Made { splice, found: vec![found] })
     }
