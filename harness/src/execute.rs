@@ -9,7 +9,7 @@ use kop_ops::{Arch, Catalog, Code, Features, Object};
 use kop_semantics::{Image, Outcome, Run, Trap, World};
 
 use crate::program::Terms;
-use crate::tier::{self, Choice, Tier};
+use crate::tier::{self, Choice, Tier, Whole};
 
 /// How programs are run.
 #[derive(Clone, Copy, Debug)]
@@ -114,11 +114,11 @@ impl<'a> Executable<'a> {
         if self.codes.iter().any(|known| (known.0, known.1) == (arch, features)) {
             return Ok(());
         }
-        if self.manner.tier == Tier::Native {
+        if self.manner.tier.is_whole() {
             if self.manner.guarded {
                 return Err(tier::VERIFIED_ONLY.to_owned());
             }
-            let codes = tier::native(&self.lowered, (arch, features), addresses, None)?;
+            let codes = self.whole(self.manner.tier, (arch, features), addresses)?;
             self.codes.push((arch, features, codes));
             return Ok(());
         }
@@ -131,14 +131,27 @@ impl<'a> Executable<'a> {
         Ok(())
     }
 
-    /// What the JIT makes of the programs, or the native tier where that has less to run.
+    /// What a compiler of whole programs makes of them.
+    fn whole(
+        &self,
+        tier: Tier,
+        target: (Arch, Features),
+        addresses: &MapAddresses,
+    ) -> Result<Vec<Code>, String> {
+        Whole { tier, target, addresses, planted: None }.all(&self.lowered)
+    }
+
+    /// What the JIT makes of the programs, or a compiler of whole programs where that has less to run.
     fn chosen(&self, target: (Arch, Features), addresses: &MapAddresses, jit: Vec<Code>) -> Vec<Code> {
-        let Ok(native) = tier::native(&self.lowered, target, addresses, None) else { return jit };
-        let programs = &self.object.programs;
-        match Choice::between((programs, &jit), (programs, &native)).tier {
-            Tier::Native => native,
-            _ => jit,
+        let mut made = vec![(Tier::Jit, jit)];
+        for tier in [Tier::Native, Tier::Llvm] {
+            made.extend(self.whole(tier, target, addresses).ok().map(|codes| (tier, codes)));
         }
+        let programs = &*self.object.programs;
+        let all: Vec<_> = made.iter().map(|(tier, codes)| (*tier, programs, &**codes)).collect();
+        let chosen = Choice::among(&all).tier;
+        let found = made.into_iter().find(|(tier, _)| *tier == chosen);
+        found.expect("it is one of them").1
     }
 
     /// What the JIT makes of the programs.

@@ -19,9 +19,11 @@ pub enum Tier {
     /// `kop_jit`.
     #[default]
     Jit,
-    /// `kop_native`.
+    /// `kop_native`, with Cranelift behind it.
     Native,
-    /// The one of both that [`Choice`] takes.
+    /// `kop_native`, with LLVM behind it.
+    Llvm,
+    /// The one of them that [`Choice`] takes.
     Auto,
 }
 
@@ -31,9 +33,39 @@ impl Tier {
         match self {
             Tier::Jit => "jit",
             Tier::Native => "native",
+            Tier::Llvm => "llvm",
             Tier::Auto => "auto",
         }
     }
+
+    /// Whether it makes one function of a whole program, for verified programs only.
+    pub const fn is_whole(self) -> bool {
+        matches!(self, Tier::Native | Tier::Llvm)
+    }
+
+    /// Whether it can be used.
+    ///
+    /// # Errors
+    /// Why it is not here, in one line.
+    pub fn is_here(self) -> Result<(), String> {
+        match self {
+            Tier::Native if !HAS_NATIVE => {
+                Err("this build is without the native tier (cargo feature `native`)".to_owned())
+            }
+            Tier::Llvm => llvm(),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(feature = "llvm")]
+fn llvm() -> Result<(), String> {
+    kop_native::clang_version().map(drop)
+}
+
+#[cfg(not(feature = "llvm"))]
+fn llvm() -> Result<(), String> {
+    Err("this build is without LLVM (cargo feature `llvm`)".to_owned())
 }
 
 impl fmt::Display for Tier {
@@ -58,61 +90,65 @@ pub const HAS_NATIVE: bool = cfg!(feature = "native");
 pub const VERIFIED_ONLY: &str =
     "native tier: verified programs only (its code checks neither accesses nor fuel)";
 
-/// What the native tier makes of every program of a lowered object.
-///
-/// # Errors
-/// In one line, why there is no code.
-pub fn native(
-    lowered: &Lowered,
-    (arch, features): (Arch, Features),
-    addresses: &MapAddresses,
-    planted: Option<NativePlanted>,
-) -> Result<Vec<Code>, String> {
-    let programs = 0..lowered.object.programs.len();
-    programs.map(|index| native_program(lowered, index, (arch, features), addresses, planted)).collect()
+/// How whole programs are compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<'a> {
+    /// [`Tier::Native`] or [`Tier::Llvm`].
+    pub tier: Tier,
+    /// The architecture, and what its CPU has.
+    pub target: (Arch, Features),
+    /// Where maps are.
+    pub addresses: &'a MapAddresses,
+    /// A mistake to make.
+    pub planted: Option<NativePlanted>,
 }
 
-/// As [`native`], for one program.
-///
-/// # Errors
-/// As [`native`].
-#[cfg(feature = "native")]
-pub fn native_program(
-    lowered: &Lowered,
-    index: usize,
-    (arch, features): (Arch, Features),
-    addresses: &MapAddresses,
-    planted: Option<NativePlanted>,
-) -> Result<Code, String> {
-    let options = kop_native::Options { arch, features, maps: &lowered.object.maps, addresses };
-    let program = &lowered.object.programs[index];
-    let code = match planted {
-        None => kop_native::compile(program, &options),
-        Some(planted) => kop_native::compile_planted(program, &options, planted),
-    };
-    let mut code = code.map_err(|error| format!("program `{}`: {error}", program.name))?;
-    // Marks name the instructions of the program as it is in the file.
-    for mark in code.marks.iter_mut().filter(|mark| mark.index != kop_ops::code::Mark::NONE) {
-        mark.index = lowered.origin(index, mark.index as usize) as u32;
+impl Whole<'_> {
+    /// What becomes of every program of a lowered object.
+    ///
+    /// # Errors
+    /// In one line, why there is no code.
+    pub fn all(&self, lowered: &Lowered) -> Result<Vec<Code>, String> {
+        (0..lowered.object.programs.len()).map(|index| self.program(lowered, index)).collect()
     }
-    Ok(code)
-}
 
-/// As [`native`], for one program.
-///
-/// # Errors
-/// Always: the tier is not part of this build.
-#[cfg(not(feature = "native"))]
-pub fn native_program(
-    _lowered: &Lowered,
-    _index: usize,
-    _target: (Arch, Features),
-    _addresses: &MapAddresses,
-    planted: Option<NativePlanted>,
-) -> Result<Code, String> {
-    match planted {
-        None => Err("this build is without the native tier (cargo feature `native`)".to_owned()),
-        Some(mistake) => match mistake {},
+    /// As [`Whole::all`], for one program.
+    ///
+    /// # Errors
+    /// As [`Whole::all`].
+    #[cfg(feature = "native")]
+    pub fn program(&self, lowered: &Lowered, index: usize) -> Result<Code, String> {
+        self.tier.is_here()?;
+        let back_end = match self.tier {
+            #[cfg(feature = "llvm")]
+            Tier::Llvm => kop_native::BackEnd::Llvm,
+            _ => kop_native::BackEnd::Cranelift,
+        };
+        let ((arch, features), addresses) = (self.target, self.addresses);
+        let options = kop_native::Options { back_end, arch, features, maps: &lowered.object.maps, addresses };
+        let program = &lowered.object.programs[index];
+        let code = match self.planted {
+            None => kop_native::compile(program, &options),
+            Some(planted) => kop_native::compile_planted(program, &options, planted),
+        };
+        let mut code = code.map_err(|error| format!("program `{}`: {error}", program.name))?;
+        // Marks name the instructions of the program as it is in the file.
+        for mark in code.marks.iter_mut().filter(|mark| mark.index != kop_ops::code::Mark::NONE) {
+            mark.index = lowered.origin(index, mark.index as usize) as u32;
+        }
+        Ok(code)
+    }
+
+    /// As [`Whole::all`], for one program.
+    ///
+    /// # Errors
+    /// Always: the tier is not part of this build.
+    #[cfg(not(feature = "native"))]
+    pub fn program(&self, _lowered: &Lowered, _index: usize) -> Result<Code, String> {
+        match self.planted {
+            None => Err("this build is without the native tier (cargo feature `native`)".to_owned()),
+            Some(mistake) => match mistake {},
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use kop_harness::generate::{ProgramPlan, idioms};
 use kop_harness::program::{Blame, Instructions, ProgramCase, ProgramFinding, ProgramRig, minimise};
 use kop_harness::reports::Kind;
-use kop_harness::tier::NativePlanted as Planted;
+use kop_harness::tier::{NativePlanted as Planted, Tier};
 use kop_ops::choices::Seeded;
 use kop_ops::{Arch, Catalog, ProgramKind};
 
@@ -62,9 +62,14 @@ fn length(case: &ProgramCase) -> usize {
 }
 
 /// What is wrong with how a mistake is found, if anything, and a line about it.
-fn look(rig: &mut ProgramRig, catalog: &Catalog, arch: Arch, planted: Planted) -> (String, Option<String>) {
+fn look(
+    rig: &mut ProgramRig,
+    catalog: &Catalog,
+    (tier, arch): (Tier, Arch),
+    planted: Planted,
+) -> (String, Option<String>) {
     let start = std::time::Instant::now();
-    let name = format!("{arch} {}", planted.name());
+    let name = format!("{tier} {arch} {}", planted.name());
     let Some((programs, case, finding)) = hunt(rig, catalog, planted) else {
         return (format!("{name}: not found"), Some(format!("{name}: not found in {PROGRAMS} programs")));
     };
@@ -75,7 +80,7 @@ fn look(rig: &mut ProgramRig, catalog: &Catalog, arch: Arch, planted: Planted) -
         length(&case),
         start.elapsed().as_millis()
     );
-    let sound = found.blame == Blame::Native(arch) && length(&small) <= longest(planted);
+    let sound = found.blame == Blame::Native(tier, arch) && length(&small) <= longest(planted);
     let wrong = (!sound).then(|| format!("{line}: {found}\n{small}"));
     (line, wrong)
 }
@@ -84,19 +89,22 @@ fn look(rig: &mut ProgramRig, catalog: &Catalog, arch: Arch, planted: Planted) -
 /// use r10 there. Thousands of programs did not find it.
 const RARE: [Planted; 1] = [Planted::TailCallFrame];
 
-/// Whether the tier can make a mistake for an architecture.
-fn is_of(planted: Planted, arch: Arch) -> bool {
-    planted != Planted::ConditionOrder || arch == Arch::X86_64
+/// Whether a mistake is looked for in what a back end makes for an architecture: LLVM's own there, all others with Cranelift.
+fn is_of(planted: Planted, tier: Tier, arch: Arch) -> bool {
+    planted.is_of_llvm() == (tier == Tier::Llvm)
+        && (planted != Planted::ConditionOrder || arch == Arch::X86_64)
 }
 
-fn every_mistake(arch: Arch, engine: &str) {
+fn every_mistake(tier: Tier, arch: Arch, engine: &str) {
     let catalog = Catalog::einsn();
     let mut rig = ProgramRig::with(|name| name == engine);
     assert_eq!(rig.names(), [engine], "{:?}", rig.absent());
+    rig.compile_whole(&[tier]);
     let mut missed = String::new();
-    let found = Planted::ALL.iter().filter(|planted| !RARE.contains(planted) && is_of(**planted, arch));
-    for &planted in found {
-        let (line, wrong) = look(&mut rig, &catalog, arch, planted);
+    let looked_for =
+        Planted::ALL.iter().filter(|planted| !RARE.contains(planted) && is_of(**planted, tier, arch));
+    for &planted in looked_for {
+        let (line, wrong) = look(&mut rig, &catalog, (tier, arch), planted);
         println!("{line}");
         if let Some(wrong) = wrong {
             let _ = writeln!(missed, "{wrong}");
@@ -107,10 +115,17 @@ fn every_mistake(arch: Arch, engine: &str) {
 
 #[test]
 fn every_mistake_in_code_for_x86_64_is_found() {
-    every_mistake(Arch::X86_64, "unicorn-x86_64");
+    every_mistake(Tier::Native, Arch::X86_64, "unicorn-x86_64");
 }
 
 #[test]
 fn every_mistake_in_code_for_aarch64_is_found() {
-    every_mistake(Arch::Aarch64, "unicorn-aarch64");
+    every_mistake(Tier::Native, Arch::Aarch64, "unicorn-aarch64");
+}
+
+#[cfg(feature = "llvm")]
+#[test]
+fn every_mistake_in_ir_for_llvm_is_found() {
+    every_mistake(Tier::Llvm, Arch::X86_64, "unicorn-x86_64");
+    every_mistake(Tier::Llvm, Arch::Aarch64, "unicorn-aarch64");
 }

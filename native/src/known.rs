@@ -228,6 +228,9 @@ impl Known {
     /// An address of the stack, nobody knows which.
     pub const STACK: Known = Known::Stack { low: STACK_LOW, high: 0 };
 
+    /// An address that was computed from one of the stack, and may be outside of it where it is not used.
+    pub const NEAR_STACK: Known = Known::Stack { low: -FAR, high: FAR };
+
     /// Either.
     pub fn join(self, other: Self) -> Self {
         match (self, other) {
@@ -264,7 +267,7 @@ impl Known {
             (Known::Stack { low, high }, Known::Number(by), Width::W64) if op == AluOp::Sub => {
                 match by.exact() {
                     Some(by) => moved(low, high, Range::exactly(by.wrapping_neg())),
-                    None => Known::STACK,
+                    None => Known::NEAR_STACK,
                 }
             }
             // The distance of two addresses is none.
@@ -279,6 +282,9 @@ impl Known {
     }
 }
 
+/// Distances are followed no further than this. No access is there: a verifier accepts those to the stack alone.
+const FAR: i32 = 1 << 20;
+
 /// An address of the stack with a number added.
 fn moved(low: i32, high: i32, by: Range) -> Known {
     let near = |value: u64| i32::try_from(value as i64).ok().filter(|by| by.unsigned_abs() <= 1 << 16);
@@ -286,10 +292,9 @@ fn moved(low: i32, high: i32, by: Range) -> Known {
     match (near(by.low), near(by.high)) {
         (Some(least), Some(most)) if same_sign => {
             let (low, high) = (low + least, high + most);
-            let far = |distance: i32| distance.abs() > 1 << 20;
-            if far(low) || far(high) { Known::Any } else { Known::Stack { low, high } }
+            if low < -FAR || high > FAR { Known::NEAR_STACK } else { Known::Stack { low, high } }
         }
-        _ => Known::STACK,
+        _ => Known::NEAR_STACK,
     }
 }
 
@@ -377,7 +382,8 @@ pub(crate) mod tests {
         assert_eq!(range(3, 9).join(Range::exactly(12)), range(3, 12));
         let stack = Known::Stack { low: -40, high: -40 };
         let index = Known::Number(Range { low: 0, high: 24, zeros: 3 });
+        assert_eq!(Known::NEAR_STACK.alu(AluOp::Add, Width::W64, index), Known::NEAR_STACK);
         assert_eq!(stack.alu(AluOp::Add, Width::W64, index), Known::Stack { low: -40, high: -16 });
-        assert_eq!(stack.alu(AluOp::Add, Width::W64, Known::NUMBER), Known::STACK);
+        assert_eq!(stack.alu(AluOp::Add, Width::W64, Known::NUMBER), Known::NEAR_STACK);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Local calls are replaced by what they call ([`flat`]), a fixpoint finds what numbers and addresses can be ([`flow`]), the
 //! parts of the stack that nothing else touches become values ([`slots`]), and Cranelift makes machine code of what is left
-//! ([`translate`], [`emit`]).
+//! ([`translate`], [`emit`]), or LLVM does ([`llvm`]).
 //!
 //! It is for programs that a verifier has accepted: accesses are not checked, and there is no fuel. What a program leaves in its
 //! own stack is not there when it ends, and no register but r0 is.
@@ -17,6 +17,8 @@ mod flat;
 mod flow;
 mod idioms;
 mod known;
+#[cfg(feature = "llvm")]
+mod llvm;
 mod loops;
 mod pairs;
 mod planted;
@@ -36,9 +38,31 @@ use cranelift_codegen::isa::TargetIsa;
 use kop_ops::program::MapAddresses;
 use kop_ops::{Arch, Code, Features, MapSpec, Program};
 
+/// Who makes machine code of what the tier's own passes leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BackEnd {
+    /// Cranelift, which is a part of this.
+    #[default]
+    Cranelift,
+    /// LLVM, by clang: a process of its own. It optimises more, and takes thirty times as long.
+    #[cfg(feature = "llvm")]
+    Llvm,
+}
+
+/// The version of clang that [`BackEnd::Llvm`] runs.
+///
+/// # Errors
+/// Why it cannot be run, in one line.
+#[cfg(feature = "llvm")]
+pub fn clang_version() -> Result<u32, String> {
+    llvm::version()
+}
+
 /// How a program is compiled.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
+    /// Who makes machine code.
+    pub back_end: BackEnd,
     /// The architecture.
     pub arch: Arch,
     /// The features that the CPU has.
@@ -71,7 +95,11 @@ pub fn compile_planted(program: &Program, options: &Options, planted: Planted) -
 fn build(program: &Program, options: &Options, planted: Option<Planted>) -> Result<Code, CompileError> {
     let isa = emit::isa(options, true)?;
     let translated = optimised(program, options, &*isa, planted)?;
-    emit::emit(translated, &*isa, options, planted)
+    match options.back_end {
+        BackEnd::Cranelift => emit::emit(translated, &*isa, options, planted),
+        #[cfg(feature = "llvm")]
+        BackEnd::Llvm => llvm::emit(translated, options, planted),
+    }
 }
 
 /// The function of a program, with all that is done before the back end takes it.

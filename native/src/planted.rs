@@ -81,4 +81,28 @@ planted! {
     ConditionOrder "condition-order",
     /// A selection in place of a jump takes the other value.
     SelectOrder "select-order",
+    /// LLVM: what a block starts with is what the first jump into it passes.
+    LlvmPhiOfOneWay "llvm-phi-of-one-way",
+    /// LLVM: a signed comparison is done unsigned.
+    LlvmCompareSign "llvm-compare-sign",
+    /// LLVM: a number is extended with zeros for its sign.
+    LlvmExtendsZeros "llvm-extends-zeros",
+    /// LLVM: the amount of a shift is not taken modulo the width.
+    LlvmShiftAmount "llvm-shift-amount",
+    /// LLVM: what is behind the constant that was added to an address is forgotten.
+    LlvmAddress "llvm-address",
+}
+
+impl Planted {
+    /// Whether it is made where LLVM's IR is written.
+    pub const fn is_of_llvm(self) -> bool {
+        matches!(
+            self,
+            Planted::LlvmPhiOfOneWay
+                | Planted::LlvmCompareSign
+                | Planted::LlvmExtendsZeros
+                | Planted::LlvmShiftAmount
+                | Planted::LlvmAddress
+        )
+    }
 }

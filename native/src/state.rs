@@ -216,7 +216,9 @@ fn widened(known: Known, before: Known, steps: &[u64]) -> Known {
             }
             Known::Number(range)
         }
-        (Known::Stack { .. }, Known::Stack { .. }) if known != before => Known::STACK.join(known),
+        (Known::Stack { .. }, Known::Stack { .. }) if known != before => {
+            if Known::STACK.join(known) == Known::STACK { Known::STACK } else { Known::NEAR_STACK }
+        }
         _ => known,
     }
 }
@@ -229,6 +231,7 @@ pub(crate) fn bytes(size: Size) -> i32 {
 #[cfg(test)]
 mod tests {
     use kop_ops::choices::{Choices, Seeded};
+    use kop_ops::ebpf::AluOp;
 
     use super::*;
     use crate::known::tests::{has, sample};
@@ -251,6 +254,17 @@ mod tests {
             Cond::SLt => s < t,
             Cond::SLe => s <= t,
         }
+    }
+
+    #[test]
+    fn a_pointer_that_moves_through_the_stack_comes_to_rest_in_three_steps() {
+        let stack = |low, high| Known::Stack { low, high };
+        assert_eq!(widened(stack(-200, -199), stack(-200, -200), &[]), Known::STACK);
+        let moved = Known::STACK.alu(AluOp::Add, Width::W64, Known::Number(Range::exactly(1)));
+        let joined = Known::STACK.join(moved);
+        assert_eq!(widened(joined, Known::STACK, &[]), Known::NEAR_STACK);
+        let moved = Known::NEAR_STACK.alu(AluOp::Add, Width::W64, Known::Number(Range::exactly(1)));
+        assert_eq!(Known::NEAR_STACK.join(moved), Known::NEAR_STACK);
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn with<T>(arch: Arch, action: impl FnOnce(&Options) -> T) -> T {
     let addresses = MapAddresses::default();
     let features = Features::of(&[Feature::Popcnt, Feature::Lzcnt]);
     let features = if arch == Arch::X86_64 { features } else { Features::NONE };
-    action(&Options { arch, features, maps: &[], addresses: &addresses })
+    action(&Options { back_end: BackEnd::Cranelift, arch, features, maps: &[], addresses: &addresses })
 }
 
 fn function(text: &str) -> Function {

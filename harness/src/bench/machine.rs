@@ -35,6 +35,19 @@ mod place {
     pub const FIRST: u64 = Region::Rows.address();
 }
 
+/// What calls run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// The first of those that are measured.
+    Same,
+    /// Those that are measured, in turns.
+    Rotating,
+    /// The first of those that are not measured.
+    Training,
+    /// Those that are not measured, in turns.
+    TrainingRotating,
+}
+
 /// What code takes as its argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
@@ -47,18 +60,15 @@ pub enum Argument {
 }
 
 impl Argument {
-    fn arguments(self, count: usize) -> Arguments {
+    /// `count` inputs in turns, from one on.
+    fn arguments(self, from: usize, count: usize) -> Arguments {
         let offset = match self {
             Argument::XdpMd => place::XDP_MD,
             Argument::XdpBuff => place::XDP_BUFF,
             Argument::Block => place::BLOCK,
         };
-        Arguments { first: place::FIRST + offset, stride: place::STRIDE, count: count as u64 }
-    }
-
-    fn of_input(self, index: usize) -> Arguments {
-        let all = self.arguments(1);
-        Arguments { first: all.first + place::STRIDE * index as u64, ..all }
+        let first = place::FIRST + offset + place::STRIDE * from as u64;
+        Arguments { first, stride: place::STRIDE, count: count as u64 }
     }
 }
 
@@ -73,7 +83,8 @@ pub struct Machine {
     /// What the processor has.
     pub features: Features,
     stopwatch: Result<RefCell<Stopwatch>, String>,
-    inputs: usize,
+    /// How many inputs are measured, and how many more there are.
+    inputs: [usize; 2],
     /// Nanoseconds of a call of a function that only returns, and of an empty program in the kernel.
     floors: [f64; 2],
 }
@@ -104,24 +115,24 @@ impl Machine {
                 true => Stopwatch::new().map(RefCell::new),
                 false => Err("native code is timed on x86-64 alone".to_owned()),
             },
-            inputs: 0,
+            inputs: [0; 2],
             floors: [0.0; 2],
         };
-        machine.place_inputs(&[vec![0; 64]]);
+        machine.place_inputs(&[vec![0; 64]], &[]);
         machine.floors = [machine.native_floor(), machine.kernel_floor()];
         machine
     }
 
-    /// Puts inputs into the child's memory.
+    /// Puts inputs that are measured, and some that are not, into the child's memory.
     ///
     /// # Panics
     /// For more than there is room for, or a packet that is too long.
-    pub fn place_inputs(&mut self, inputs: &[Vec<u8>]) {
-        self.inputs = inputs.len();
+    pub fn place_inputs(&mut self, inputs: &[Vec<u8>], training: &[Vec<u8>]) {
+        self.inputs = [inputs.len(), training.len()];
         let Ok(stopwatch) = &self.stopwatch else { return };
         let mut stopwatch = stopwatch.borrow_mut();
         let rows = stopwatch.arena_mut().bytes_mut(Region::Rows);
-        for (index, packet) in inputs.iter().enumerate() {
+        for (index, packet) in inputs.iter().chain(training).enumerate() {
             assert!(packet.len() <= MAX_INPUT, "a packet of {} bytes", packet.len());
             let base = place::FIRST + place::STRIDE * index as u64;
             let mut put = |address: u64, bytes: &[u8]| {
@@ -189,7 +200,7 @@ impl Machine {
     /// The quickest of some samples, in nanoseconds a call.
     fn quickest(&self, call: &Call) -> f64 {
         const CALLS: u32 = 200_000;
-        let samples = (0..9).filter_map(|_| call.time(self, &[0; 512], false, CALLS).ok());
+        let samples = (0..9).filter_map(|_| call.time(self, &[0; 512], Inputs::Same, CALLS).ok());
         let each = samples.map(|time| time.as_nanos() as f64 / f64::from(CALLS));
         each.fold(f64::INFINITY, f64::min)
     }
@@ -210,7 +221,7 @@ impl Call {
             let returned = match self {
                 Call::Native(address, argument) => {
                     let mut stopwatch = machine.stopwatch.as_ref().map_err(Clone::clone)?.borrow_mut();
-                    let timed = stopwatch.run(*address, argument.of_input(index), 1);
+                    let timed = stopwatch.run(*address, argument.arguments(index, 1), 1);
                     timed.map_err(|stop| format!("input {index}: it stops: {}", stop.fault))?.result as u32
                 }
                 Call::Kernel(loaded) => {
@@ -225,7 +236,7 @@ impl Call {
         Ok(())
     }
 
-    /// The time of `times` calls on the first input, or on all in turns.
+    /// The time of `times` calls on inputs; in the kernel, on `packet`.
     ///
     /// # Errors
     /// What keeps it from returning.
@@ -233,12 +244,18 @@ impl Call {
         &self,
         machine: &Machine,
         packet: &[u8],
-        rotating: bool,
+        inputs: Inputs,
         times: u32,
     ) -> Result<Duration, String> {
         match self {
             Call::Native(address, argument) => {
-                let arguments = argument.arguments(if rotating { machine.inputs } else { 1 });
+                let [measured, others] = machine.inputs;
+                let arguments = match inputs {
+                    Inputs::Same => argument.arguments(0, 1),
+                    Inputs::Rotating => argument.arguments(0, measured),
+                    Inputs::Training => argument.arguments(measured, 1),
+                    Inputs::TrainingRotating => argument.arguments(measured, others),
+                };
                 let mut stopwatch = machine.stopwatch.as_ref().map_err(Clone::clone)?.borrow_mut();
                 let timed = stopwatch.run(*address, arguments, times);
                 Ok(timed.map_err(|stop| stop.fault.to_string())?.time)

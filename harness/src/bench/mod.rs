@@ -31,7 +31,7 @@ use kop_reports::{
 };
 
 use backend::{BACKENDS, Backend, BackendKind, Built};
-use machine::Machine;
+use machine::{Inputs, Machine};
 pub use measure::Rounds;
 use measure::{Times, Way, interleaved};
 use parts::Parts;
@@ -133,7 +133,8 @@ fn alone(
     rounds: Rounds,
     failures: &mut Vec<BenchFailure>,
 ) -> BenchProgram {
-    let inputs = sample.inputs(machine::INPUTS);
+    let mut inputs = sample.inputs(2 * machine::INPUTS);
+    let training = inputs.split_off(machine::INPUTS);
     let wanted = match reference::results(sample, &inputs) {
         Ok(wanted) => wanted,
         Err(message) => {
@@ -141,7 +142,7 @@ fn alone(
             Vec::new()
         }
     };
-    machine.place_inputs(&inputs);
+    machine.place_inputs(&inputs, &training);
     let mut built: Vec<Result<Built, String>> = backends
         .iter()
         .map(|made| {
@@ -177,14 +178,14 @@ fn way<'a>(
     ready: &'a Result<Built, String>,
     machine: &'a Machine,
     packet: &'a [u8],
-    rotating: bool,
+    inputs: Inputs,
 ) -> Way<'a> {
     let call = match ready {
-        Ok(ready) if !rotating || ready.call.rotates() => &ready.call,
+        Ok(ready) if inputs == Inputs::Same || ready.call.rotates() => &ready.call,
         Ok(_) => return Err("a test run repeats one packet".to_owned()),
         Err(reason) => return Err(reason.clone()),
     };
-    Ok(Box::new(move |times| call.time(machine, packet, rotating, times)))
+    Ok(Box::new(move |times| call.time(machine, packet, inputs, times)))
 }
 
 /// Times on the same input, and on inputs that rotate, less those of an empty call.
@@ -194,9 +195,9 @@ fn times(
     inputs: &[Vec<u8>],
     rounds: Rounds,
 ) -> [Vec<Times>; 2] {
-    let mut ways: Vec<Way> = [false, true]
-        .iter()
-        .flat_map(|rotating| built.iter().map(|ready| way(ready, machine, &inputs[0], *rotating)))
+    let mut ways: Vec<Way> = [Inputs::Same, Inputs::Rotating]
+        .into_iter()
+        .flat_map(|over| built.iter().map(move |ready| way(ready, machine, &inputs[0], over)))
         .collect();
     let mut times = interleaved(&mut ways, rounds);
     drop(ways);

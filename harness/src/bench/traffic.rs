@@ -130,7 +130,7 @@ fn times(
 }
 
 /// A sample is a child, whose making costs more than a sample of other programs: fewer and longer ones.
-fn for_children(rounds: Rounds) -> Rounds {
+pub fn for_children(rounds: Rounds) -> Rounds {
     Rounds { samples: rounds.samples.min(2), sample: rounds.sample * 8, ..rounds }
 }
 
@@ -144,7 +144,8 @@ fn way<'a>(
     Ok(Box::new(move |passes| Ok(run(sample, world, image, &compiled.codes, sample.index, passes)?.0)))
 }
 
-fn run(
+/// Runs code over the traffic some times: how long that took, and the results of the last time.
+pub fn run(
     sample: &Sample,
     world: &World,
     image: &Image,

@@ -174,7 +174,7 @@ fn of_program(
         }),
         blame: match &finding.blame {
             crate::program::Blame::Emit(_) => reports::Blame::Emit,
-            crate::program::Blame::Native(arch) => reports::Blame::Engine(format!("native tier {arch}")),
+            blame @ crate::program::Blame::Native(..) => reports::Blame::Engine(blame.to_string()),
             crate::program::Blame::Jit(arch) => reports::Blame::Engine(format!("jit {arch}")),
             crate::program::Blame::Engine(name) => reports::Blame::Engine((*name).to_owned()),
             crate::program::Blame::Spec => reports::Blame::Engine("spec".to_owned()),

@@ -243,8 +243,13 @@ impl<'c, 'a> Runner<'c, 'a> {
 /// The engines of the settings that run programs; all that are here when the settings have all.
 fn program_rig(settings: &Settings) -> ProgramRig {
     let all = crate::selection::available().0.len() == settings.engines.len();
-    ProgramRig::with(|name| all || settings.engines.iter().any(|engine| engine.name == name))
+    let mut rig = ProgramRig::with(|name| all || settings.engines.iter().any(|engine| engine.name == name));
+    rig.sample_llvm(LLVM_ONE_IN);
+    rig
 }
+
+/// Of how many programs LLVM compiles one: it takes as long as eight programs do without it.
+const LLVM_ONE_IN: u64 = 16;
 
 fn other(arch: Arch) -> Arch {
     match arch {

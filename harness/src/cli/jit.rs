@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use kop_emulators::inspect::listing;
-use kop_harness::tier::{self, Choice, Tier};
+use kop_harness::tier::{self, Choice, Tier, Whole};
 use kop_jit::Options;
 use kop_ops::code::Mark;
 use kop_ops::program::MapAddresses;
@@ -82,8 +82,8 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let arch = args.arch()?;
     let (tier, codes, reason) = match tier {
         Tier::Jit => (tier, args.compile(arch, &object, &catalog, &chosen)?, String::new()),
-        Tier::Native => {
-            let codes = args.compile_native(arch, &object, &catalog, &indices);
+        Tier::Native | Tier::Llvm => {
+            let codes = args.compile_whole(tier, arch, &object, &catalog, &indices);
             let named = |error: String| Failure::usage(format!("{}: {error}", args.file.name()));
             (tier, codes.map_err(named)?, String::new())
         }
@@ -145,8 +145,9 @@ impl Args {
         compiled.collect()
     }
 
-    fn compile_native(
+    fn compile_whole(
         &self,
+        tier: Tier,
         arch: Arch,
         object: &Object,
         catalog: &Catalog,
@@ -156,10 +157,8 @@ impl Args {
             MapAddresses::new(&object.maps, Slot::default()).map_err(|error| error.to_string())?;
         let lowered = kop_jit::lower(object, catalog).map_err(|error| error.to_string())?;
         let features = if self.baseline { Features::NONE } else { Features::all(arch).without_simd() };
-        let compiled = programs
-            .iter()
-            .map(|index| tier::native_program(&lowered, *index, (arch, features), &addresses, None));
-        compiled.collect()
+        let whole = Whole { tier, target: (arch, features), addresses: &addresses, planted: None };
+        programs.iter().map(|index| whole.program(&lowered, *index)).collect()
     }
 
     /// What the compiler makes that has less to run, which that is, and a line that says why.
@@ -173,22 +172,33 @@ impl Args {
         let programs: Vec<&Program> = indices.iter().map(|index| &object.programs[*index]).collect();
         let jit = self.compile(arch, object, catalog, &programs)?;
         let owned: Vec<Program> = programs.into_iter().cloned().collect();
-        let native = self.compile_native(arch, object, catalog, indices);
-        let choice = match &native {
-            Ok(native) => Choice::between((&owned, &jit), (&owned, native)),
-            Err(refused) => Choice::refused(refused),
+        let mut made = vec![(Tier::Jit, jit)];
+        let mut refused = Vec::new();
+        for tier in [Tier::Native, Tier::Llvm] {
+            match self.compile_whole(tier, arch, object, catalog, indices) {
+                Ok(codes) => made.push((tier, codes)),
+                Err(reason) => refused.push(reason),
+            }
+        }
+        let all: Vec<_> = made.iter().map(|(tier, codes)| (*tier, &*owned, &**codes)).collect();
+        let choice = match refused.into_iter().next() {
+            Some(reason) if all.len() == 1 => Choice::refused(&reason),
+            _ => Choice::among(&all),
         };
         let line = chosen_line(&choice);
-        match (choice.tier, native) {
-            (Tier::Native, Ok(native)) => Ok((Tier::Native, native, line)),
-            _ => Ok((Tier::Jit, jit, line)),
-        }
+        let chosen = made.into_iter().find(|(tier, _)| *tier == choice.tier);
+        let (tier, codes) = chosen.expect("it is one of them");
+        Ok((tier, codes, line))
     }
 }
 
 /// The lines that say which compiler was chosen.
 fn chosen_line(choice: &Choice) -> String {
-    let name = if choice.tier == Tier::Native { "the native tier" } else { "the JIT" };
+    let name = match choice.tier {
+        Tier::Native => "the native tier",
+        Tier::Llvm => "the native tier with LLVM",
+        Tier::Jit | Tier::Auto => "the JIT",
+    };
     format!("; --tier auto takes {name}: {}\n", choice.reason)
 }
 
@@ -220,7 +230,7 @@ fn assembly(tier: Tier, arch: Arch, programs: &[&Program], codes: &[Code]) -> St
             code.features,
             code.entry
         );
-        if tier == Tier::Native {
+        if tier.is_whole() {
             as_one_kop(&mut text, program, code);
         }
         for site in code.sites.iter().filter_map(|site| Some((site.index, site.fallback.as_ref()?))) {

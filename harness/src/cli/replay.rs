@@ -108,7 +108,9 @@ pub(super) fn all(paths: &[PathBuf], engines: &[String], sources: &Sources) -> R
     for (path, case) in text::load_tree(paths) {
         let programs = programs.get_or_insert_with(|| {
             let named = |name: &str| names.is_empty() || names.iter().any(|engine| engine == name);
-            ProgramRig::with(named)
+            let mut rig = ProgramRig::with(named);
+            rig.sample_llvm(1);
+            rig
         });
         match replay_program(programs, &catalog, &path, case) {
             Replayed::Held => held += 1,

@@ -12,6 +12,8 @@ pub enum TierName {
     Jit,
     /// The native tier: optimising, for verified programs only
     Native,
+    /// The native tier with LLVM behind it, for which clang is run
+    Llvm,
     /// The one that has less to run, as far as the code says; the JIT for code with checks
     Auto,
 }
@@ -20,19 +22,18 @@ impl TierName {
     /// The compiler; `unguarded` says whether code without checks was asked for.
     ///
     /// # Errors
-    /// For the native tier with checks, or where the build is without it.
+    /// For the native tier with checks, or where it is not here.
     pub fn tier(self, unguarded: bool) -> Result<Tier, Failure> {
-        match self {
-            TierName::Jit => Ok(Tier::Jit),
-            TierName::Native if !tier::HAS_NATIVE => {
-                Err(Failure::environment("this build is without the native tier (cargo feature `native`)"))
-            }
-            TierName::Native if !unguarded => {
-                Err(Failure::usage(format!("--tier native: {}: add --unguarded", tier::VERIFIED_ONLY)))
-            }
-            TierName::Native => Ok(Tier::Native),
-            TierName::Auto if unguarded => Ok(Tier::Auto),
-            TierName::Auto => Ok(Tier::Jit),
+        let tier = match self {
+            TierName::Native => Tier::Native,
+            TierName::Llvm => Tier::Llvm,
+            TierName::Auto if unguarded => return Ok(Tier::Auto),
+            TierName::Jit | TierName::Auto => return Ok(Tier::Jit),
+        };
+        tier.is_here().map_err(Failure::environment)?;
+        match unguarded {
+            true => Ok(tier),
+            false => Err(Failure::usage(format!("--tier {tier}: {}: add --unguarded", tier::VERIFIED_ONLY))),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! The oracle for whole programs: `spec` and every other engine, on compiled code of both kinds, have to agree.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use kop_emulators::program::{Job, PROGRAM_ENGINES, Precision, ProgramEngine, Runs};
 use kop_jit::{LowerError, Lowered, Options, Planted};
@@ -17,7 +18,7 @@ use super::compare::{Difference, Terms};
 use super::unshared::Unshared;
 use super::witness::Witness;
 use super::{ProgramCase, Start};
-use crate::tier::{self, NativePlanted, Tier};
+use crate::tier::{self, NativePlanted, Tier, Whole};
 
 /// The engines that programs are run on.
 pub struct ProgramRig {
@@ -25,6 +26,10 @@ pub struct ProgramRig {
     absent: Vec<(&'static str, String)>,
     planted: Option<Planted>,
     planted_native: Option<NativePlanted>,
+    /// The compilers of whole programs that are held against the reference.
+    whole: Vec<Tier>,
+    /// Of how many programs LLVM compiles one.
+    llvm_one_in: Option<u64>,
     /// The one engine that runs, while a case is minimised.
     only: Option<&'static str>,
 }
@@ -34,8 +39,8 @@ pub struct ProgramRig {
 pub enum Blame {
     /// The compiler for this architecture: every engine that ran its code says the same.
     Jit(Arch),
-    /// The native tier for this architecture.
-    Native(Arch),
+    /// The native tier for this architecture, with the back end of [`Tier::Native`] or [`Tier::Llvm`].
+    Native(Tier, Arch),
     /// The emit of an operation: with proof sequences in place of emits there is no difference. A mistake of the compiler that
     /// depends on distances in the code can look like this.
     Emit(Arch),
@@ -49,7 +54,8 @@ impl fmt::Display for Blame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Blame::Jit(arch) => write!(f, "jit {arch}"),
-            Blame::Native(arch) => write!(f, "native tier {arch}"),
+            Blame::Native(Tier::Llvm, arch) => write!(f, "native tier with LLVM {arch}"),
+            Blame::Native(_, arch) => write!(f, "native tier {arch}"),
             Blame::Emit(arch) => write!(f, "emit {arch}"),
             Blame::Engine(name) => write!(f, "engine {name}"),
             Blame::Spec => f.write_str("spec"),
@@ -104,10 +110,14 @@ impl fmt::Display for ProgramFinding {
         let made = self.made.map_or("eBPF".to_owned(), |made| {
             let guarded = if made.guarded { "guarded" } else { "unguarded" };
             let emits = match (made.emits, made.tier) {
-                (true, _) | (false, Tier::Native) => "",
+                (true, _) | (false, Tier::Native | Tier::Llvm) => "",
                 (false, Tier::Jit | Tier::Auto) => ", proof sequences in place of emits",
             };
-            let tier = if made.tier == Tier::Native { " of the native tier" } else { "" };
+            let tier = match made.tier {
+                Tier::Native => " of the native tier",
+                Tier::Llvm => " of the native tier with LLVM",
+                Tier::Jit | Tier::Auto => "",
+            };
             format!("{guarded} {} code{tier}{emits}", made.arch)
         });
         write!(
@@ -170,8 +180,15 @@ impl ProgramRig {
 
     /// The engines whose names `wanted` is true of, as far as they are here; `spec` is the reference and always here.
     pub fn with(wanted: impl Fn(&str) -> bool) -> Self {
-        let mut rig =
-            Self { engines: Vec::new(), absent: Vec::new(), planted: None, planted_native: None, only: None };
+        let mut rig = Self {
+            engines: Vec::new(),
+            absent: Vec::new(),
+            planted: None,
+            planted_native: None,
+            whole: Vec::from(if tier::HAS_NATIVE { &[Tier::Native][..] } else { &[] }),
+            llvm_one_in: None,
+            only: None,
+        };
         for kind in PROGRAM_ENGINES.iter().filter(|kind| kind.name != "spec" && wanted(kind.name)) {
             match kind.make() {
                 Ok(engine) => rig.engines.push(engine),
@@ -189,6 +206,33 @@ impl ProgramRig {
     /// Has the native tier make this mistake from now on.
     pub fn plant_native(&mut self, planted: Option<NativePlanted>) {
         self.planted_native = planted;
+    }
+
+    /// Holds these compilers of whole programs against the reference from now on, in place of [`Tier::Native`] alone. LLVM is a process
+    /// for each program and architecture.
+    pub fn compile_whole(&mut self, tiers: &[Tier]) {
+        self.whole = tiers.to_vec();
+    }
+
+    /// Holds LLVM against the reference, too, on one in so many programs, which their instructions choose; where it is not here, that is
+    /// one more of what is absent.
+    pub fn sample_llvm(&mut self, one_in: u64) {
+        match Tier::Llvm.is_here() {
+            Ok(()) => self.llvm_one_in = Some(one_in.max(1)),
+            Err(reason) => self.absent.push(("llvm", reason)),
+        }
+    }
+
+    /// The compilers of whole programs for a case.
+    fn whole(&self, case: &ProgramCase) -> Vec<Tier> {
+        let is_sampled = |one_in: u64| {
+            let insns = case.object.programs.iter().flat_map(|program| program.flow.insns());
+            let mut hasher = DefaultHasher::new();
+            insns.for_each(|insn| insn.hash(&mut hasher));
+            hasher.finish().is_multiple_of(one_in)
+        };
+        let sampled = self.llvm_one_in.is_some_and(is_sampled).then_some(Tier::Llvm);
+        self.whole.iter().copied().chain(sampled).collect()
     }
 
     /// The engines that are not here, and why.
@@ -231,7 +275,7 @@ impl ProgramRig {
         catalog: &Catalog,
         finding: &ProgramFinding,
     ) -> Result<Judged, CaseProblem> {
-        let (Blame::Jit(_) | Blame::Native(_) | Blame::Emit(_), Some(made)) = (&finding.blame, finding.made)
+        let (Blame::Jit(_) | Blame::Native(..) | Blame::Emit(_), Some(made)) = (&finding.blame, finding.made)
         else {
             return self.judge(case, catalog);
         };
@@ -268,9 +312,11 @@ impl ProgramRig {
             let made = Made { tier: Tier::Jit, arch, guarded, emits: true };
             self.run_guard(reference, catalog, made, judged);
         }
-        if tier::HAS_NATIVE && reference.case.verified && reference.outcome.end.is_ok() {
-            let made = Made { tier: Tier::Native, arch, guarded: false, emits: false };
-            self.run_guard(reference, catalog, made, judged);
+        if reference.case.verified && reference.outcome.end.is_ok() {
+            for tier in self.whole(reference.case) {
+                let made = Made { tier, arch, guarded: false, emits: false };
+                self.run_guard(reference, catalog, made, judged);
+            }
         }
     }
 
@@ -289,7 +335,7 @@ impl ProgramRig {
             let Some(difference) = difference else { continue };
             let blame = match (all, emit_is_wrong) {
                 (_, true) => Blame::Emit(made.arch),
-                (true, false) if made.tier == Tier::Native => Blame::Native(made.arch),
+                (true, false) if made.tier.is_whole() => Blame::Native(made.tier, made.arch),
                 (true, false) => Blame::Jit(made.arch),
                 (false, false) => Blame::Engine(engine),
             };
@@ -307,10 +353,10 @@ impl ProgramRig {
     ) -> Vec<(&'static str, Option<Difference>)> {
         let mut found = Vec::new();
         let planted = (self.planted, self.planted_native);
-        // What most CPUs have, and what all have. Cranelift counts ones of AArch64 with SIMD registers.
+        // What most CPUs have, and what all have. Both back ends count ones of AArch64 with SIMD registers.
         let most = Features::all(made.arch).without_simd();
         let all = match (made.tier, made.arch) {
-            (Tier::Native, Arch::Aarch64) => most.union(Features::of(&[Feature::AdvSimd])),
+            (Tier::Native | Tier::Llvm, Arch::Aarch64) => most.union(Features::of(&[Feature::AdvSimd])),
             _ => most,
         };
         let codes = [all, Features::NONE].map(|features| reference.compile(catalog, made, features, planted));
@@ -396,9 +442,14 @@ impl<'a> Reference<'a> {
         features: Features,
         (planted, planted_native): (Option<Planted>, Option<NativePlanted>),
     ) -> Result<Vec<Code>, String> {
-        if made.tier == Tier::Native {
-            let target = (made.arch, features);
-            return tier::native(&self.lowered, target, &self.addresses, planted_native);
+        if made.tier.is_whole() {
+            let whole = Whole {
+                tier: made.tier,
+                target: (made.arch, features),
+                addresses: &self.addresses,
+                planted: planted_native,
+            };
+            return whole.all(&self.lowered);
         }
         // What is not observed loads and saves fewer registers: half of the unguarded codes are such.
         let is_even = self.case.object.programs.iter().all(|program| program.flow.insns().len() % 2 == 0);
@@ -466,7 +517,7 @@ impl<'a> Reference<'a> {
             lowered: &self.lowered,
             is_lowered: [true, is_lowered],
             // What the native tier has in registers is not in the stack.
-            compares_stack: tier != Some(Tier::Native),
+            compares_stack: !tier.is_some_and(Tier::is_whole),
             slot: SLOT,
         };
         let difference = terms.compare(&self.outcome, &outcome);

@@ -2,8 +2,8 @@
 //! `--tier auto`: which compiler a program gets, by what both make of it.
 //!
 //! Nothing is run. Each instruction of native code counts as often as the loops around the eBPF instruction that it belongs to let
-//! expect ([`kop_native::weights`]), and the compiler with less to run is taken; the JIT where that is about the same, as less of what
-//! it makes is trusted. What a branch costs that the CPU does not foresee is not counted: the tier has fewer of them, so that the
+//! expect ([`kop_native::weights`]), and the compiler with less to run is taken; the JIT where that is about the same, then Cranelift, as less of what
+//! they make is trusted. What a branch costs that the CPU does not foresee is not counted: the tier has fewer of them, so that the
 //! choice errs on the side of the JIT there.
 
 #[cfg(feature = "native")]
@@ -32,19 +32,25 @@ impl Choice {
         Self { tier: Tier::Jit, reason: reason.to_owned() }
     }
 
-    /// The choice for the programs of an object, between what the JIT and what the native tier make of them. Each side has the programs that
-    /// its marks speak of.
-    pub fn between(jit: (&[Program], &[Code]), native: (&[Program], &[Code])) -> Self {
-        let all = |(programs, codes): (&[Program], &[Code]), tier| -> Option<f64> {
-            programs.iter().zip(codes).map(|(program, code)| runs(program, code, tier)).sum()
-        };
-        let (Some(plain), Some(optimised)) = (all(jit, Tier::Jit), all(native, Tier::Native)) else {
-            return Self::refused("how often its instructions run is not known");
-        };
-        let counts =
-            format!("some {optimised:.0} instructions of the native tier to run, {plain:.0} of the JIT");
-        let tier = if optimised <= WORTH * plain { Tier::Native } else { Tier::Jit };
-        Self { tier, reason: counts }
+    /// The choice for the programs of an object, among what compilers make of them: the JIT first, then the others, each of which is trusted with
+    /// more than the one before and has to be worth it. Each has the programs that its marks speak of.
+    pub fn among(made: &[(Tier, &[Program], &[Code])]) -> Self {
+        let mut counted = Vec::new();
+        for (tier, programs, codes) in made {
+            let runs = programs.iter().zip(*codes).map(|(program, code)| runs(program, code, *tier));
+            match runs.sum::<Option<f64>>() {
+                Some(sum) => counted.push((*tier, sum)),
+                None => return Self::refused("how often its instructions run is not known"),
+            }
+        }
+        let mut best = counted.first().copied().unwrap_or((Tier::Jit, 0.0));
+        for &(tier, sum) in &counted {
+            if sum <= WORTH * best.1 {
+                best = (tier, sum);
+            }
+        }
+        let counts: Vec<String> = counted.iter().map(|(tier, sum)| format!("{tier} {sum:.0}")).collect();
+        Self { tier: best.0, reason: format!("some instructions to run: {}", counts.join(", ")) }
     }
 }
 
@@ -62,7 +68,7 @@ fn runs(program: &Program, code: &Code, tier: Tier) -> Option<f64> {
         }
         let Some(weight) = index.and_then(|index| weights.get(index)) else { continue };
         // The JIT's code of a function stands once, the tier's wherever it is called.
-        let places = if tier == Tier::Native { f64::from(weight.places.max(1)) } else { 1.0 };
+        let places = if tier.is_whole() { f64::from(weight.places.max(1)) } else { 1.0 };
         sum += weight.runs / places;
     }
     Some(sum)
@@ -100,9 +106,10 @@ mod tests {
             addresses: &addresses,
         };
         let jit = [kop_jit::compile(&object.programs[0], &options).expect("it is compiled")];
-        let native =
-            crate::tier::native(&lowered, (arch, features), &addresses, None).expect("it is compiled");
-        Choice::between((&object.programs, &jit), (&object.programs, &native))
+        let target = (arch, features);
+        let whole = crate::tier::Whole { tier: Tier::Native, target, addresses: &addresses, planted: None };
+        let native = whole.all(&lowered).expect("it is compiled");
+        Choice::among(&[(Tier::Jit, &object.programs, &jit), (Tier::Native, &object.programs, &native)])
     }
 
     #[test]

@@ -6,6 +6,7 @@ use cranelift_codegen::ir::{AtomicRmwOp, InstBuilder, MemFlagsData, Value};
 use kop_ops::ebpf::{AtomicOp, Operand, Reg, Size, Width};
 
 use super::{Translator, integer};
+use crate::BackEnd;
 use crate::flat::REGISTERS;
 use crate::flow::Reach;
 use crate::planted::Planted;
@@ -181,7 +182,8 @@ impl Translator<'_> {
             return self.set(frame, src, wide);
         }
         let source = self.get_width(frame, width, src);
-        if op == AtomicOp::StoreRelease && self.is_x86() {
+        // Cranelift leaves stores in their order, which is enough on x86-64.
+        if op == AtomicOp::StoreRelease && self.is_x86() && self.options.back_end == BackEnd::Cranelift {
             let flags = self.flags(self.region(index));
             return self.store_at(flags, size, source, base, off);
         }

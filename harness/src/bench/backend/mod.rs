@@ -4,13 +4,14 @@
 //! A new one is a file and an entry of [`BACKENDS`]. One of our own compilers implements [`Backend::compile`], and runs programs
 //! with maps as well as those without.
 
+mod auto;
 pub mod jit;
 mod kernel;
 #[cfg(feature = "prover")]
 mod kops;
 mod native;
 mod rbpf;
-mod tier;
+mod whole;
 
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use kop_reports::Spread;
 
 use super::machine::{Call, Machine};
 use super::suite::Sample;
+use crate::tier::Tier;
 
 /// A way to run a program.
 pub trait Backend {
@@ -140,11 +142,20 @@ pub const BACKENDS: &[BackendKind] = &[
         about: "our JIT with Kops chosen by a profile of branches",
         make: |_| kops::make(jit::Form::Kops, true),
     },
-    BackendKind { name: "native-tier", about: "whole programs by the optimising compiler", make: tier::make },
+    BackendKind {
+        name: "native-tier",
+        about: "whole programs by the optimising compiler",
+        make: |_| whole::make(Tier::Native),
+    },
+    BackendKind {
+        name: "llvm-tier",
+        about: "the same with LLVM behind it",
+        make: |_| whole::make(Tier::Llvm),
+    },
     BackendKind {
         name: "auto",
-        about: "our JIT with Kops, or the optimising compiler where that has less to run",
-        make: tier::auto,
+        about: "the one of our compilers that is the quickest on inputs that are not measured",
+        make: auto::make,
     },
     BackendKind {
         name: "clang-general",

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The compiler that a measurement chooses for each program, on inputs that are not those of the benchmark; programs with maps have
+//! their traffic alone.
+
+use std::time::Duration;
+
+use kop_ops::state::Slot;
+use kop_semantics::World;
+
+use super::{Backend, Built, Compiled, jit, kops, whole};
+use crate::bench::machine::{Inputs, Machine};
+use crate::bench::measure::{Rounds, Times, Way, interleaved};
+use crate::bench::suite::Sample;
+use crate::bench::traffic;
+use crate::tier::Tier;
+
+/// Long enough for a choice.
+const TRIAL: Rounds = Rounds { rounds: 3, samples: 3, sample: Duration::from_micros(300) };
+
+/// How much quicker a compiler has to be than those before it, of which each is trusted with less.
+const WORTH: f64 = 1.02;
+
+/// How much slower than our JIT without Kops, which is as quick as the kernel's, a compiler may be on the same input and on those
+/// that rotate.
+const SLOWEST: f64 = 0.98;
+
+/// The compilers, in the order of what is trusted with them; our JIT without Kops first.
+struct Auto(Vec<Box<dyn Backend>>);
+
+/// The backend.
+pub fn make(machine: &Machine) -> Result<Box<dyn Backend>, String> {
+    let plain = jit::make(machine, jit::Form::Plain)?;
+    let others = [
+        kops::make(jit::Form::Kops, false),
+        kops::make(jit::Form::Kops, true),
+        whole::make(Tier::Native),
+        whole::make(Tier::Llvm),
+    ];
+    Ok(Box::new(Auto([plain].into_iter().chain(others.into_iter().flatten()).collect())))
+}
+
+/// The quickest of the rounds of each way; `None` for one that failed.
+fn quickest(times: Vec<Times>) -> Vec<Option<f64>> {
+    let least = |times: Vec<f64>| times.into_iter().fold(f64::INFINITY, f64::min);
+    times.into_iter().map(|times| times.ok().map(least)).collect()
+}
+
+/// The index of the compiler to take; `times` has one list for each kind of input, of times by compiler.
+fn choice(times: &[Vec<Option<f64>>]) -> usize {
+    let speeds = |index: usize| -> Option<Vec<f64>> {
+        times.iter().map(|times| Some(times.first().copied()?? / times.get(index).copied()??)).collect()
+    };
+    let mut best = (0, 1.0);
+    for index in 1..times.first().map_or(0, Vec::len) {
+        let Some(speeds) = speeds(index) else { continue };
+        let mean = speeds.iter().map(|speed| speed.ln()).sum::<f64>() / speeds.len() as f64;
+        if speeds.iter().all(|speed| *speed >= SLOWEST) && mean.exp() >= WORTH * best.1 {
+            best = (index, mean.exp());
+        }
+    }
+    best.0
+}
+
+impl Backend for Auto {
+    fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
+        let mut built: Vec<Result<Built, String>> =
+            self.0.iter().map(|backend| backend.build(machine, sample)).collect();
+        let times = [Inputs::Training, Inputs::TrainingRotating].map(|inputs| {
+            let mut ways: Vec<Way> = built
+                .iter()
+                .map(|built| match built {
+                    Ok(built) => {
+                        Ok(Box::new(move |times| built.call.time(machine, &[], inputs, times)) as Box<_>)
+                    }
+                    Err(reason) => Err(reason.clone()),
+                })
+                .collect();
+            quickest(interleaved(&mut ways, TRIAL))
+        });
+        built.swap_remove(choice(&times))
+    }
+
+    fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
+        let mut compiled: Vec<Result<Compiled, String>> =
+            self.0.iter().map(|backend| backend.compile(machine, sample)).collect();
+        let (world, image) = World::new(&sample.object, sample.index, Slot::default(), &sample.input)
+            .map_err(|error| error.to_string())?;
+        let (world, image) = (&world, &image);
+        let mut ways: Vec<Way> = compiled
+            .iter()
+            .map(|compiled| match compiled {
+                Ok(compiled) => Ok(Box::new(move |passes| {
+                    Ok(traffic::run(sample, world, image, &compiled.codes, sample.index, passes)?.0)
+                }) as Box<_>),
+                Err(reason) => Err(reason.clone()),
+            })
+            .collect();
+        let times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
+        drop(ways);
+        compiled.swap_remove(choice(&[times]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times<const N: usize>(times: [f64; N]) -> Vec<Option<f64>> {
+        times.map(Some).into()
+    }
+
+    #[test]
+    fn the_quickest_is_taken_if_it_is_worth_it() {
+        assert_eq!(choice(&[times([10.0, 9.0, 5.0]), times([10.0, 9.0, 6.0])]), 2);
+        assert_eq!(choice(&[times([10.0, 5.05, 5.0])]), 1, "one per cent is not worth it");
+        assert_eq!(
+            choice(&[times([10.0, 5.0, 20.0]), times([10.0, 9.0, 0.1])]),
+            1,
+            "slower on one kind of input"
+        );
+        assert_eq!(choice(&[times([10.0, 10.1])]), 0);
+        assert_eq!(choice(&[vec![Some(10.0), None, Some(5.0)]]), 2);
+        assert_eq!(choice(&[vec![None, Some(1.0)]]), 0);
+        assert_eq!(choice(&[]), 0);
+    }
+}
