@@ -17,7 +17,7 @@ use kop_ops::ebpf::Reg;
 use kop_ops::state::{CONTEXT_SIZE, MAPS_SIZE, STACK_SIZE, WINDOW_SIZE};
 use kop_ops::x86_64::{Assembler, Gpr, Size};
 use kop_ops::{Access, Arch, Code, Fault, Slot};
-use kop_semantics::world::Fields;
+use kop_semantics::world::{Arrival, Fields};
 use kop_semantics::{GuestMemory, Image, Reply, World};
 
 use crate::arena::Region;
@@ -116,10 +116,12 @@ impl Traffic<'_> {
         let mut memory = state.memory();
         let block = Region::Runtime.address();
         let mut results = Vec::with_capacity(4 * self.packets.len());
+        let arrivals: Vec<Arrival> =
+            self.packets.iter().map(|packet| state.world.arrival(self.fields, packet)).collect();
         let start = Instant::now();
         for pass in 0..passes {
-            for packet in self.packets {
-                let placed = state.world.receive(&mut memory, self.fields, packet);
+            for (packet, arrival) in self.packets.iter().zip(&arrivals) {
+                let placed = state.world.arrive(&mut memory, arrival, packet);
                 placed.map_err(|fault| io::Error::other(fault.to_string()))?;
                 // SAFETY: the address is that of a compiled program's entry, which takes the runtime block's address and keeps what
                 // the System V ABI says; the memory that it may touch is mapped, as a guarded engine has run it before.

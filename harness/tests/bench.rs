@@ -96,7 +96,7 @@ fn programs_without_maps_are_timed_on_every_backend_that_is_here() {
         }
     }
     assert!(has_time(&bench, &bench.programs[1], "jit") && has_time(&bench, &bench.programs[1], "clang"));
-    let ours = ["kops", "kops-simd", "kops-profile", "native-tier"];
+    let ours = ["kops", "kops-simd", "kops-profile", "native-tier", "llvm-tier", "auto"];
     assert!(ours.iter().all(|name| has_time(&bench, &bench.programs[1], name)));
     assert!(bench.mean(Group::Plain, 3, Measure::Rotating).is_some());
 }

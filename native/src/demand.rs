@@ -168,7 +168,11 @@ impl Walk<'_> {
                 demands(places, dst.into());
                 demands(places, src);
             }
-            Insn::Call { target } => self.call(target, places),
+            Insn::Call { target } => {
+                self.call(target, places);
+                // The key of a lookup is a part of it.
+                slot.into_iter().for_each(|slot| places.set(slot, true));
+            }
             Insn::Exit => places.set(0, true),
             _ => {}
         }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kop_ops::MapSpec;
 use kop_ops::ebpf::{AluOp, AtomicOp, CallTarget, Insn, Operand, Reg, Size};
 use kop_ops::program::MapAddresses;
-use kop_semantics::world::helpers::{Argument, Helper};
+use kop_ops::{MapKind, MapSpec};
+use kop_semantics::world::helpers::{Argument, Function, Helper};
 
 use crate::blocks::Blocks;
 use crate::flat::{Flat, Op, REGISTERS, What};
@@ -41,6 +41,17 @@ pub(crate) enum Reach {
     Anything,
 }
 
+/// The elements of an array, all of which are always there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Array {
+    /// The address of the first.
+    pub first: u64,
+    /// From each to the next, in bytes.
+    pub stride: u64,
+    /// How many.
+    pub count: u32,
+}
+
 /// What is known at every operation.
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -52,6 +63,8 @@ pub(crate) struct Facts {
     pub reaches: BTreeMap<usize, Reach>,
     /// What else is touched of the stack: by helper functions.
     pub touches: Vec<Touch>,
+    /// For each lookup in an array: the array. Its key is loaded as others are ([`Facts::reaches`]).
+    pub lookups: BTreeMap<usize, Array>,
     /// For each division: what is known of its operands.
     pub divisions: BTreeMap<usize, [Range; 2]>,
     /// Whether an address of the stack may be in memory where nobody knows.
@@ -75,8 +88,8 @@ pub(crate) fn facts(flat: &Flat, blocks: &Blocks, maps: &[MapSpec], addresses: &
             outcomes.insert(range.end - 1, holds);
         }
     }
-    let Notes { reaches, touches, divisions } = flow.notes.take().unwrap_or_default();
-    Facts { before, outcomes, reaches, touches, divisions, leaked: flow.leaked }
+    let Notes { reaches, touches, lookups, divisions } = flow.notes.take().unwrap_or_default();
+    Facts { before, outcomes, reaches, touches, lookups, divisions, leaked: flow.leaked }
 }
 
 /// What a conditional jump compares.
@@ -91,6 +104,7 @@ pub(crate) fn test_of(op: &Op) -> Option<Test> {
 struct Notes {
     reaches: BTreeMap<usize, Reach>,
     touches: Vec<Touch>,
+    lookups: BTreeMap<usize, Array>,
     divisions: BTreeMap<usize, [Range; 2]>,
 }
 
@@ -205,7 +219,7 @@ impl Flow<'_> {
             Insn::Atomic { op, size, base, off, src } => {
                 self.atomic(state, index, frame, (op, size, base, off, src))
             }
-            Insn::Call { target } => self.call(state, frame, target),
+            Insn::Call { target } => self.call(state, index, frame, target),
             _ => {}
         }
     }
@@ -296,11 +310,31 @@ impl Flow<'_> {
         }
     }
 
-    fn call(&mut self, state: &mut State, frame: u32, target: CallTarget) {
+    /// The array whose element a call of `bpf_map_lookup_elem` asks for; there is one CPU.
+    fn array(&self, state: &State, frame: u32, helper: &Helper) -> Option<Array> {
+        if helper.function != Function::MapLookup {
+            return None;
+        }
+        let map = self.addresses.index_of_handle(state.get(self.flat, frame, Reg::R1).range().exact()?)?;
+        let spec = self.maps.get(map)?;
+        let is_array = matches!(spec.kind, MapKind::Array | MapKind::PercpuArray);
+        let (first, stride, count) = (self.addresses.values(map)?, spec.value_stride(), spec.max_entries);
+        is_array.then_some(Array { first, stride, count })
+    }
+
+    fn call(&mut self, state: &mut State, index: usize, frame: u32, target: CallTarget) {
         let helper = match target {
             CallTarget::Helper(id) => Helper::find(id),
             _ => None,
         };
+        if let Some(array) = helper.and_then(|helper| self.array(state, frame, helper)) {
+            self.reach(state, index, frame, Reg::R2, 0, Size::B4, true);
+            if let Some(notes) = &mut self.notes {
+                notes.lookups.insert(index, array);
+            }
+            state.registers[..=5].fill(Known::NUMBER);
+            return;
+        }
         let argument = |number: u8| {
             let register = Reg::new(number).expect("r1 to r5");
             state.get(self.flat, frame, register)
@@ -338,9 +372,7 @@ impl Flow<'_> {
                 notes.touches.push(touch);
             }
         }
-        for register in 0..=5 {
-            state.registers[register] = Known::NUMBER;
-        }
+        state.registers[..=5].fill(Known::NUMBER);
         debug_assert!(state.registers.len() == REGISTERS);
     }
 }

@@ -81,6 +81,8 @@ planted! {
     ConditionOrder "condition-order",
     /// A selection in place of a jump takes the other value.
     SelectOrder "select-order",
+    /// A lookup in an array finds an element behind the last.
+    ArrayBound "array-bound",
     /// LLVM: what a block starts with is what the first jump into it passes.
     LlvmPhiOfOneWay "llvm-phi-of-one-way",
     /// LLVM: a signed comparison is done unsigned.

@@ -6,7 +6,7 @@ use kop_ops::ebpf::parse_program;
 use kop_ops::{Flow, ProgramKind};
 
 use super::*;
-use kop_ops::Feature;
+use kop_ops::{Feature, MapKind, Slot};
 
 fn program(text: &str) -> Program {
     let flow = Flow::new(parse_program(text).expect("the text parses")).expect("it is a program");
@@ -73,6 +73,35 @@ fn an_index_with_a_bound_leaves_the_rest_of_the_stack_alone() {
     };
     assert_eq!(opcodes(&access("31")).iter().filter(|opcode| opcode.can_store()).count(), 1);
     assert_eq!(opcodes(&access("63")).iter().filter(|opcode| opcode.can_store()).count(), 2);
+}
+
+#[test]
+fn a_lookup_in_an_array_is_no_call() {
+    let array = MapSpec {
+        name: "array".to_owned(),
+        kind: MapKind::Array,
+        key_size: 4,
+        value_size: 12,
+        max_entries: 5,
+        flags: 0,
+        initial: Vec::new(),
+    };
+    let maps = [array.clone(), MapSpec { kind: MapKind::Hash, ..array }];
+    let addresses = MapAddresses::new(&maps, Slot::default()).expect("there is room");
+    let opcodes = |map: usize| {
+        let text = format!("*(u32 *)(r10 - 4) = 3\nr1 = map {map} ll\nr2 = r10\nr2 += -4\ncall 1\nexit");
+        let (arch, features) = (Arch::X86_64, Features::NONE);
+        let options =
+            Options { back_end: BackEnd::Cranelift, arch, features, maps: &maps, addresses: &addresses };
+        let isa = emit::isa(&options, true).expect("there is a back end");
+        let function = optimised(&program(&text), &options, &*isa, None).expect("it is compiled").function;
+        let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+        insts.map(|inst| function.dfg.insts[inst].opcode()).collect::<Vec<_>>()
+    };
+    let array = opcodes(0);
+    assert!(!array.iter().any(|opcode| opcode.is_call() || opcode.can_store()), "{array:?}");
+    let hash = opcodes(1);
+    assert!(hash.iter().any(|opcode| opcode.is_call()), "{hash:?}");
 }
 
 #[test]

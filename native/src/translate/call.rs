@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls of the program's own functions, of helper functions, and tail calls.
 
-use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
     AbiParam, ExtFuncData, ExternalName, InstBuilder, MemFlagsData, SigRef, Signature, UserExternalName,
     Value,
 };
 use kop_ops::code::runtime;
-use kop_ops::ebpf::{CallTarget, Reg};
+use kop_ops::ebpf::{CallTarget, Reg, Size};
 use kop_ops::program::{MAY_GOTO_BUDGET, NOWHERE};
 use kop_semantics::world::helpers::Helper;
 
 use super::{TAIL_CALL_THUNK, Translator};
 use crate::error::CompileError;
 use crate::flat::{Op, TAIL_CALL};
+use crate::flow::Array;
 use crate::planted::Planted;
 
 /// How many arguments a helper function has at most.
@@ -47,7 +49,34 @@ impl Translator<'_> {
         }
     }
 
+    /// A lookup in an array, as the kernel's verifier inlines it: the element's address if there is one, and zero if not.
+    fn lookup(&mut self, index: usize, op: Op, array: Array) {
+        let key = match self.known.slots.of(index) {
+            Some((number, slot)) => self.load_slot(index, number, slot, Size::B4),
+            None => {
+                let (address, off) = self.address(op.frame, (Reg::R2, 0));
+                let flags = self.flags(self.region(index));
+                self.builder.ins().load(I32, flags, address, off)
+            }
+        };
+        let count = array.count + u32::from(self.planted(Planted::ArrayBound));
+        let is_there = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, key, i64::from(count));
+        let number = self.builder.ins().uextend(I64, key);
+        let stride = self.builder.ins().iconst(I64, array.stride as i64);
+        let distance = self.builder.ins().imul(number, stride);
+        let first = self.builder.ins().iconst(I64, array.first as i64);
+        let place = self.builder.ins().iadd(distance, first);
+        let zero = self.builder.ins().iconst(I64, 0);
+        let result = self.builder.ins().select(is_there, place, zero);
+        self.set(op.frame, Reg::R0, result);
+        self.clobber(op.frame);
+    }
+
     fn helper(&mut self, index: usize, op: Op, id: i32) -> Result<(), CompileError> {
+        if let Some(&array) = self.known.facts.lookups.get(&index) {
+            self.lookup(index, op, array);
+            return Ok(());
+        }
         let slot = self.helpers.iter().position(|known| *known == id).unwrap_or_else(|| {
             self.helpers.push(id);
             self.helpers.len() - 1

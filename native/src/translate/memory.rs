@@ -15,7 +15,7 @@ use crate::state::bytes;
 
 impl Translator<'_> {
     /// The address that a register and an offset are, as a value and what is added to it.
-    fn address(&mut self, frame: u32, (base, off): (Reg, i16)) -> (Value, i32) {
+    pub(super) fn address(&mut self, frame: u32, (base, off): (Reg, i16)) -> (Value, i32) {
         match self.known.flat.register(frame, base) {
             Some(_) => (self.get(frame, base), off.into()),
             None => (self.frame, self.frame_offset(frame) + i32::from(off)),
@@ -23,7 +23,7 @@ impl Translator<'_> {
     }
 
     /// The region that an access is in.
-    fn region(&self, index: usize) -> Option<usize> {
+    pub(super) fn region(&self, index: usize) -> Option<usize> {
         match self.known.facts.reaches[&index] {
             Reach::Stack(_) => Some(0),
             Reach::Elsewhere => Some(1),
@@ -85,7 +85,7 @@ impl Translator<'_> {
         8 * i64::from(touch.low - slot.at)
     }
 
-    fn load_slot(&mut self, index: usize, number: usize, slot: Slot, size: Size) -> Value {
+    pub(super) fn load_slot(&mut self, index: usize, number: usize, slot: Slot, size: Size) -> Value {
         let value = self.wide(REGISTERS + number);
         if bytes(size) == slot.bytes {
             return value;

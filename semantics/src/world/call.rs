@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Calls of helper functions: maps, clocks, packets of XDP, redirection and tail calls.
 
-use std::sync::Arc;
-
 use kop_ops::program::MAX_TAIL_CALLS;
-use kop_ops::{Fault, MapKind, MapSpec, ProgramKind};
+use kop_ops::{Fault, MapKind, ProgramKind};
 
 use super::errno::{EFAULT, EINVAL, failure};
 use super::helpers::{Function, Helper, HelperSet};
@@ -91,7 +89,7 @@ impl World {
     }
 
     /// The map that a handle stands for, if its kind has elements that programs look up or change.
-    fn store(&self, id: i32, handle: u64, changed: bool) -> Result<(usize, Arc<[MapSpec]>), Fault> {
+    fn store(&self, id: i32, handle: u64, changed: bool) -> Result<usize, Fault> {
         let index = self.map(id, handle)?;
         let allowed = match self.specs[index].kind {
             MapKind::Hash | MapKind::Array | MapKind::PercpuHash => true,
@@ -99,13 +97,14 @@ impl World {
             MapKind::DevMap | MapKind::XskMap => !changed,
             MapKind::ProgramArray | MapKind::PerfEventArray | MapKind::CpuMap | MapKind::RingBuf => false,
         };
-        if allowed { Ok((index, Arc::clone(&self.specs))) } else { Err(Fault::Helper { id }) }
+        if allowed { Ok(index) } else { Err(Fault::Helper { id }) }
     }
 
     fn lookup(&mut self, memory: &dyn GuestMemory, id: i32, map: u64, key: u64) -> Result<u64, Fault> {
-        let (index, specs) = self.store(id, map, false)?;
-        let key = read_bytes(memory, key, u64::from(specs[index].key_size))?;
-        let place = self.tables[index].lookup(&specs[index], &key);
+        let index = self.store(id, map, false)?;
+        let spec = &self.specs[index];
+        let key = read_bytes(memory, key, u64::from(spec.key_size))?;
+        let place = self.tables[index].lookup(spec, &key);
         Ok(place.map_or(0, |place| self.value_address(index, place)))
     }
 
@@ -129,8 +128,8 @@ impl World {
         id: i32,
         [map, key, value, flags, _]: [u64; 5],
     ) -> Result<u64, Fault> {
-        let (index, specs) = self.store(id, map, true)?;
-        let spec = &specs[index];
+        let index = self.store(id, map, true)?;
+        let spec = &self.specs[index];
         let key = read_bytes(memory, key, u64::from(spec.key_size))?;
         let value = read_bytes(memory, value, u64::from(spec.value_size))?;
         let place = Flags::new(flags).and_then(|flags| self.tables[index].update(spec, &key, flags));
@@ -141,8 +140,8 @@ impl World {
     }
 
     fn delete(&mut self, memory: &dyn GuestMemory, id: i32, map: u64, key: u64) -> Result<u64, Fault> {
-        let (index, specs) = self.store(id, map, true)?;
-        let key = read_bytes(memory, key, u64::from(specs[index].key_size))?;
+        let index = self.store(id, map, true)?;
+        let key = read_bytes(memory, key, u64::from(self.specs[index].key_size))?;
         Ok(self.tables[index].delete(&key).map_or_else(failure, |()| 0))
     }
 
@@ -257,7 +256,7 @@ impl World {
         if flags & !1 != 0 {
             return Ok(failure(EINVAL));
         }
-        let packet = read_bytes(memory, self.packet.data, self.packet.length())?;
+        let packet = read_bytes(memory, self.packet.data, self.packet.length())?.into_vec();
         Ok(self.send(Event::Clone { ifindex, flags, packet }))
     }
 }

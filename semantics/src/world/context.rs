@@ -3,6 +3,7 @@
 //! addresses as 32-bit numbers that are addresses in the window.
 
 use kop_ops::ProgramKind;
+use smallvec::SmallVec;
 
 use super::packet::Packet;
 
@@ -11,6 +12,9 @@ pub const XDP_MD_SIZE: usize = 24;
 
 /// The bytes of `struct __sk_buff`.
 pub const SK_BUFF_SIZE: usize = 192;
+
+/// A context.
+pub(super) type Bytes = SmallVec<[u8; 256]>;
 
 /// The bytes of the context of a kind of program.
 pub const fn size(kind: ProgramKind) -> usize {
@@ -128,8 +132,8 @@ pub(super) mod sk_buff {
 }
 
 /// The bytes of the context of a program of `kind` that gets `packet`.
-pub(super) fn build(kind: ProgramKind, fields: &Fields, packet: &Packet, bytes: &[u8]) -> Vec<u8> {
-    let mut context = vec![0; size(kind)];
+pub(super) fn build(kind: ProgramKind, fields: &Fields, packet: &Packet, bytes: &[u8]) -> Bytes {
+    let mut context = Bytes::from_elem(0, size(kind));
     for (offset, value) in packet.words(kind) {
         put(&mut context, offset, value);
     }

@@ -29,11 +29,12 @@ use kop_ops::{Access, Fault, MapKind, MapSpec, ProgramKind};
 
 use helpers::HelperSet;
 use maps::Table;
+use smallvec::SmallVec;
 
 pub use context::Fields;
 pub use image::{Image, MAX_REGIONS};
 pub use packet::{HEADROOM, MAX_PACKET, MIN_PACKET, Packet, TAILROOM};
-pub use setup::{Input, SetupError};
+pub use setup::{Arrival, Input, SetupError};
 
 /// The memory that a program addresses, as helper functions reach it.
 pub trait GuestMemory {
@@ -214,6 +215,7 @@ impl World {
             let entries = table.places(spec).into_iter().map(|(key, place)| {
                 let value = if spec.memory_size() > 0 {
                     read_bytes(memory, self.value_address(index, place), u64::from(spec.value_size))?
+                        .into_vec()
                 } else {
                     table.reference(place).unwrap_or_default().to_le_bytes().to_vec()
                 };
@@ -235,17 +237,20 @@ impl World {
 }
 
 /// The `length` bytes at `address`; none are read at an address that does not matter when there are none.
-fn read_bytes(memory: &dyn GuestMemory, address: u64, length: u64) -> Result<Vec<u8>, Fault> {
+fn read_bytes(memory: &dyn GuestMemory, address: u64, length: u64) -> Result<Bytes, Fault> {
     if length == 0 {
-        return Ok(Vec::new());
+        return Ok(Bytes::new());
     }
     if length > MAX_BYTES {
         return Err(Fault::Memory { access: Access::Read, address: Some(address) });
     }
-    let mut bytes = vec![0; length as usize];
+    let mut bytes = Bytes::from_elem(0, length as usize);
     memory.read(address, &mut bytes)?;
     Ok(bytes)
 }
+
+/// Bytes that helper functions read: keys and values of most maps need no allocation.
+type Bytes = SmallVec<[u8; 64]>;
 
 /// Sets `length` bytes at `address` to zero.
 fn clear(memory: &mut dyn GuestMemory, address: u64, length: u64) -> Result<(), Fault> {

@@ -66,7 +66,7 @@ impl World {
         }
         let mut data = read_bytes(memory, data, size)?;
         data.extend(read_bytes(memory, self.packet.data, context)?);
-        Ok(self.send(Event::Perf { map, index, data }))
+        Ok(self.send(Event::Perf { map, index, data: data.into_vec() }))
     }
 
     fn ring(&mut self, id: i32, map: u64) -> Result<(usize, &mut Ring), Fault> {
@@ -93,7 +93,7 @@ impl World {
         if !data.is_empty() {
             memory.write(address, &data)?;
         }
-        self.events.push(Event::Record { map, data });
+        self.events.push(Event::Record { map, data: data.into_vec() });
         Ok(0)
     }
 
@@ -136,7 +136,7 @@ impl World {
         memory.write(record - 8, &header.to_le_bytes())?;
         if submitted {
             let data = read_bytes(memory, record, size)?;
-            self.events.push(Event::Record { map, data });
+            self.events.push(Event::Record { map, data: data.into_vec() });
         }
         Ok(0)
     }

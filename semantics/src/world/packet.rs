@@ -6,6 +6,7 @@
 
 use kop_ops::state::{Slot, WINDOW_SIZE};
 use kop_ops::{Fault, ProgramKind};
+use smallvec::{SmallVec, smallvec};
 
 use super::context::{sk_buff, xdp_md};
 use super::errno::{EACCES, EINVAL, ENOMEM, failure};
@@ -60,14 +61,14 @@ impl Packet {
     }
 
     /// The words of a context that say where the packet is: offset and value.
-    pub(super) fn words(&self, kind: ProgramKind) -> Vec<(usize, u32)> {
+    pub(super) fn words(&self, kind: ProgramKind) -> SmallVec<[(usize, u32); 4]> {
         let [data, end, meta] = [self.data, self.end, self.meta].map(|address| address as u32);
         match kind {
-            ProgramKind::Raw => Vec::new(),
+            ProgramKind::Raw => SmallVec::new(),
             ProgramKind::Xdp => {
-                vec![(xdp_md::DATA, data), (xdp_md::DATA_END, end), (xdp_md::DATA_META, meta)]
+                smallvec![(xdp_md::DATA, data), (xdp_md::DATA_END, end), (xdp_md::DATA_META, meta)]
             }
-            ProgramKind::Tc => vec![
+            ProgramKind::Tc => smallvec![
                 (sk_buff::LEN, self.length() as u32),
                 (sk_buff::DATA, data),
                 (sk_buff::DATA_END, end),

@@ -109,6 +109,13 @@ pub enum SetupError {
     },
 }
 
+/// A packet's place and its context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    packet: Packet,
+    context: context::Bytes,
+}
+
 impl World {
     /// The world and the memory that the program `entry` of `object` finds in `slot` with `input`.
     ///
@@ -181,7 +188,8 @@ impl World {
         }
         let offset = (self.packet.data - image.slot.window()) as usize;
         image.window[offset..offset + length].copy_from_slice(&input.packet);
-        image.context = context::build(self.kind, &input.fields, &self.packet, &input.packet).into();
+        image.context =
+            context::build(self.kind, &input.fields, &self.packet, &input.packet).into_vec().into();
         self.tail_calls = 0;
         self.redirect = None;
         self.events.clear();
@@ -203,11 +211,29 @@ impl World {
         fields: &Fields,
         packet: &[u8],
     ) -> Result<(), Fault> {
-        let slot = self.addresses.slot();
-        self.packet = Packet::new(self.kind, slot, packet.len());
+        self.arrive(memory, &self.arrival(fields, packet), packet)
+    }
+
+    /// What [`World::receive`] makes of a packet.
+    pub fn arrival(&self, fields: &Fields, packet: &[u8]) -> Arrival {
+        let place = Packet::new(self.kind, self.addresses.slot(), packet.len());
+        Arrival { packet: place, context: context::build(self.kind, fields, &place, packet) }
+    }
+
+    /// As [`World::receive`], with what was made of the packet before: for those that get the same packets many times.
+    ///
+    /// # Errors
+    /// As [`World::receive`].
+    pub fn arrive(
+        &mut self,
+        memory: &mut dyn GuestMemory,
+        arrival: &Arrival,
+        packet: &[u8],
+    ) -> Result<(), Fault> {
+        self.packet = arrival.packet;
         memory.write(self.packet.data, packet)?;
         if self.kind != ProgramKind::Raw {
-            memory.write(slot.context(), &context::build(self.kind, fields, &self.packet, packet))?;
+            memory.write(self.addresses.slot().context(), &arrival.context)?;
         }
         self.tail_calls = 0;
         self.redirect = None;
