@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Times native code in the child process of the host engine: functions are placed once and called many times in a loop of
-//! a few instructions, so that entering the child, some microseconds, is lost in a sample of milliseconds.
+//! a few instructions, which reads the time stamp counter before the first call and behind the last. What it takes to wake the child is
+//! not in that: on an idle virtual machine it is up to a seventh of a sample of 700 microseconds, and another one each time.
 //!
 //! It is for benchmarks: nothing is checked after a run but what it returns.
 
@@ -18,13 +19,14 @@ pub struct Stopwatch {
     machine: HostMachine,
     exit: u64,
     free: u64,
-    entering: Duration,
+    /// Nanoseconds for each tick of the time stamp counter.
+    tick: f64,
 }
 
 /// Calls that were timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timed {
-    /// The time of all calls, less what it takes to enter the child.
+    /// The time of all calls.
     pub time: Duration,
     /// What the last call returned.
     pub result: u64,
@@ -43,6 +45,8 @@ mod control {
     pub const FIRST: u64 = END - 48;
     pub const STRIDE: u64 = END - 56;
     pub const BEHIND: u64 = END - 64;
+    pub const STARTED: u64 = END - 72;
+    pub const ENDED: u64 = END - 80;
 }
 
 /// What calls get as their argument, one after the other, and then from the first again: `count` (at least one) numbers that are
@@ -64,9 +68,8 @@ impl Arguments {
     }
 }
 
-/// How many entries are timed to know what one takes: the quickest counts. On a busy machine the others wait for the processor, and
-/// a sample that did not would take no time at all less theirs.
-const ENTRIES: usize = 101;
+/// How long the time stamp counter is held against the clock.
+const CALIBRATION: Duration = Duration::from_millis(10);
 
 /// Functions start at multiples of this, the size of a cache line.
 const ALIGNMENT: u64 = 64;
@@ -77,21 +80,12 @@ impl Stopwatch {
     /// # Errors
     /// Why code cannot run on this CPU, in one line.
     pub fn new() -> Result<Self, String> {
+        let tick = tick()?;
         let machine = HostMachine::new().map_err(|error| error.to_string())?;
-        let mut stopwatch = Self { machine, exit: 0, free: Region::Code.address(), entering: Duration::ZERO };
+        let mut stopwatch = Self { machine, exit: 0, free: Region::Code.address(), tick };
         let (bytes, exit) = driver();
         let place = stopwatch.place(&bytes).expect("the region is empty");
         stopwatch.exit = place + exit as u64;
-        let mut empty = Assembler::new();
-        empty.ret();
-        let empty = empty.finish().expect("a return has an encoding").bytes;
-        let empty = stopwatch.place(&empty).expect("the region has room");
-        let mut quickest = Duration::MAX;
-        for _ in 0..ENTRIES {
-            let timed = stopwatch.run(empty, Arguments::same(0), 1).map_err(|stop| stop.fault.to_string())?;
-            quickest = quickest.min(timed.time);
-        }
-        stopwatch.entering = quickest;
         Ok(stopwatch)
     }
 
@@ -130,12 +124,15 @@ impl Stopwatch {
         for (word, value) in words {
             self.word(word).copy_from_slice(&value.to_le_bytes());
         }
-        let start = Instant::now();
         self.machine.run(Region::Code.address(), self.exit)?;
-        let time = start.elapsed().saturating_sub(self.entering);
-        let result =
-            u64::from_le_bytes(self.word(control::RESULT).try_into().expect("a word is eight bytes"));
+        let [started, ended, result] =
+            [control::STARTED, control::ENDED, control::RESULT].map(|word| self.number(word));
+        let time = Duration::from_secs_f64(ended.saturating_sub(started) as f64 * self.tick * 1e-9);
         Ok(Timed { time, result })
+    }
+
+    fn number(&mut self, address: u64) -> u64 {
+        u64::from_le_bytes(self.word(address).try_into().expect("a word is eight bytes"))
     }
 
     fn word(&mut self, address: u64) -> &mut [u8] {
@@ -144,32 +141,80 @@ impl Stopwatch {
     }
 }
 
+/// `lfence; rdtsc; lfence`, so that what is timed neither starts before nor ends behind (Intel SDM, volume 2, RDTSC): to edx and eax.
+const READ_COUNTER: [u8; 8] = [0x0f, 0xae, 0xe8, 0x0f, 0x31, 0x0f, 0xae, 0xe8];
+
+/// Nanoseconds for each tick of the time stamp counter.
+fn tick() -> Result<f64, String> {
+    let [one, other] = [measured_tick(), measured_tick()];
+    let steady = one.is_finite() && other.is_finite() && (one / other - 1.0).abs() < 0.01;
+    if steady { Ok(other) } else { Err("the time stamp counter of this CPU is not steady".to_owned()) }
+}
+
+fn measured_tick() -> f64 {
+    let (start, from) = (Instant::now(), counter());
+    while start.elapsed() < CALIBRATION {
+        std::hint::spin_loop();
+    }
+    start.elapsed().as_nanos() as f64 / counter().wrapping_sub(from) as f64
+}
+
+/// The time stamp counter.
+#[cfg(target_arch = "x86_64")]
+fn counter() -> u64 {
+    // SAFETY: every CPU of this architecture has the instruction, and Linux lets programs use it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// There is none.
+#[cfg(not(target_arch = "x86_64"))]
+fn counter() -> u64 {
+    0
+}
+
 /// The loop, and the offset of its end.
 fn driver() -> (Vec<u8>, usize) {
     let word = |address: u64| Mem::absolute(i32::try_from(address).expect("regions lie in the lowest 2 GiB"));
-    let mut a = Assembler::new();
-    let again = a.label();
-    a.mov(Size::B8, word(control::SAVED), Gpr::Rsp);
-    a.mov(Size::B8, Gpr::Rsp, STACK_POINTER as i32);
-    a.cld();
-    a.mov(Size::B8, Gpr::Rbx, word(control::CALLS));
-    a.bind(again);
-    a.mov(Size::B8, Gpr::Rdi, word(control::ARGUMENT));
-    a.mov(Size::B8, Gpr::Rdx, Gpr::Rdi);
-    a.call_rm(word(control::FUNCTION));
-    a.mov(Size::B8, Gpr::Rcx, word(control::ARGUMENT));
-    a.add(Size::B8, Gpr::Rcx, word(control::STRIDE));
-    a.cmp(Size::B8, Gpr::Rcx, word(control::BEHIND));
-    a.cmov(Cond::Ae, Size::B8, Gpr::Rcx, word(control::FIRST));
-    a.mov(Size::B8, word(control::ARGUMENT), Gpr::Rcx);
-    a.dec(Size::B8, Gpr::Rbx);
-    a.jcc(Cond::Ne, again);
-    a.mov(Size::B8, word(control::RESULT), Gpr::Rax);
-    a.mov(Size::B8, Gpr::Rsp, word(control::SAVED));
-    a.ret();
-    let code = a.finish().expect("every operand is a constant that fits");
-    let exit = code.bytes.len() - 1;
-    (code.bytes, exit)
+    let part = |write: &dyn Fn(&mut Assembler)| {
+        let mut a = Assembler::new();
+        write(&mut a);
+        a.finish().expect("every operand is a constant that fits").bytes
+    };
+    let store_counter = |a: &mut Assembler, to: u64| {
+        a.shl(Size::B8, Gpr::Rdx, 32);
+        a.or(Size::B8, Gpr::Rax, Gpr::Rdx);
+        a.mov(Size::B8, word(to), Gpr::Rax);
+    };
+    let before = part(&|a| {
+        a.mov(Size::B8, word(control::SAVED), Gpr::Rsp);
+        a.mov(Size::B8, Gpr::Rsp, STACK_POINTER as i32);
+        a.cld();
+        a.mov(Size::B8, Gpr::Rbx, word(control::CALLS));
+    });
+    let calls = part(&|a| {
+        store_counter(a, control::STARTED);
+        let again = a.label();
+        a.bind(again);
+        a.mov(Size::B8, Gpr::Rdi, word(control::ARGUMENT));
+        a.mov(Size::B8, Gpr::Rdx, Gpr::Rdi);
+        a.call_rm(word(control::FUNCTION));
+        a.mov(Size::B8, Gpr::Rcx, word(control::ARGUMENT));
+        a.add(Size::B8, Gpr::Rcx, word(control::STRIDE));
+        a.cmp(Size::B8, Gpr::Rcx, word(control::BEHIND));
+        a.cmov(Cond::Ae, Size::B8, Gpr::Rcx, word(control::FIRST));
+        a.mov(Size::B8, word(control::ARGUMENT), Gpr::Rcx);
+        a.dec(Size::B8, Gpr::Rbx);
+        a.jcc(Cond::Ne, again);
+        a.mov(Size::B8, word(control::RESULT), Gpr::Rax);
+    });
+    let after = part(&|a| {
+        store_counter(a, control::ENDED);
+        a.mov(Size::B8, Gpr::Rsp, word(control::SAVED));
+        a.ret();
+    });
+    let bytes = [&before[..], &READ_COUNTER, &calls, &READ_COUNTER, &after].concat();
+    let exit = bytes.len() - 1;
+    (bytes, exit)
 }
 
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]

@@ -89,7 +89,8 @@ fn a_lookup_in_an_array_is_no_call() {
     let maps = [array.clone(), MapSpec { kind: MapKind::Hash, ..array }];
     let addresses = MapAddresses::new(&maps, Slot::default()).expect("there is room");
     let opcodes = |map: usize| {
-        let text = format!("*(u32 *)(r10 - 4) = 3\nr1 = map {map} ll\nr2 = r10\nr2 += -4\ncall 1\nexit");
+        let text =
+            format!("*(u32 *)(r10 - 4) = 3\nr1 = map_by_fd({map}) ll\nr2 = r10\nr2 += -4\ncall 1\nexit");
         let (arch, features) = (Arch::X86_64, Features::NONE);
         let options =
             Options { back_end: BackEnd::Cranelift, arch, features, maps: &maps, addresses: &addresses };

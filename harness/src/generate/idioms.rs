@@ -2,10 +2,10 @@
 //! Programs of what an optimising compiler looks for, and of what only looks like it: integers that are loaded and stored byte by
 //! byte, in both orders and with stores in between, counts of ones and of leading zeros, in masks and in loops, words of the stack of
 //! which parts are read and written, elements of arrays in the stack, bounded loops over them, loops that carry copies, ladders of
-//! comparisons that choose numbers, conditions as numbers.
+//! comparisons that choose numbers, conditions as numbers, functions with elements of arrays in stacks of their own.
 
 use kop_ops::choices::Choices;
-use kop_ops::ebpf::{AluOp, Cond, Insn, Reg, Size, Width};
+use kop_ops::ebpf::{AluOp, CallTarget, Cond, Insn, Reg, Size, Width};
 use kop_ops::{Flow, Object, Program, ProgramKind};
 
 use crate::program::ProgramCase;
@@ -21,12 +21,13 @@ const STACK: i16 = 64;
 
 /// A program and what it finds.
 pub fn idioms(choices: &mut impl Choices) -> ProgramCase {
-    let mut writer = Writer { choices, insns: Vec::new() };
+    let mut writer = Writer { choices, insns: Vec::new(), calls: Vec::new() };
     writer.start();
     for _ in 0..=writer.choices.below(5) {
         writer.statement();
     }
     writer.end();
+    writer.function();
     let insns = writer.insns;
     let packet: Vec<u8> = (0..DATA).map(|_| choices.bits() as u8).collect();
     let flow = Flow::new(insns).expect("every jump is to an instruction of it");
@@ -38,6 +39,8 @@ pub fn idioms(choices: &mut impl Choices) -> ProgramCase {
 struct Writer<'c, C> {
     choices: &'c mut C,
     insns: Vec<Insn>,
+    /// Where the function is called.
+    calls: Vec<usize>,
 }
 
 impl<C: Choices> Writer<'_, C> {
@@ -79,7 +82,7 @@ impl<C: Choices> Writer<'_, C> {
     }
 
     fn statement(&mut self) {
-        match self.choices.below(14) {
+        match self.choices.below(15) {
             0 | 1 => self.loaded_bytes(),
             2 => self.stored_bytes(),
             3 => self.counted(),
@@ -89,8 +92,44 @@ impl<C: Choices> Writer<'_, C> {
             7 => self.copies(),
             8 | 11 | 12 => self.ladder(),
             9 => self.flag(),
+            14 => self.called(),
             _ => self.looped(),
         }
+    }
+
+    /// A call of the function, which the program ends with.
+    fn called(&mut self) {
+        let [index, value] = self.two();
+        self.put(Insn::mov64(Reg::R1, index));
+        self.put(Insn::mov64(Reg::R2, value));
+        self.calls.push(self.insns.len());
+        self.put(Insn::Call { target: CallTarget::Local(0) });
+        for (at, register) in (0..).zip([Reg::R2, Reg::R3, Reg::R4, Reg::R5]) {
+            self.put(Insn::load(Size::B8, register, Reg::R6, 8 * at));
+        }
+    }
+
+    /// The function, if it is called: it sets an element of an array in its stack, and returns a word of it.
+    fn function(&mut self) {
+        if self.calls.is_empty() {
+            return;
+        }
+        let slots = |insns: &[Insn]| insns.iter().map(|insn| insn.slots() as i32).sum::<i32>();
+        for call in self.calls.clone() {
+            let distance = slots(&self.insns[call + 1..]);
+            self.insns[call] = Insn::Call { target: CallTarget::Local(distance) };
+        }
+        for word in 1..=STACK / 8 {
+            self.put(Insn::store(Size::B8, Reg::R10, -8 * word, Reg::R2));
+        }
+        self.put(Insn::alu64(AluOp::And, Reg::R1, i32::from(STACK) - 1));
+        self.put(Insn::mov64(Reg::R3, Reg::R10));
+        self.put(Insn::alu64(AluOp::Add, Reg::R3, -i32::from(STACK)));
+        self.put(Insn::alu64(AluOp::Add, Reg::R3, Reg::R1));
+        self.put(Insn::store(Size::B1, Reg::R3, 0, 0x5a));
+        let word = 1 + self.choices.below(STACK as u64 / 8) as i16;
+        self.put(Insn::load(Size::B8, Reg::R0, Reg::R10, -8 * word));
+        self.put(Insn::Exit);
     }
 
     /// Bytes as an integer: each is loaded, shifted to its place, and joined with those before.

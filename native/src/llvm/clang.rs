@@ -50,7 +50,7 @@ fn find() -> Result<u32, String> {
 pub(super) fn compile(text: &str, arch: Arch) -> Result<Vec<u8>, String> {
     version()?;
     let mut command = Command::new("clang");
-    command.args(["-x", "ir", "-c", "-O2", "-fPIC", "-w", "-o", "-", "-"]);
+    command.args(["-x", "ir", "-c", "-O2", "-fPIC", "-w", "-fno-crash-diagnostics", "-o", "-", "-"]);
     match arch {
         Arch::X86_64 => command.arg("--target=x86_64-unknown-linux-gnu"),
         // So that all addresses are distances from the code, wherever that is.
