@@ -41,29 +41,15 @@ pub(super) fn assemble(arch: Arch, text: &Expanded) -> Result<Vec<u8>, NativeErr
     Ok(bytes)
 }
 
-/// What Keystone makes of a text. Now and then it refuses with an unknown error what it has taken a thousand times (seen with
-/// `and x4, x4, #-4503599627370497`), so that one that was opened anew is asked again before it is believed.
 fn keystone(arch: Arch, text: &str) -> Result<Vec<u8>, AssemblerError> {
     KEYSTONE.with_borrow_mut(|opened| {
         let slot = &mut opened[arch as usize];
-        let mut answer = Err(AssemblerError::Keystone("it was not asked".to_owned()));
-        for _ in 0..ATTEMPTS {
-            if slot.is_none() {
-                *slot = Some(Keystone::new(arch)?);
-            }
-            answer = slot.as_ref().expect("it was just opened").assemble(text);
-            let unknown = |message: &str| message.starts_with("Unknown error");
-            if !matches!(&answer, Err(AssemblerError::Refused { message, .. }) if unknown(message)) {
-                break;
-            }
-            *slot = None;
+        if slot.is_none() {
+            *slot = Some(Keystone::new(arch)?);
         }
-        answer
+        slot.as_ref().expect("it was just opened").assemble(text)
     })
 }
-
-/// How often a text is tried before it is refused.
-const ATTEMPTS: usize = 3;
 
 /// One instruction or directive, with the labels before it.
 struct Statement<'a> {
