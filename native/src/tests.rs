@@ -90,7 +90,7 @@ fn a_lookup_in_an_array_is_no_call() {
     let addresses = MapAddresses::new(&maps, Slot::default()).expect("there is room");
     let opcodes = |map: usize| {
         let text =
-            format!("*(u32 *)(r10 - 4) = 3\nr1 = map_by_fd({map}) ll\nr2 = r10\nr2 += -4\ncall 1\nexit");
+            format!("*(u32 *)(r10 - 4) = 3\nr1 = map_by_idx({map}) ll\nr2 = r10\nr2 += -4\ncall 1\nexit");
         let (arch, features) = (Arch::X86_64, Features::NONE);
         let options =
             Options { back_end: BackEnd::Cranelift, arch, features, maps: &maps, addresses: &addresses };

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn nothing_is_left_undefined() {
         let shift = ir("r0 <<= r1\nexit");
-        assert!(shift.contains("and i64 %v2, 63"), "{shift}");
+        assert!(shift.contains("and i64 %v4, 63"), "{shift}");
         let text = ir("r0 = *(u64 *)(r1 + 8)\nr0 += r2\n*(u64 *)(r1 + 0) = r0\nexit");
         assert!(text.contains(", i64 8\n") || text.contains(", i64 8, !dbg"), "{text}");
         for promise in ["nsw", "nuw", "inbounds", "mustprogress"] {
