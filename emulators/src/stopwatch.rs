@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Times native code in the child process of the host engine: functions are placed once and called many times in a loop of
 //! a few instructions, which reads the time stamp counter before the first call and behind the last. What it takes to wake the child is
-//! not in that: on an idle virtual machine it is up to a seventh of a sample of 700 microseconds, and another one each time.
+//! not in that: on an idle virtual machine it was an eighth of a sample of 700 microseconds on average, and another time each time.
 //!
 //! It is for benchmarks: nothing is checked after a run but what it returns.
 
