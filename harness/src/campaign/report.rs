@@ -158,7 +158,7 @@ fn of_program(
 ) -> Result<reports::Divergence, String> {
     let case = text::load(path).map_err(|error| error.to_string())?;
     let (_, rig) = runner.rigs();
-    let judged = rig.judge(&case, catalog).map_err(|problem| problem.to_string())?;
+    let judged = rig.judge_found(&case, catalog).map_err(|problem| problem.to_string())?;
     let blamed = |blame: &str| found.cause.contains(blame);
     let finding = judged.findings.iter().find(|finding| blamed(&finding.blame.to_string()));
     let finding = finding.or(judged.findings.first()).ok_or("the case does not show it any more")?;

@@ -224,7 +224,7 @@ impl<'c, 'a> Runner<'c, 'a> {
     ) -> Result<bool, String> {
         let case = text::load(&dir.join(file)).map_err(|error| error.to_string())?;
         let rig = self.programs.get_or_insert_with(|| program_rig(self.settings));
-        let judged = rig.judge(&case, self.catalog).map_err(|problem| problem.to_string())?;
+        let judged = rig.judge_found(&case, self.catalog).map_err(|problem| problem.to_string())?;
         let is_meant = |found: &&ProgramFinding| cause.ends_with(&program_cause(folder(file), found));
         let Some(finding) = judged.findings.iter().find(is_meant) else { return Ok(true) };
         let small = minimise_until(rig, self.catalog, &case, finding, stop);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The oracle for whole programs: `spec` and every other engine, on compiled code of both kinds, have to agree.
 
+use std::cell::LazyCell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -265,6 +266,19 @@ impl ProgramRig {
         Ok(judged)
     }
 
+    /// As [`ProgramRig::judge`], for a case that was found before: LLVM runs it if it runs any, since a case that was made small is not
+    /// among the sample for its instructions.
+    ///
+    /// # Errors
+    /// As [`ProgramRig::judge`].
+    pub fn judge_found(&mut self, case: &ProgramCase, catalog: &Catalog) -> Result<Judged, CaseProblem> {
+        let sampled = self.llvm_one_in;
+        self.llvm_one_in = sampled.map(|_| 1);
+        let judged = self.judge(case, catalog);
+        self.llvm_one_in = sampled;
+        judged
+    }
+
     /// As [`ProgramRig::judge`], as far as it takes to see `finding` again: on one engine where that is enough.
     ///
     /// # Errors
@@ -359,7 +373,9 @@ impl ProgramRig {
             (Tier::Native | Tier::Llvm, Arch::Aarch64) => most.union(Features::of(&[Feature::AdvSimd])),
             _ => most,
         };
-        let codes = [all, Features::NONE].map(|features| reference.compile(catalog, made, features, planted));
+        // The second is made where an engine refuses the first.
+        let codes = [all, Features::NONE]
+            .map(|features| LazyCell::new(move || reference.compile(catalog, made, features, planted)));
         let only = self.only;
         for engine in self.engines.iter_mut().filter(|engine| engine.runs() == Runs::Code(made.arch)) {
             let name = engine.name();
@@ -368,7 +384,7 @@ impl ProgramRig {
             }
             let mut reasons = Vec::new();
             for codes in &codes {
-                let codes = match codes {
+                let codes = match &**codes {
                     Ok(codes) => codes,
                     Err(error) => {
                         reasons.push(error.clone());
