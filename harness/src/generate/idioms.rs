@@ -2,10 +2,11 @@
 //! Programs of what an optimising compiler looks for, and of what only looks like it: integers that are loaded and stored byte by
 //! byte, in both orders and with stores in between, counts of ones and of leading zeros, in masks and in loops, words of the stack of
 //! which parts are read and written, elements of arrays in the stack, bounded loops over them, loops that carry copies, ladders of
-//! comparisons that choose numbers, conditions as numbers, functions with elements of arrays in stacks of their own.
+//! comparisons that choose numbers, conditions as numbers, functions with elements of arrays in stacks of their own, and any
+//! arithmetic.
 
 use kop_ops::choices::Choices;
-use kop_ops::ebpf::{AluOp, CallTarget, Cond, Insn, Reg, Size, Width};
+use kop_ops::ebpf::{AluOp, CallTarget, Cond, EndKind, Insn, Operand, Reg, Size, Width};
 use kop_ops::{Flow, Object, Program, ProgramKind};
 
 use crate::program::ProgramCase;
@@ -82,7 +83,7 @@ impl<C: Choices> Writer<'_, C> {
     }
 
     fn statement(&mut self) {
-        match self.choices.below(15) {
+        match self.choices.below(18) {
             0 | 1 => self.loaded_bytes(),
             2 => self.stored_bytes(),
             3 => self.counted(),
@@ -93,7 +94,34 @@ impl<C: Choices> Writer<'_, C> {
             8 | 11 | 12 => self.ladder(),
             9 => self.flag(),
             14 => self.called(),
+            15..=17 => self.arithmetic(),
             _ => self.looped(),
+        }
+    }
+
+    /// Any arithmetic on numbers that are not known when the program is compiled; amounts and divisors as a verifier takes them.
+    fn arithmetic(&mut self) {
+        for _ in 0..=self.choices.below(4) {
+            let [dst, src] = self.two();
+            let width = *self.choices.pick(&Width::ALL);
+            let op = *self.choices.pick(&AluOp::ALL);
+            let imm = match op {
+                AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => self.choices.below(width.bits().into()) as i32,
+                _ => self.choices.bits() as i32 | 1,
+            };
+            let src = if self.choices.one_in(3) { Operand::Imm(imm) } else { Operand::Reg(src) };
+            let insn = match self.choices.below(12) {
+                0 => Insn::Neg { width, dst },
+                1 => {
+                    let kind = *self.choices.pick(&[EndKind::ToLe, EndKind::ToBe, EndKind::Swap]);
+                    Insn::End { kind, bits: *self.choices.pick(&[16, 32, 64]), dst }
+                }
+                _ => Insn::Alu { op, width, dst, src },
+            };
+            // There are no sign-extending moves of constants, for one.
+            if insn.is_well_formed() {
+                self.put(insn);
+            }
         }
     }
 
