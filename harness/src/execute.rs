@@ -124,7 +124,10 @@ impl<'a> Executable<'a> {
         }
         let codes = self.plain(arch, features, addresses)?;
         let codes = match self.manner.tier == Tier::Auto && !self.manner.guarded {
-            true => self.chosen((arch, features), addresses, codes),
+            true => {
+                let whole = |tier| self.whole(tier, (arch, features), addresses);
+                Choice::of(&self.object.programs, codes, whole).1
+            }
             false => codes,
         };
         self.codes.push((arch, features, codes));
@@ -139,19 +142,6 @@ impl<'a> Executable<'a> {
         addresses: &MapAddresses,
     ) -> Result<Vec<Code>, String> {
         Whole { tier, target, addresses, planted: None }.all(&self.lowered)
-    }
-
-    /// What the JIT makes of the programs, or a compiler of whole programs where that has less to run.
-    fn chosen(&self, target: (Arch, Features), addresses: &MapAddresses, jit: Vec<Code>) -> Vec<Code> {
-        let mut made = vec![(Tier::Jit, jit)];
-        for tier in [Tier::Native, Tier::Llvm] {
-            made.extend(self.whole(tier, target, addresses).ok().map(|codes| (tier, codes)));
-        }
-        let programs = &*self.object.programs;
-        let all: Vec<_> = made.iter().map(|(tier, codes)| (*tier, programs, &**codes)).collect();
-        let chosen = Choice::among(&all).tier;
-        let found = made.into_iter().find(|(tier, _)| *tier == chosen);
-        found.expect("it is one of them").1
     }
 
     /// What the JIT makes of the programs.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use kop_harness::Settings;
 use kop_harness::check::Quiet;
@@ -18,6 +19,7 @@ use kop_harness::ops::{
     Site, State, aarch64, x86_64,
 };
 use kop_modules::{Asked, Callbacks, ModuleKop, NO_EMIT, Options, Reply};
+use rayon::prelude::*;
 
 /// Up to how many combinations of operands are all tried.
 const EVERY: u64 = 300_000;
@@ -147,15 +149,24 @@ fn round_trip(kop: &dyn Kop, exported: &Export) {
 /// Operations whose proof sequences are of so many lengths that C needs a loop.
 const BY_HAND: [&str; 2] = ["bulk_copy", "bulk_fill"];
 
+/// The catalog exported, each operation with what it became: learnt from emits once for all tests.
+fn catalog() -> impl ParallelIterator<Item = (&'static dyn Kop, &'static Result<Export, String>)> {
+    static EXPORTED: LazyLock<Vec<Result<Export, String>>> = LazyLock::new(|| {
+        let catalog = Catalog::einsn();
+        catalog.kops().par_iter().map(|kop| export(*kop).map_err(|error| error.to_string())).collect()
+    });
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::einsn);
+    CATALOG.kops().par_iter().copied().zip(&*EXPORTED)
+}
+
 #[test]
 fn the_catalog_comes_back_byte_for_byte() {
-    let catalog = Catalog::einsn();
-    for kop in catalog.kops() {
+    catalog().for_each(|(kop, exported)| {
         let simd = |arch: Arch| kop.features(arch).uses_simd();
-        match export(*kop) {
+        match exported {
             Ok(exported) => {
                 assert!(!BY_HAND.contains(&kop.name()), "{} is exported after all", kop.name());
-                round_trip(*kop, &exported);
+                round_trip(kop, exported);
                 for form in kop.forms() {
                     for arch in Arch::ALL {
                         let named =
@@ -165,14 +176,14 @@ fn the_catalog_comes_back_byte_for_byte() {
                 }
             }
             Err(error) if BY_HAND.contains(&kop.name()) => {
-                assert!(error.to_string().contains("exported by hand"), "{error}");
+                assert!(error.contains("exported by hand"), "{error}");
             }
             Err(error) => {
                 assert!(Arch::ALL.into_iter().all(simd), "{error}");
-                assert!(error.to_string().contains("SIMD registers"), "{error}");
+                assert!(error.contains("SIMD registers"), "{error}");
             }
         }
-    }
+    });
 }
 
 /// An operation with everything that the catalog has none of: numbers that follow no rule, rules between operands, an
@@ -294,9 +305,8 @@ fn clang_has_nothing_to_say_either() {
         eprintln!("skipped: there is no clang");
         return;
     };
-    for kop in Catalog::einsn().kops() {
-        let Ok(exported) = export(*kop) else { continue };
-        for source in write(directory.path(), &exported) {
+    catalog().filter_map(|(_, exported)| exported.as_ref().ok()).for_each(|exported| {
+        for source in write(directory.path(), exported) {
             for config in ["-DCONFIG_X86_64=1", "-DCONFIG_ARM64=1"] {
                 let mut command = Command::new(clang);
                 command.args([
@@ -322,7 +332,7 @@ fn clang_has_nothing_to_say_either() {
                 assert!(output.status.success(), "{}: {said}", source.display());
             }
         }
-    }
+    });
 }
 
 fn kop(args: &[&str]) -> Output {

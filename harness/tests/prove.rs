@@ -10,7 +10,8 @@ use kop_harness::prove::{Proved, Settings, prove, record};
 use kop_harness::reports::{Blame, Kind, ProofVerdict, Record};
 use kop_harness::{Scope, selection};
 use kop_ops::choices::Seeded;
-use kop_ops::{Arch, Catalog, Kop};
+use kop_ops::{Arch, Catalog, Form, Kop};
+use rayon::prelude::*;
 
 fn settings(scope: Scope, payloads: Vec<u64>) -> Settings {
     Settings {
@@ -66,15 +67,9 @@ fn code_that_does_not_end_is_not_proved() {
     }
 }
 
-/// What `say` has to say of the faults, on two threads.
+/// What `say` has to say of the faults.
 fn of_each(faults: &[&Planted], say: fn(&Planted) -> Option<String>) -> Vec<String> {
-    std::thread::scope(|scope| {
-        let halves = faults
-            .chunks(faults.len().div_ceil(2))
-            .map(|half| scope.spawn(move || half.iter().filter_map(|fault| say(fault)).collect::<Vec<_>>()));
-        let halves: Vec<_> = halves.collect();
-        halves.into_iter().flat_map(|half| half.join().expect("no fault panics")).collect()
-    })
+    faults.par_iter().filter_map(|fault| say(fault)).collect()
 }
 
 #[test]
@@ -114,7 +109,8 @@ fn verdicts(proved: &[Proved], settings: &Settings) -> Record {
 #[test]
 fn sound_operations_are_proved() {
     let catalog = Catalog::einsn();
-    for (kop, form) in catalog.forms() {
+    let forms: Vec<(&dyn Kop, &Form)> = catalog.forms().collect();
+    forms.into_par_iter().for_each(|(kop, form)| {
         let only = OneForm::new(kop, &form.name);
         // Spaces of millions of payloads take part with those that a check plans.
         let payloads = payloads(&only);
@@ -130,5 +126,5 @@ fn sound_operations_are_proved() {
             assert!(proof.payloads >= least && proof.formulas > 0, "{name}: {proof:?}");
         }
         assert_eq!(proved.len(), Arch::ALL.len());
-    }
+    });
 }

@@ -12,7 +12,7 @@ use kop_semantics::{Outcome, Run, Trap};
 use super::load::{Ended, Loaded};
 use super::map::{self, Entries};
 use super::sys::TestRun;
-use super::{KernelError, available};
+use super::{KernelError, Verdict, available};
 use super::{context, cpu};
 use crate::program::{Job, Precision, ProgramEngine, Runs};
 
@@ -28,8 +28,25 @@ const NO_PACKET: [u8; 64] = [0; 64];
 pub struct KernelEngine {
     /// What was loaded last, with the length in its prologue: a program runs on many states.
     loaded: RefCell<Option<(Loaded, u64)>>,
+    /// What was refused last: the verifier may look at it for a second, and it is asked about for each state.
+    refused: RefCell<Option<Refused>>,
     /// What kept the last run from coming about.
     undone: Option<String>,
+}
+
+/// A program that the verifier refuses, with the length in its prologue.
+#[derive(Debug)]
+struct Refused {
+    object: Object,
+    entry: usize,
+    length: u64,
+    verdict: Verdict,
+}
+
+impl Refused {
+    fn is_of(&self, run: &Run, length: u64) -> bool {
+        self.entry == run.entry && self.length == length && self.object == *run.object
+    }
 }
 
 impl KernelEngine {
@@ -39,7 +56,7 @@ impl KernelEngine {
     /// As [`available`].
     pub fn new() -> Result<Self, String> {
         available()?;
-        Ok(Self { loaded: RefCell::new(None), undone: None })
+        Ok(Self { loaded: RefCell::new(None), refused: RefCell::new(None), undone: None })
     }
 
     /// Loads what `run` is of, unless it is loaded already.
@@ -57,9 +74,23 @@ impl KernelEngine {
                 .is_some_and(|(loaded, of)| *of == length && loaded.is_of(run.object, run.entry))
         {
             *loaded = None;
-            *loaded = Some((Loaded::new(run.object, run.entry, length, true)?, length));
+            *loaded = Some((self.judged(run, length)?, length));
         }
         Ok(())
+    }
+
+    /// What `run` is of in the kernel, or what the verifier has said or says against it.
+    fn judged(&self, run: &Run, length: u64) -> Result<Loaded, KernelError> {
+        let mut refused = self.refused.borrow_mut();
+        if let Some(known) = refused.as_ref().filter(|refused| refused.is_of(run, length)) {
+            return Err(KernelError::Refused(known.verdict.clone()));
+        }
+        let judged = Loaded::new(run.object, run.entry, length, true);
+        if let Err(KernelError::Refused(verdict)) = &judged {
+            let (object, verdict) = (run.object.clone(), verdict.clone());
+            *refused = Some(Refused { object, entry: run.entry, length, verdict });
+        }
+        judged
     }
 }
 

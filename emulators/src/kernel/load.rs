@@ -15,7 +15,7 @@ use kop_ops::{Object, ProgramKind};
 use super::cpu::Pinned;
 use super::map::{self, Declared, Entries};
 use super::prepare::{Frame, Prepared, RESULT, WINDOW, prepare};
-use super::sys::{Load, LoadedProgram, Map, MapShape, TestResult, TestRun};
+use super::sys::{Detail, Load, LoadedProgram, Map, MapShape, TestResult, TestRun};
 use super::verdict::{Verdict, text};
 use super::{KernelError, failed, license};
 
@@ -91,19 +91,19 @@ impl<'a> Request<'a> {
         Ok(Self { prepared, code, license, descriptors, _maps, kind: program.kind, name: &program.name })
     }
 
-    fn load(&self, log: &mut [u8]) -> io::Result<LoadedProgram> {
-        let (code, license, maps) = (&self.code[..], &self.license, &self.descriptors[..]);
-        Load { kind: number(self.kind), code, license, maps }.load(log)
+    fn load(&self) -> Load<'_> {
+        let (code, license, maps) = (&self.code[..], &*self.license, &self.descriptors[..]);
+        Load { kind: number(self.kind), code, license, maps }
     }
 
     /// The program in the kernel, or what the verifier has against it.
     fn judged(&self) -> Result<Result<LoadedProgram, Verdict>, KernelError> {
-        self.load(&mut []).map(Ok).or_else(|error| self.explained(error))
+        self.load().load().map(Ok).or_else(|error| self.explained(error))
     }
 
     fn explained(&self, error: io::Error) -> Result<Result<LoadedProgram, Verdict>, KernelError> {
         let mut log = vec![0; SHORT_LOG];
-        if let Ok(loaded) = self.load(&mut log) {
+        if let Ok(loaded) = self.load().load_logged(Detail::of(&error), &mut log) {
             return Ok(Ok(loaded));
         }
         let verdict = verdict(&text(&log), error, self.prepared.prologue);
@@ -113,7 +113,7 @@ impl<'a> Request<'a> {
     /// The whole log, whatever the verdict.
     fn log(&self) -> String {
         let mut log = vec![0; WHOLE_LOG];
-        let _verdict = self.load(&mut log);
+        let _verdict = self.load().load_logged(Detail::Trace, &mut log);
         text(&log)
     }
 }
@@ -130,11 +130,11 @@ fn verdict(log: &str, error: io::Error, prologue: usize) -> io::Result<Verdict> 
 /// Loads a program without maps, and unloads it at once.
 pub(super) fn verdict_of(kind: u32, code: &[u8]) -> Result<(), KernelError> {
     let load = Load { kind, code, license: c"GPL", maps: &[] };
-    let Err(error) = load.load(&mut []) else {
+    let Err(error) = load.load() else {
         return Ok(());
     };
     let mut log = vec![0; SHORT_LOG];
-    if load.load(&mut log).is_ok() {
+    if load.load_logged(Detail::of(&error), &mut log).is_ok() {
         return Ok(());
     }
     Err(verdict(&text(&log), error, 0).map_or_else(failed("load the program"), KernelError::Refused))

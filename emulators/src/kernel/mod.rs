@@ -63,7 +63,7 @@ fn failed(action: impl Into<String>) -> impl FnOnce(io::Error) -> KernelError {
 pub fn available() -> Result<(), String> {
     let code = encode_program(&[Insn::mov64(Reg::R0, 0), Insn::Exit]);
     let load = sys::Load { kind: load::SOCKET_FILTER, code: &code, license: c"GPL", maps: &[] };
-    load.load(&mut []).map(drop).map_err(|error| match error.raw_os_error() {
+    load.load().map(drop).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOSYS) => "bpf(2) is missing: a Linux kernel with CONFIG_BPF_SYSCALL has it".to_owned(),
         Some(libc::EPERM | libc::EACCES) => {
             "bpf(2) is not permitted: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON (in a container: --privileged)"

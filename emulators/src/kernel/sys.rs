@@ -239,6 +239,33 @@ pub struct Load<'a> {
     pub maps: &'a [u32],
 }
 
+/// How much the verifier writes into a log (`BPF_LOG_*` of `linux/bpf_verifier.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Each instruction that it looks at, with what it knows there, then what is wrong.
+    Trace,
+    /// What is wrong alone, and statistics: all that helps of a program that it looked at a million instructions of, which take a minute to
+    /// write down.
+    Summary,
+}
+
+impl Detail {
+    /// How much is wanted of a program that was refused with `error`.
+    pub fn of(error: &io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::E2BIG) => Self::Summary,
+            _ => Self::Trace,
+        }
+    }
+
+    fn level(self) -> u32 {
+        match self {
+            Self::Trace => 1,
+            Self::Summary => 4,
+        }
+    }
+}
+
 #[repr(C)]
 struct ProgramLoad {
     kind: u32,
@@ -267,18 +294,29 @@ struct ProgramLoad {
 }
 
 impl Load<'_> {
-    /// Loads the program, with a log unless the buffer for it is empty: text up to a zero byte, of which a kernel since 6.4
-    /// keeps the end when it does not fit.
+    /// Loads the program.
     ///
     /// # Errors
     /// What bpf(2) reports.
-    pub fn load(&self, log: &mut [u8]) -> io::Result<LoadedProgram> {
+    pub fn load(&self) -> io::Result<LoadedProgram> {
+        self.call(0, &mut [])
+    }
+
+    /// Loads the program with a log: text up to a zero byte, of which a kernel since 6.4 keeps the end when it does not fit.
+    ///
+    /// # Errors
+    /// What bpf(2) reports.
+    pub fn load_logged(&self, detail: Detail, log: &mut [u8]) -> io::Result<LoadedProgram> {
+        self.call(detail.level(), log)
+    }
+
+    fn call(&self, log_level: u32, log: &mut [u8]) -> io::Result<LoadedProgram> {
         let mut attributes = ProgramLoad {
             kind: self.kind,
             insn_count: size(self.code) / 8,
             insns: address(self.code),
             license: self.license.as_ptr() as u64,
-            log_level: u32::from(!log.is_empty()),
+            log_level,
             log_size: size(log),
             log_buffer: address_mut(log),
             kernel_version: 0,

@@ -172,23 +172,10 @@ impl Args {
         let programs: Vec<&Program> = indices.iter().map(|index| &object.programs[*index]).collect();
         let jit = self.compile(arch, object, catalog, &programs)?;
         let owned: Vec<Program> = programs.into_iter().cloned().collect();
-        let mut made = vec![(Tier::Jit, jit)];
-        let mut refused = Vec::new();
-        for tier in [Tier::Native, Tier::Llvm] {
-            match self.compile_whole(tier, arch, object, catalog, indices) {
-                Ok(codes) => made.push((tier, codes)),
-                Err(reason) => refused.push(reason),
-            }
-        }
-        let all: Vec<_> = made.iter().map(|(tier, codes)| (*tier, &*owned, &**codes)).collect();
-        let choice = match refused.into_iter().next() {
-            Some(reason) if all.len() == 1 => Choice::refused(&reason),
-            _ => Choice::among(&all),
-        };
+        let whole = |tier| self.compile_whole(tier, arch, object, catalog, indices);
+        let (choice, codes) = Choice::of(&owned, jit, whole);
         let line = chosen_line(&choice);
-        let chosen = made.into_iter().find(|(tier, _)| *tier == choice.tier);
-        let (tier, codes) = chosen.expect("it is one of them");
-        Ok((tier, codes, line))
+        Ok((choice.tier, codes, line))
     }
 }
 

@@ -28,13 +28,37 @@ pub struct Choice {
 
 impl Choice {
     /// The JIT, as the tier makes no code of the programs.
-    pub fn refused(reason: &str) -> Self {
+    fn refused(reason: &str) -> Self {
         Self { tier: Tier::Jit, reason: reason.to_owned() }
+    }
+
+    /// The choice for programs between what the JIT made of them and what `whole` makes of them with each back end, and the chosen code.
+    pub fn of(
+        programs: &[Program],
+        jit: Vec<Code>,
+        whole: impl Fn(Tier) -> Result<Vec<Code>, String>,
+    ) -> (Self, Vec<Code>) {
+        let mut made = vec![(Tier::Jit, jit)];
+        let mut refused = None;
+        for tier in [Tier::Native, Tier::Llvm] {
+            match whole(tier) {
+                Ok(codes) => made.push((tier, codes)),
+                Err(reason) => refused = refused.or(Some(reason)),
+            }
+        }
+        let all: Vec<_> = made.iter().map(|(tier, codes)| (*tier, programs, &**codes)).collect();
+        let choice = match refused {
+            Some(reason) if all.len() == 1 => Self::refused(&reason),
+            _ => Self::among(&all),
+        };
+        let chosen = made.into_iter().find(|(tier, _)| *tier == choice.tier);
+        let (_, codes) = chosen.expect("it is one of them");
+        (choice, codes)
     }
 
     /// The choice for the programs of an object, among what compilers make of them: the JIT first, then the others, each of which is trusted with
     /// more than the one before and has to be worth it. Each has the programs that its marks speak of.
-    pub fn among(made: &[(Tier, &[Program], &[Code])]) -> Self {
+    fn among(made: &[(Tier, &[Program], &[Code])]) -> Self {
         let mut counted = Vec::new();
         for (tier, programs, codes) in made {
             let runs = programs.iter().zip(*codes).map(|(program, code)| runs(program, code, *tier));
