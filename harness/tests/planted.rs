@@ -9,6 +9,9 @@ use kop_harness::planted::{self, OneForm, Planted, PlantedEngine};
 use kop_harness::reports::{Blame, Kind};
 use kop_harness::{Finding, Rig, Scope};
 use kop_ops::{Catalog, Form, Kop};
+use parallel::of_each;
+
+mod parallel;
 
 fn settings(scope: Scope, seed: u64) -> Settings {
     Settings { scope, seed, jobs: 1, ..Settings::default() }
@@ -78,15 +81,7 @@ fn missed(planted: &Planted) -> Option<String> {
 fn every_planted_fault_is_found_with_kind_and_blame() {
     let faults: Vec<&Planted> = planted::all().iter().collect();
     assert!(faults.len() >= 60, "{} faults", faults.len());
-    let missed: Vec<String> = std::thread::scope(|scope| {
-        let halves: Vec<_> = faults
-            .chunks(faults.len().div_ceil(2))
-            .map(|half| {
-                scope.spawn(move || half.iter().filter_map(|fault| missed(fault)).collect::<Vec<_>>())
-            })
-            .collect();
-        halves.into_iter().flat_map(|half| half.join().expect("no check panics")).collect()
-    });
+    let missed = of_each(&faults, |fault| missed(fault));
     assert!(missed.is_empty(), "{} of {} missed:\n{}", missed.len(), faults.len(), missed.join("\n"));
 }
 

@@ -34,7 +34,8 @@ fn find_rate() -> PathBuf {
         let mut cargo = Command::new(env!("CARGO"));
         // Built without optimisation: these proofs are short, and it takes a third of the time.
         cargo.args(["install", "rate", "--version", "=0.3.0", "--debug", "--quiet", "--root"]).arg(&root);
-        let status = cargo.env_remove("RUSTFLAGS").env("CARGO_PROFILE_DEV_DEBUG", "0").status().expect("cargo runs");
+        let status =
+            cargo.env_remove("RUSTFLAGS").env("CARGO_PROFILE_DEV_DEBUG", "0").status().expect("cargo runs");
         assert!(status.success(), "rate is installed from crates.io");
     }
     built

@@ -3,16 +3,18 @@
 //! nothing to say of what is sound.
 
 mod faults;
+#[path = "../parallel/mod.rs"]
+mod parallel;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use faults::{BASES, Base, Edit, Fault};
 use kop_harness::Finding;
 use kop_harness::check::{Checked, Progress, Settings, check};
 use kop_modules::{ModuleKop, Options};
 use kop_ops::{Catalog, Form, Kop};
+use parallel::of_each;
 
 /// The shipped examples, and the headers of all.
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/modules");
@@ -121,38 +123,17 @@ fn lines(checked: &Checked) -> Vec<String> {
         .collect()
 }
 
-/// Does `work` on all of `items`, two at a time, and gives what came out in their order.
-fn on_two_threads<T: Sync>(items: &[T], work: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { return };
-                    let result = work(item);
-                    results.lock().expect("no thread panics").extend(result.map(|text| (index, text)));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().expect("no thread panics");
-    results.sort();
-    results.into_iter().map(|(_, text)| text).collect()
-}
-
 #[test]
 fn every_fault_is_found_with_its_kind() {
     let only = std::env::var("KOP_FAULT").unwrap_or_default();
     let faults: Vec<Fault> = faults::all().into_iter().filter(|fault| fault.name.contains(&only)).collect();
-    let missed = on_two_threads(&faults, missed);
+    let missed = of_each(&faults, missed);
     assert!(missed.is_empty(), "{} of {} missed:\n{}", missed.len(), faults.len(), missed.join("\n"));
 }
 
 #[test]
 fn sound_modules_are_clean() {
-    let unclean = on_two_threads(&BASES, |base| {
+    let unclean = of_each(&BASES, |base| {
         let dir = tempfile::tempdir().expect("a directory for the sources");
         let kop = match load(base, &[], dir.path()) {
             Ok(kop) => kop,
