@@ -27,7 +27,7 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -ffreestanding -nostdlibinc -fno-stric
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help deps programs check replay nightly test fmt clippy unit example fuzz fuzz-build fuzz-short fuzz-target bench check-arm64 clean distclean fuzz-deps test-deps
+.PHONY: help deps programs check replay nightly test fmt clippy unit example fuzz fuzz-build fuzz-short fuzz-asan fuzz-target bench check-arm64 clean distclean fuzz-deps test-deps
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ fuzz-build: fuzz-deps ## Build every fuzz target
 
 fuzz-short: fuzz-deps ## Build every fuzz target and run each for five seconds
 	@scripts/fuzz-short
+
+fuzz-asan: fuzz-deps ## Run some targets under AddressSanitizer for five seconds each (takes a nightly toolchain, and ten minutes to build)
+	@scripts/fuzz-short --asan
 
 fuzz-target: fuzz-deps ## Build one fuzz target and run it for five seconds: make fuzz-target TARGET=rotate
 	@scripts/fuzz-short --only $(TARGET)

@@ -2,6 +2,7 @@
 //! Programs and what they are rewritten to do the same on every engine; and mistakes of the rewriter are caught, both when a site is
 //! made and when programs run.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,20 +28,31 @@ impl Validator for Trusting {
     }
 }
 
-#[test]
-fn generated_programs_do_the_same_when_rewritten() {
+/// Compares generated programs with what they are rewritten to; gives the sites and how many runs were compared.
+fn rewritten(numbers: Range<u64>) -> (Vec<String>, usize) {
     let catalog = Catalog::einsn();
     let options = Options { branches: Branches::All, ..Options::new(&catalog) };
     let mut rig = ProgramRig::available();
     let mut proved = Proved::default();
     let (mut sites, mut runs) = (Vec::new(), 0);
-    for number in 0..250 {
+    for number in numbers {
         let case = case(&mut seeded(number));
         let trial = compare(&mut rig, &case, &catalog, (&options, &mut proved)).expect("a case");
         assert!(trial.difference.is_none(), "{:?}\n{case}\n{:?}", trial.difference, trial.rewritten.found);
         sites.extend(trial.rewritten.found.into_iter().map(|found| format!("{}.{}", found.kop, found.form)));
         runs += trial.runs;
     }
+    (sites, runs)
+}
+
+#[test]
+fn generated_programs_do_the_same_when_rewritten() {
+    let halves = std::thread::scope(|scope| {
+        [0..125, 125..250].map(|numbers| scope.spawn(|| rewritten(numbers))).map(|half| half.join())
+    });
+    let [(mut sites, runs), (more, more_runs)] = halves.map(|half| half.expect("programs do the same"));
+    sites.extend(more);
+    let runs = runs + more_runs;
     for form in [
         "rotate.imm64",
         "rotate.imm32",
