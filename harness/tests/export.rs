@@ -151,11 +151,10 @@ const BY_HAND: [&str; 2] = ["bulk_copy", "bulk_fill"];
 
 /// The catalog exported, each operation with what it became: learnt from emits once for all tests.
 fn catalog() -> impl ParallelIterator<Item = (&'static dyn Kop, &'static Result<Export, String>)> {
-    static EXPORTED: LazyLock<Vec<Result<Export, String>>> = LazyLock::new(|| {
-        let catalog = Catalog::einsn();
-        catalog.kops().par_iter().map(|kop| export(*kop).map_err(|error| error.to_string())).collect()
-    });
     static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::einsn);
+    static EXPORTED: LazyLock<Vec<Result<Export, String>>> = LazyLock::new(|| {
+        CATALOG.kops().par_iter().map(|kop| export(*kop).map_err(|error| error.to_string())).collect()
+    });
     CATALOG.kops().par_iter().copied().zip(&*EXPORTED)
 }
 

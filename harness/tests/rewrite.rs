@@ -12,6 +12,9 @@ use kop_jit::load::{LoadOptions, load};
 use kop_jit::rewrite::{Branches, Claim, Options, Planted, Validator};
 use kop_ops::Catalog;
 use kop_ops::choices::{Choices, Seeded};
+use parallel::of_each;
+
+mod parallel;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -47,12 +50,9 @@ fn rewritten(numbers: Range<u64>) -> (Vec<String>, usize) {
 
 #[test]
 fn generated_programs_do_the_same_when_rewritten() {
-    let halves = std::thread::scope(|scope| {
-        [0..125, 125..250].map(|numbers| scope.spawn(|| rewritten(numbers))).map(|half| half.join())
-    });
-    let [(mut sites, runs), (more, more_runs)] = halves.map(|half| half.expect("programs do the same"));
-    sites.extend(more);
-    let runs = runs + more_runs;
+    let parts = of_each(&[0..125, 125..250], |numbers| [rewritten(numbers.clone())]);
+    let runs: usize = parts.iter().map(|(_, runs)| runs).sum();
+    let sites: Vec<String> = parts.into_iter().flat_map(|(sites, _)| sites).collect();
     for form in [
         "rotate.imm64",
         "rotate.imm32",

@@ -32,7 +32,7 @@ fn find_rate() -> PathBuf {
     }
     if !works(&built) {
         let mut cargo = Command::new(env!("CARGO"));
-        // Built without optimisation: these proofs are short, and it takes a third of the time.
+        // Built without optimisation, since these proofs are short.
         cargo.args(["install", "rate", "--version", "=0.3.0", "--debug", "--quiet", "--root"]).arg(&root);
         let status =
             cargo.env_remove("RUSTFLAGS").env("CARGO_PROFILE_DEV_DEBUG", "0").status().expect("cargo runs");

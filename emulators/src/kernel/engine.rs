@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The engine `kernel`: whole programs in the running kernel.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 
 use kop_ops::ebpf::{CallTarget, Insn, Reg, RegSet};
 use kop_ops::{Fault, MapKind, MapSpec, Object, Program, ProgramKind};
@@ -26,26 +26,29 @@ const NO_PACKET: [u8; 64] = [0; 64];
 /// ([`Precision::Contents`]); the addresses that a program sees are the kernel's, so that what it computes from them differs.
 #[derive(Debug)]
 pub struct KernelEngine {
-    /// What was loaded last, with the length in its prologue: a program runs on many states.
-    loaded: RefCell<Option<(Loaded, u64)>>,
-    /// What was refused last: the verifier may look at it for a second, and it is asked about for each state.
-    refused: RefCell<Option<Refused>>,
+    /// What was loaded or refused last: a program runs on many states, and the verifier may look at it for a second before it refuses.
+    last: RefCell<Option<Last>>,
     /// What kept the last run from coming about.
     undone: Option<String>,
 }
 
-/// A program that the verifier refuses, with the length in its prologue.
+/// A program of an object, with the length in its prologue, and what the verifier made of it.
 #[derive(Debug)]
-struct Refused {
+struct Last {
     object: Object,
     entry: usize,
     length: u64,
-    verdict: Verdict,
+    loaded: Result<Loaded, Verdict>,
 }
 
-impl Refused {
+impl Last {
     fn is_of(&self, run: &Run, length: u64) -> bool {
         self.entry == run.entry && self.length == length && self.object == *run.object
+    }
+
+    /// Whether it does for one more run: nobody reads a ring buffer, and what earlier runs put there would stay.
+    fn is_reusable(&self) -> bool {
+        self.loaded.is_err() || self.object.maps.iter().all(|map| map.kind != MapKind::RingBuf)
     }
 }
 
@@ -56,41 +59,31 @@ impl KernelEngine {
     /// As [`available`].
     pub fn new() -> Result<Self, String> {
         available()?;
-        Ok(Self { loaded: RefCell::new(None), refused: RefCell::new(None), undone: None })
+        Ok(Self { last: RefCell::new(None), undone: None })
     }
 
-    /// Loads what `run` is of, unless it is loaded already.
-    fn load(&self, run: &Run) -> Result<(), KernelError> {
+    /// What `run` is of in the kernel, loaded unless it was last, or what the verifier has or had against it.
+    fn load(&self, run: &Run) -> Result<Ref<'_, Loaded>, KernelError> {
         let length = match run.object.programs[run.entry].kind {
             ProgramKind::Raw => run.registers[Reg::R2.index()],
             ProgramKind::Xdp | ProgramKind::Tc => 0,
         };
-        let mut loaded = self.loaded.borrow_mut();
-        // Nobody reads a ring buffer: what earlier runs put there would stay.
-        let fresh = run.object.maps.iter().any(|map| map.kind == MapKind::RingBuf);
-        if fresh
-            || !loaded
-                .as_ref()
-                .is_some_and(|(loaded, of)| *of == length && loaded.is_of(run.object, run.entry))
-        {
-            *loaded = None;
-            *loaded = Some((self.judged(run, length)?, length));
+        let mut last = self.last.borrow_mut();
+        if !last.as_ref().is_some_and(|last| last.is_of(run, length) && last.is_reusable()) {
+            // What is loaded goes before something else comes.
+            *last = None;
+            let loaded = match Loaded::new(run.object, run.entry, length, true) {
+                Ok(loaded) => Ok(loaded),
+                Err(KernelError::Refused(verdict)) => Err(verdict),
+                Err(error) => return Err(error),
+            };
+            *last = Some(Last { object: run.object.clone(), entry: run.entry, length, loaded });
         }
-        Ok(())
-    }
-
-    /// What `run` is of in the kernel, or what the verifier has said or says against it.
-    fn judged(&self, run: &Run, length: u64) -> Result<Loaded, KernelError> {
-        let mut refused = self.refused.borrow_mut();
-        if let Some(known) = refused.as_ref().filter(|refused| refused.is_of(run, length)) {
-            return Err(KernelError::Refused(known.verdict.clone()));
-        }
-        let judged = Loaded::new(run.object, run.entry, length, true);
-        if let Err(KernelError::Refused(verdict)) = &judged {
-            let (object, verdict) = (run.object.clone(), verdict.clone());
-            *refused = Some(Refused { object, entry: run.entry, length, verdict });
-        }
-        judged
+        drop(last);
+        Ref::filter_map(self.last.borrow(), |last| last.as_ref()?.loaded.as_ref().ok()).map_err(|last| {
+            let verdict = last.as_ref().and_then(|last| last.loaded.as_ref().err());
+            KernelError::Refused(verdict.expect("what is not loaded was refused").clone())
+        })
     }
 }
 
@@ -117,7 +110,7 @@ impl ProgramEngine for KernelEngine {
         }
         compared(run)?;
         constants(run)?;
-        self.load(run).map_err(|error| error.to_string())
+        self.load(run).map(drop).map_err(|error| error.to_string())
     }
 
     fn run(&mut self, job: &Job) -> Outcome {
@@ -129,11 +122,8 @@ impl ProgramEngine for KernelEngine {
             world: run.world.clone(),
             image: run.image.clone(),
         };
-        match self.load(run).and_then(|()| {
-            let loaded = self.loaded.borrow();
-            let (loaded, _) = loaded.as_ref().expect("it was just loaded");
-            execute(loaded, run, &mut outcome)
-        }) {
+        let ended = self.load(run).and_then(|loaded| execute(&loaded, run, &mut outcome));
+        match ended {
             Ok(r0) => (outcome.end, self.undone) = (Ok(r0), None),
             Err(error) => {
                 outcome.end = Err(trap(run, &error));

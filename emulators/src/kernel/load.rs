@@ -282,11 +282,6 @@ impl Loaded {
         Ok(())
     }
 
-    /// Whether it is this program of this object.
-    pub fn is_of(&self, object: &Object, entry: usize) -> bool {
-        self.entry == entry && self.object == *object
-    }
-
     fn declared(&self, index: usize) -> Declared<'_> {
         Declared { map: &self.maps[index], spec: &self.object.maps[index] }
     }

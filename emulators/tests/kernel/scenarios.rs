@@ -41,6 +41,28 @@ fn scenarios_end_in_the_kernel_as_on_spec() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// A refusal is kept for the next state, and not for another program or another length of data.
+#[test]
+fn what_was_refused_is_refused_again_and_nothing_else() {
+    if skipped() {
+        return;
+    }
+    let mut pair = Pair::new();
+    let data = |length: usize| Input { packet: vec![7; length], ..Input::default() };
+    let wrong = parsed(ProgramKind::Raw, "r0 = r3\nexit");
+    let right = parsed(ProgramKind::Raw, "r0 = *(u8 *)(r1 + 3)\nexit");
+    let bounded = parsed(ProgramKind::Raw, "if r2 > 8 goto +2\nr0 = 1\nexit\nr0 = r3\nexit");
+    for _ in 0..2 {
+        for _ in 0..2 {
+            let refused = pair.compare_with(&wrong, &data(8)).map(drop).expect_err("r3 is not set");
+            assert!(refused.contains("R3 !read_ok"), "{refused}");
+            assert!(pair.compare_with(&bounded, &data(16)).is_err());
+            assert_eq!(pair.compare_with(&bounded, &data(8)).map(|contents| contents.r0), Ok(1));
+        }
+        assert_eq!(pair.compare_with(&right, &data(8)).map(|contents| contents.r0), Ok(7));
+    }
+}
+
 fn program(kind: ProgramKind, text: &str) -> Program {
     parsed(kind, text).programs.remove(0)
 }

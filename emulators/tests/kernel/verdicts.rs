@@ -27,6 +27,12 @@ fn refusals_have_a_class_and_a_tail() {
         assert_eq!(verdict.class, class.unwrap_or_default(), "{text}: {verdict:?}");
         assert_eq!(verdict.prologue, 3);
     }
+    // What the verifier gives up on after a million instructions has its reason alone, without the instructions.
+    let endless = parsed(ProgramKind::Raw, "r0 = 0\nr0 += 1\nif r0 < 2000000 goto -2\nexit");
+    let verdict = verifier.verify(&endless, 0, 64).expect("a verdict");
+    assert!(!verdict.accepted, "{verdict:?}");
+    assert_eq!(verdict.tail, "BPF program is too large. Processed 1000001 insn");
+    assert_eq!(verdict.class, "BPF program is too large. Processed # insn");
     let log = verifier.log(&parsed(ProgramKind::Raw, "r0 = 1\nexit"), 0, 64).expect("a log");
     assert!(log.contains("processed "), "{log}");
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What `work` has to say of the items, in their order.
-pub fn of_each<T: Sync>(items: &[T], work: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
+pub fn of_each<T: Sync, R: IntoIterator + Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R::Item> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -14,14 +14,14 @@ pub fn of_each<T: Sync>(items: &[T], work: impl Fn(&T) -> Option<String> + Sync)
             scope.spawn(|| {
                 while let Some((index, item)) = take(items, &next) {
                     let result = work(item);
-                    results.lock().expect("no thread panics").extend(result.map(|text| (index, text)));
+                    results.lock().expect("no thread panics").push((index, result));
                 }
             });
         }
     });
     let mut results = results.into_inner().expect("no thread panics");
-    results.sort();
-    results.into_iter().map(|(_, text)| text).collect()
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().flat_map(|(_, result)| result).collect()
 }
 
 /// The next item that nobody has taken.

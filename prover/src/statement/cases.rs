@@ -47,6 +47,10 @@ pub(super) fn decide(terms: &mut Terms, options: Options, make: &Make) -> Verdic
     let (mut pending, mut evidence) = (vec![first], Evidence::default());
     let mut same = Same::default();
     while let Some(mut case) = pending.pop() {
+        // Thousands of cases may each be decided without the solver, whose limit it is as well.
+        if Instant::now() >= deadline {
+            return Verdict::Timeout;
+        }
         let mut claim = match make(terms, &case.roots, &case.initial) {
             Ok(claim) => claim,
             Err(refusal) => return Verdict::Unsupported(refusal.into()),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kop_ops::aarch64::{Gpr as X, Width as W};
-use kop_ops::ebpf::{AluOp, Cond};
+use kop_ops::ebpf::{AluOp, Cond, Size as Bytes};
 use kop_ops::x86_64::{Cond as X86Cond, Gpr, Mem, Scale, Size};
 
 use super::*;
@@ -166,6 +166,22 @@ fn a_time_limit_is_no_proof() {
     let other = [Insn::alu64(AluOp::Mul, a, a), Insn::alu64(AluOp::Mul, b, b), Insn::alu64(AluOp::Sub, a, b)];
     let mut prover = Prover::new(Options { limit: Duration::from_millis(300), keep: false });
     let verdict = prover.equal(&one, &other, RegSet::of(&[a]));
+    assert!(matches!(verdict, Verdict::Timeout), "{verdict:?}");
+}
+
+#[test]
+fn the_time_limit_is_that_of_all_cases() {
+    // The loads may overlap the store at fifteen distances, and every case is decided without a solver.
+    let code = [
+        Insn::load(Bytes::B8, Reg::R0, Reg::R2, 0),
+        Insn::store(Bytes::B8, Reg::R1, 0, Reg::R3),
+        Insn::load(Bytes::B8, Reg::R4, Reg::R2, 0),
+    ];
+    let within =
+        |limit| Prover::new(Options { limit, keep: false }).equal(&code, &code, RegSet::of(&[Reg::R4]));
+    let evidence = proved(within(Duration::from_secs(60)));
+    assert!(evidence.cases > 15 && evidence.by_solver == 0, "{evidence:?}");
+    let verdict = within(Duration::ZERO);
     assert!(matches!(verdict, Verdict::Timeout), "{verdict:?}");
 }
 
