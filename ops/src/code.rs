@@ -59,6 +59,13 @@ impl Code {
         let mark = self.marks[..next].last().filter(|_| offset < self.bytes.len())?;
         (mark.index != Mark::NONE).then_some(mark.index as usize)
     }
+
+    /// How many bytes belong to the instruction with this index.
+    pub fn bytes_of(&self, index: usize) -> usize {
+        let ends = self.marks.iter().skip(1).map(|mark| mark.offset as usize).chain([self.bytes.len()]);
+        let own = self.marks.iter().zip(ends).filter(|(mark, _)| mark.index as usize == index);
+        own.map(|(mark, end)| end - mark.offset as usize).sum()
+    }
 }
 
 /// The block of memory between code and engine: offsets in bytes, all words of 64 bits, little-endian. Code keeps its
@@ -147,5 +154,8 @@ mod tests {
             sites: Vec::new(),
         };
         assert_eq!([0, 4, 8, 9, 10].map(|at| code.insn_at(at)), [None, Some(1), Some(1), None, None]);
+        assert_eq!([0, 1, 2].map(|index| code.bytes_of(index)), [0, 5, 0]);
+        let code = Code { marks: vec![mark(0, 1), mark(2, 0), mark(6, 1)], ..code };
+        assert_eq!([0, 1].map(|index| code.bytes_of(index)), [4, 6]);
     }
 }

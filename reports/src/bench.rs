@@ -7,10 +7,12 @@ mod attribution;
 mod html;
 mod markdown;
 mod text;
+mod trusted;
 
 use serde::{Deserialize, Serialize};
 
 pub use attribution::{Attribution, Gain};
+pub use trusted::{Trust, Trusted};
 
 /// The schema's name and version.
 pub const BENCH_SCHEMA: &str = "kop-bench/1";
@@ -54,6 +56,9 @@ pub struct BenchBackend {
     /// Why there is nothing of it here, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<String>,
+    /// What has to be believed of it beyond the kernel's own compiler.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<Trusted>,
 }
 
 /// Programs that are compared with each other.
@@ -123,6 +128,9 @@ pub struct Cell {
     /// How long it took before that to rewrite the program file, proofs included, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rewrite_ns: Option<f64>,
+    /// The backend that made it, where this one chooses among several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiler: Option<String>,
     /// What each operation brings that the program was rewritten to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Attribution>,
@@ -379,6 +387,7 @@ mod tests {
             name: name.to_owned(),
             about: format!("what {name} is"),
             absent: absent.map(str::to_owned),
+            trusted: Vec::new(),
         };
         Bench {
             schema: BENCH_SCHEMA.to_owned(),

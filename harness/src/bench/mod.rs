@@ -22,6 +22,7 @@ mod suite;
 mod traffic;
 #[cfg(feature = "prover")]
 mod training;
+mod trust;
 
 use std::time::Instant;
 
@@ -101,6 +102,7 @@ pub fn run(settings: &Settings, progress: &dyn Progress) -> Result<Bench, BenchE
                 name: kind.name.to_owned(),
                 about: kind.about.to_owned(),
                 absent: made.as_ref().err().cloned(),
+                trusted: made.as_ref().map(|backend| backend.trusted()).unwrap_or_default(),
             })
             .collect(),
         programs: Vec::new(),
@@ -227,8 +229,9 @@ fn cells(built: &[Result<Built, String>], group: Group, fixed: &[Times], rotatin
             fixed,
             rotating,
             code_bytes: ready.code_bytes.map(|bytes| bytes as u64),
-            compile_ns: ready.compile_ns,
-            rewrite_ns: ready.rewrite_ns,
+            compile_ns: ready.making.compile_ns,
+            rewrite_ns: ready.making.rewrite_ns,
+            compiler: ready.making.compiler.map(str::to_owned),
             operations: Vec::new(),
         },
         Err(reason) => Cell { absent: (!reason.is_empty()).then(|| reason.clone()), ..Cell::default() },

@@ -62,8 +62,9 @@ pub fn measure(
         match code {
             Ok(code) => {
                 cell.code_bytes = Some(code.codes[sample.index].bytes.len() as u64);
-                cell.compile_ns = code.compile_ns;
-                cell.rewrite_ns = code.rewrite_ns;
+                cell.compile_ns = code.making.compile_ns;
+                cell.rewrite_ns = code.making.rewrite_ns;
+                cell.compiler = code.making.compiler.map(str::to_owned);
             }
             Err(reason) => cell.absent = (!reason.is_empty()).then(|| reason.clone()),
         }

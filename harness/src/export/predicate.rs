@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What an emit may decide by: registers that coincide or are a particular one, immediates in a range, CPU features.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kop_ops::{Arch, Feature, Field};
 
@@ -109,25 +109,28 @@ pub fn candidates(target: Target, fields: &[Field], points: &[Labelled]) -> Vec<
 
 /// Comparisons of a sum with the numbers at which classes change.
 fn compare(sum: &Sum, points: &[Labelled], found: &mut Vec<Predicate>) {
-    let mut by_value: BTreeMap<i64, BTreeSet<u32>> = BTreeMap::new();
+    let mut valued: Vec<(i64, u32)> = points.iter().map(|(point, class)| (sum.at(point), *class)).collect();
+    valued.sort_unstable();
+    valued.dedup();
     let mut hulls: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
-    for (point, class) in points {
-        let value = sum.at(point);
-        by_value.entry(value).or_default().insert(*class);
-        let hull = hulls.entry(*class).or_insert((value, value));
-        *hull = (hull.0.min(value), hull.1.max(value));
+    for &(value, class) in &valued {
+        hulls.entry(class).or_insert((value, value)).1 = value;
     }
-    let values: Vec<(&i64, &BTreeSet<u32>)> = by_value.iter().collect();
+    // For each number the classes that have it, ascending.
+    let values: Vec<&[(i64, u32)]> = valued.chunk_by(|one, other| one.0 == other.0).collect();
+    let alike = |one: &[(i64, u32)], other: &[(i64, u32)]| {
+        one.iter().map(|(_, class)| class).eq(other.iter().map(|(_, class)| class))
+    };
     for pair in values.windows(2) {
-        if pair[0].1 != pair[1].1 {
-            found.push(Predicate::AtMost(sum.clone(), *pair[0].0));
+        if !alike(pair[0], pair[1]) {
+            found.push(Predicate::AtMost(sum.clone(), pair[0][0].0));
         }
     }
     // A number alone is worth a condition where both of its neighbours are of other classes.
-    for (n, &(value, classes)) in values.iter().enumerate() {
-        let differs = |m: usize| values.get(m).is_none_or(|other| other.1 != classes);
+    for (n, &classes) in values.iter().enumerate() {
+        let differs = |m: usize| values.get(m).is_none_or(|other| !alike(other, classes));
         if differs(n.wrapping_sub(1)) && differs(n + 1) {
-            found.push(Predicate::Equal(sum.clone(), *value));
+            found.push(Predicate::Equal(sum.clone(), classes[0].0));
         }
     }
     found.extend(hulls.into_values().map(|(low, high)| Predicate::Within(sum.clone(), low, high)));

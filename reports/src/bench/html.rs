@@ -4,6 +4,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::attribution::{LEFT_OUT, operations};
+use super::trusted::BELIEVED;
 use super::{Bench, BenchProgram, Group, Measure, Spread, baselines, digits, time};
 use crate::html::plot::{px, short, ticks};
 use crate::html::{STYLE, scroll_box};
@@ -38,6 +39,7 @@ pub(super) fn html(bench: &Bench) -> String {
                 (header(bench))
                 main #main.wide tabindex="-1" {
                     @for (number, group) in groups().enumerate() { (section(bench, group, number)) }
+                    (trusted(bench))
                     (missing(bench))
                 }
                 footer { div.wide { p {
@@ -212,7 +214,7 @@ fn row(bench: &Bench, program: &BenchProgram, index: usize) -> Markup {
         tr {
             th scope="row" { (program.name) @if program.short { " (short)" } }
             td.num { (number(program.insns)) }
-            td { (bench.backends[index].name) }
+            td { (bench.backends[index].name) @if let Some(compiler) = &cell.compiler { " (" (compiler) ")" } }
             @match (&cell.absent, cell.fixed) {
                 (_, Some(fixed)) => {
                     td.num { (time(fixed.ns.median)) }
@@ -280,6 +282,44 @@ fn brought(bench: &Bench, group: Group, backend: usize) -> Markup {
     }
 }
 
+/// What has to be believed of each way to run programs.
+fn trusted(bench: &Bench) -> Markup {
+    let trust = bench.trust();
+    html! {
+        @if !trust.is_empty() {
+            section aria-labelledby="trusted" {
+                h2 id="trusted" { "Trusted" }
+                p.hint { "Here is " (BELIEVED) "." }
+                (scroll_box("What has to be believed", html! {
+                    table {
+                        caption { "What has to be believed of each backend" }
+                        thead { tr {
+                            th scope="col" { "backend" }
+                            th scope="col" { "made by" }
+                            th.num scope="col" { "programs" }
+                            th.num scope="col" { "native code, bytes" }
+                            th.num scope="col" { "source, lines" }
+                            th scope="col" { "shown by" }
+                        } }
+                        tbody {
+                            @for one in &trust {
+                                tr {
+                                    th scope="row" { (one.backend) }
+                                    td { (one.trusted.name) }
+                                    td.num { (number(one.programs as u64)) }
+                                    td.num { (number(one.bytes)) }
+                                    td.num { @if let Some(lines) = one.trusted.lines { (number(lines)) } }
+                                    td { (one.trusted.shown) }
+                                }
+                            }
+                        }
+                    }
+                }))
+            }
+        }
+    }
+}
+
 fn missing(bench: &Bench) -> Markup {
     html! {
         section aria-labelledby="missing" {
@@ -311,6 +351,7 @@ mod tests {
             operation: "<script>rotate".to_owned(),
             sites: 3,
             replaced: 9,
+            native_bytes: 11,
             fixed: Some(spread(1.25)),
             rotating: None,
         }];

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::attribution::{LEFT_OUT, operations};
+use super::trusted::{BELIEVED, Trust};
 use super::{Bench, Group, Measure, digits};
 use crate::markdown::inline;
 use crate::words::duration;
@@ -30,6 +31,7 @@ pub(super) fn markdown(bench: &Bench) -> String {
             brought(bench, group, backend, &mut text);
         }
     }
+    trusted(bench, &mut text);
     absent(bench, &mut text);
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -100,6 +102,30 @@ fn brought(bench: &Bench, group: Group, backend: usize, text: &mut String) {
     text.push_str("\n</details>\n");
 }
 
+/// What the choosing backends took, and what has to be believed of each.
+fn trusted(bench: &Bench, text: &mut String) {
+    for (index, backend) in bench.backends.iter().enumerate() {
+        let taken = bench.taken(index);
+        if !taken.is_empty() {
+            let counts: Vec<String> =
+                taken.iter().map(|(name, count)| format!("{} {count}", inline(name))).collect();
+            let _ = writeln!(text, "\n{} took, by programs: {}", inline(&backend.name), counts.join(", "));
+        }
+    }
+    let trust = bench.trust();
+    if trust.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n<details><summary>Trusted: {BELIEVED}</summary>\n");
+    text.push_str("| backend | made by | programs | bytes | lines | shown by |\n|---|---|--:|--:|--:|---|\n");
+    for Trust { backend, trusted, bytes, programs } in trust {
+        let lines = trusted.lines.map(|lines| lines.to_string()).unwrap_or_default();
+        let (backend, name, shown) = (inline(backend), inline(&trusted.name), inline(&trusted.shown));
+        let _ = writeln!(text, "| {backend} | {name} | {programs} | {bytes} | {lines} | {shown} |");
+    }
+    text.push_str("\n</details>\n");
+}
+
 fn absent(bench: &Bench, text: &mut String) {
     let backends = bench.backends.iter().filter_map(|backend| Some((backend, backend.absent.as_ref()?)));
     let mut lines = String::new();
@@ -126,6 +152,7 @@ mod tests {
             operation: "<rotate>".to_owned(),
             sites: 3,
             replaced: 9,
+            native_bytes: 11,
             fixed: Some(spread(1.25)),
             rotating: None,
         }];

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::attribution::{LEFT_OUT, operations};
+use super::trusted::{BELIEVED, Trust};
 use super::{Bench, BenchProgram, Group, Measure, Spread, baselines, digits, time};
 use crate::words::duration;
 
@@ -31,6 +32,8 @@ pub(super) fn text(bench: &Bench) -> String {
             brought(bench, group, backend, &mut text);
         }
     }
+    taken(bench, &mut text);
+    trusted(bench, &mut text);
     missing(bench, &mut text);
     for failure in &bench.failures {
         let _ = writeln!(text, "FAILED {} on {}: {}", failure.program, failure.backend, failure.message);
@@ -146,6 +149,38 @@ fn brought(bench: &Bench, group: Group, backend: usize, text: &mut String) {
     }
 }
 
+/// What backends chose that choose among others.
+fn taken(bench: &Bench, text: &mut String) {
+    for (index, backend) in bench.backends.iter().enumerate() {
+        let taken = bench.taken(index);
+        if !taken.is_empty() {
+            let counts: Vec<String> = taken.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            let _ = writeln!(text, "\n{} took, by programs: {}", backend.name, counts.join(", "));
+        }
+    }
+}
+
+fn trusted(bench: &Bench, text: &mut String) {
+    let trust = bench.trust();
+    if trust.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{BELIEVED}\n");
+    let _ = writeln!(
+        text,
+        "{:NAME$} {:28} {:>8} {:>9} {:>9}  shown by",
+        "backend", "made by", "programs", "bytes", "lines"
+    );
+    for Trust { backend, trusted, bytes, programs } in trust {
+        let lines = or_dash(trusted.lines.map(|lines| lines.to_string()));
+        let _ = writeln!(
+            text,
+            "{backend:NAME$} {:28} {programs:8} {bytes:9} {lines:>9}  {}",
+            trusted.name, trusted.shown
+        );
+    }
+}
+
 fn missing(bench: &Bench, text: &mut String) {
     text.push_str("\nwhat is missing (-)\n");
     for backend in &bench.backends {
@@ -203,6 +238,7 @@ mod tests {
             operation: "rotate".to_owned(),
             sites: 3,
             replaced: 9,
+            native_bytes: 11,
             fixed: Some(spread(1.25)),
             rotating: None,
         }];

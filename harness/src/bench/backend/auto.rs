@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The compiler that a measurement chooses for each program, on inputs that are not those of the benchmark; programs with maps have
-//! their traffic alone.
+//! their traffic alone. The kernel's is one of them, as a program may be left to it.
 
 use std::time::Duration;
 
 use kop_ops::state::Slot;
 use kop_semantics::World;
 
-use super::{Backend, Built, Compiled, jit, kops, whole};
+use super::{Backend, Built, Compiled, jit, kernel, kops, whole};
 use crate::bench::machine::{Inputs, Machine};
 use crate::bench::measure::{Rounds, Times, Way, interleaved};
 use crate::bench::suite::Sample;
@@ -20,23 +20,24 @@ const TRIAL: Rounds = Rounds { rounds: 5, samples: 4, sample: Duration::from_mic
 /// How much quicker a compiler has to be than those before it, of which each is trusted with less.
 const WORTH: f64 = 1.02;
 
-/// How much slower than our JIT without Kops, which is as quick as the kernel's, a compiler may be on the same input and on those
-/// that rotate.
+/// How much slower than the first of them a compiler may be on the same input and on those that rotate.
 const SLOWEST: f64 = 0.97;
 
-/// The compilers, in the order of what is trusted with them; our JIT without Kops first.
-struct Auto(Vec<Box<dyn Backend>>);
+/// The compilers, in the order of what is trusted with them: the kernel's where its code can be had, our JIT without Kops, then the rest.
+struct Auto(Vec<(&'static str, Box<dyn Backend>)>);
 
 /// The backend.
 pub fn make(machine: &Machine) -> Result<Box<dyn Backend>, String> {
-    let plain = jit::make(machine, jit::Form::Plain)?;
-    let others = [
-        kops::make(jit::Form::Kops, false),
-        kops::make(jit::Form::Kops, true),
-        whole::make(Tier::Native),
-        whole::make(Tier::Llvm),
+    let compilers = [
+        ("kernel-image", kernel::image(machine)),
+        ("jit", jit::make(machine, jit::Form::Plain)),
+        ("kops", kops::make(jit::Form::Kops, false)),
+        ("kops-profile", kops::make(jit::Form::Kops, true)),
+        ("native-tier", whole::make(Tier::Native)),
+        ("llvm-tier", whole::make(Tier::Llvm)),
     ];
-    Ok(Box::new(Auto([plain].into_iter().chain(others.into_iter().flatten()).collect())))
+    let here = compilers.into_iter().filter_map(|(name, made)| Some((name, made.ok()?)));
+    Ok(Box::new(Auto(here.collect())))
 }
 
 /// The quickest of the rounds of each way; `None` for one that failed.
@@ -45,13 +46,17 @@ fn quickest(times: Vec<Times>) -> Vec<Option<f64>> {
     times.into_iter().map(|times| times.ok().map(least)).collect()
 }
 
-/// The index of the compiler to take; `times` has one list for each kind of input, of times by compiler.
+/// The index of the compiler to take; `times` has one list for each kind of input, of times by compiler. The first that made code of the
+/// program is what others are compared with.
 fn choice(times: &[Vec<Option<f64>>]) -> usize {
+    let compilers = times.first().map_or(0, Vec::len);
+    let made = |index: &usize| times.iter().all(|times| times.get(*index).is_some_and(Option::is_some));
+    let base = (0..compilers).find(made).unwrap_or(0);
     let speeds = |index: usize| -> Option<Vec<f64>> {
-        times.iter().map(|times| Some(times.first().copied()?? / times.get(index).copied()??)).collect()
+        times.iter().map(|times| Some(times.get(base).copied()?? / times.get(index).copied()??)).collect()
     };
-    let mut best = (0, 1.0);
-    for index in 1..times.first().map_or(0, Vec::len) {
+    let mut best = (base, 1.0);
+    for index in base + 1..compilers {
         let Some(speeds) = speeds(index) else { continue };
         let mean = speeds.iter().map(|speed| speed.ln()).sum::<f64>() / speeds.len() as f64;
         if speeds.iter().all(|speed| *speed >= SLOWEST) && mean.exp() >= WORTH * best.1 {
@@ -64,7 +69,7 @@ fn choice(times: &[Vec<Option<f64>>]) -> usize {
 impl Backend for Auto {
     fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
         let mut built: Vec<Result<Built, String>> =
-            self.0.iter().map(|backend| backend.build(machine, sample)).collect();
+            self.0.iter().map(|(_, backend)| backend.build(machine, sample)).collect();
         let times = [Inputs::Training, Inputs::TrainingRotating].map(|inputs| {
             let mut ways: Vec<Way> = built
                 .iter()
@@ -77,12 +82,15 @@ impl Backend for Auto {
                 .collect();
             quickest(interleaved(&mut ways, TRIAL))
         });
-        built.swap_remove(choice(&times))
+        let index = choice(&times);
+        let mut built = built.swap_remove(index)?;
+        built.making.compiler = Some(self.0[index].0);
+        Ok(built)
     }
 
     fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
         let mut compiled: Vec<Result<Compiled, String>> =
-            self.0.iter().map(|backend| backend.compile(machine, sample)).collect();
+            self.0.iter().map(|(_, backend)| backend.compile(machine, sample)).collect();
         let (world, image) = World::new(&sample.object, sample.index, Slot::default(), &sample.input)
             .map_err(|error| error.to_string())?;
         let (world, image) = (&world, &image);
@@ -97,7 +105,10 @@ impl Backend for Auto {
             .collect();
         let times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
         drop(ways);
-        compiled.swap_remove(choice(&[times]))
+        let index = choice(&[times]);
+        let mut compiled = compiled.swap_remove(index)?;
+        compiled.making.compiler = Some(self.0[index].0);
+        Ok(compiled)
     }
 }
 
@@ -120,7 +131,13 @@ mod tests {
         );
         assert_eq!(choice(&[times([10.0, 10.1])]), 0);
         assert_eq!(choice(&[vec![Some(10.0), None, Some(5.0)]]), 2);
-        assert_eq!(choice(&[vec![None, Some(1.0)]]), 0);
+        assert_eq!(choice(&[vec![None, Some(10.0), Some(9.9), Some(8.0)]]), 3);
+        assert_eq!(
+            choice(&[vec![None, Some(10.0), Some(9.9), Some(11.0)]]),
+            1,
+            "as there is no first, the second"
+        );
+        assert_eq!(choice(&[vec![None, None]]), 0);
         assert_eq!(choice(&[]), 0);
     }
 }

@@ -8,7 +8,7 @@ use kop_jit::Options;
 use kop_ops::program::{MapAddresses, SiteTarget};
 use kop_ops::{Arch, Catalog, Code, Object, Program};
 
-use super::{Backend, Built, Compiled, timed};
+use super::{Backend, Built, Compiled, Making, timed};
 use crate::bench::machine::{Argument, Machine};
 use crate::bench::suite::Sample;
 
@@ -79,7 +79,7 @@ pub fn compiled(sample: &Sample, object: &Object, form: Form) -> Result<Compiled
     let one = |program: &Program| compile(program, &object.operations, &sample.addresses, form);
     let codes = object.programs.iter().map(one).collect::<Result<_, _>>()?;
     let compile_ns = timed(TIMES, || one(&object.programs[sample.index]));
-    Ok(Compiled { codes, compile_ns: Some(compile_ns), rewrite_ns: None })
+    Ok(Compiled { codes, making: Making::new(Some(compile_ns)) })
 }
 
 /// A program without maps, ready to be called.
@@ -87,8 +87,8 @@ pub fn compiled(sample: &Sample, object: &Object, form: Form) -> Result<Compiled
 /// # Errors
 /// Why the code finds no place.
 pub fn built(machine: &Machine, sample: &Sample, compiled: Compiled) -> Result<Built, String> {
-    let Compiled { codes, compile_ns, rewrite_ns } = compiled;
+    let Compiled { codes, making } = compiled;
     let code = &codes[sample.index];
     let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
-    Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns, rewrite_ns })
+    Ok(Built { call, code_bytes: Some(code.bytes.len()), making })
 }

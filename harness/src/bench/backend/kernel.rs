@@ -3,7 +3,7 @@
 
 use kop_emulators::kernel::Loaded;
 
-use super::{ALONE, Backend, Built, Compiled, timed};
+use super::{ALONE, Backend, Built, Compiled, Making, timed};
 use crate::bench::machine::{Argument, Call, Machine};
 use crate::bench::suite::Sample;
 
@@ -39,7 +39,7 @@ impl Backend for TestRuns {
         let loaded = load(sample)?;
         let code_bytes = loaded.image().ok().map(|image| image.bytes.len());
         let compile_ns = Some(timed(TIMES, || load(sample)));
-        Ok(Built { call: Call::Kernel(Box::new(loaded)), code_bytes, compile_ns, rewrite_ns: None })
+        Ok(Built { call: Call::Kernel(Box::new(loaded)), code_bytes, making: Making::new(compile_ns) })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {
@@ -53,7 +53,7 @@ impl Backend for Image {
         let bytes = image.relocated(|_| unreachable!("the program has no maps"));
         let bytes = bytes.map_err(|error| error.to_string())?;
         let call = machine.native(&bytes, 0, Argument::XdpBuff)?;
-        Ok(Built { call, code_bytes: Some(image.bytes.len()), compile_ns: None, rewrite_ns: None })
+        Ok(Built { call, code_bytes: Some(image.bytes.len()), making: Making::default() })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Our JIT on programs that were rewritten into Kops.
 
-use kop_ops::Program;
+use std::collections::HashMap;
+
+use kop_ops::program::sites;
+use kop_ops::{Object, Program};
+use kop_reports::Trusted;
 
 use super::jit::{self, Form};
-use super::{Backend, Built, Compiled, Part};
+use super::{Backend, Built, Compiled, Making, Part};
 use crate::bench::machine::Machine;
 use crate::bench::suite::Sample;
+use crate::bench::trust;
 
 struct Kops {
     form: Form,
@@ -21,6 +26,22 @@ pub fn make(form: Form, profiled: bool) -> Result<Box<dyn Backend>, String> {
     Ok(Box::new(Kops { form, profiled, without: None }))
 }
 
+/// The bytes of native code that emits made at the sites of each operation, in all programs of a file.
+fn site_bytes<'a>(sample: &Sample, object: &'a Object, form: Form) -> HashMap<&'a str, usize> {
+    let mut bytes = HashMap::new();
+    for program in &object.programs {
+        let Ok(code) = jit::compile(program, &object.operations, &sample.addresses, form) else { continue };
+        for ((index, _, id), site) in sites(program.flow.insns()).zip(&code.sites) {
+            let called = object.operations.iter().find(|target| target.id == id);
+            if let (Some(target), None) = (called, &site.fallback) {
+                // The sidecar has no code of its own, but what the JIT puts in front of a call may be its.
+                *bytes.entry(&*target.kop).or_default() += code.bytes_of(index) + code.bytes_of(index + 1);
+            }
+        }
+    }
+    bytes
+}
+
 impl Backend for Kops {
     fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
         jit::built(machine, sample, self.compile(machine, sample)?)
@@ -29,7 +50,12 @@ impl Backend for Kops {
     fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
         let made = sample.rewritten(self.without.as_deref(), self.profiled)?;
         let compiled = jit::compiled(sample, &made.rewritten.object, self.form)?;
-        Ok(Compiled { rewrite_ns: Some(made.ns), ..compiled })
+        let making = Making { rewrite_ns: Some(made.ns), ..compiled.making };
+        Ok(Compiled { making, ..compiled })
+    }
+
+    fn trusted(&self) -> Vec<Trusted> {
+        trust::operations()
     }
 
     fn programs(&self, sample: &Sample) -> Vec<Program> {
@@ -45,6 +71,7 @@ impl Backend for Kops {
             return Vec::new();
         }
         let Ok(made) = sample.rewritten(None, self.profiled) else { return Vec::new() };
+        let bytes = site_bytes(sample, &made.rewritten.object, self.form);
         let mut parts: Vec<Part> = Vec::new();
         for found in &made.rewritten.found {
             let known = parts.iter_mut().find(|part| part.operation == found.kop);
@@ -57,6 +84,7 @@ impl Backend for Kops {
                 operation: found.kop.clone(),
                 sites: 1,
                 replaced: found.removed.len(),
+                native_bytes: bytes.get(&*found.kop).copied().unwrap_or_default(),
                 without: Box::new(Kops { without: Some(found.kop.clone()), ..*self }),
             });
         }

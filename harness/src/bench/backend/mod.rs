@@ -16,7 +16,7 @@ mod whole;
 use std::time::Instant;
 
 use kop_ops::{Code, Program};
-use kop_reports::Spread;
+use kop_reports::{Spread, Trusted};
 
 use super::machine::{Call, Machine};
 use super::suite::Sample;
@@ -41,6 +41,11 @@ pub trait Backend {
         sample.object.programs.clone()
     }
 
+    /// What has to be believed of it beyond the kernel's own compiler. Our JIT stands for that one.
+    fn trusted(&self) -> Vec<Trusted> {
+        Vec::new()
+    }
+
     /// What it put into a program that may be left out again, to know what it brings.
     fn parts(&self, _sample: &Sample) -> Vec<Part> {
         Vec::new()
@@ -55,6 +60,8 @@ pub struct Part {
     pub sites: usize,
     /// The instructions that stood in their place.
     pub replaced: usize,
+    /// The bytes of native code at its sites.
+    pub native_bytes: usize,
     /// The backend that makes the program without it.
     pub without: Box<dyn Backend>,
 }
@@ -65,20 +72,34 @@ pub struct Built {
     pub call: Call,
     /// Bytes of code, where they are known.
     pub code_bytes: Option<usize>,
-    /// How long it took to make.
-    pub compile_ns: Option<Spread>,
-    /// How long it took to rewrite it before.
-    pub rewrite_ns: Option<f64>,
+    /// How it was made.
+    pub making: Making,
 }
 
 /// Programs for traffic.
 pub struct Compiled {
     /// One for each program of the file.
     pub codes: Vec<Code>,
-    /// How long it took to make the code of the program that is measured.
+    /// How that of the program that is measured was made.
+    pub making: Making,
+}
+
+/// How code was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Making {
+    /// How long it took.
     pub compile_ns: Option<Spread>,
-    /// How long it took to rewrite them before.
+    /// How long it took to rewrite the program before.
     pub rewrite_ns: Option<f64>,
+    /// The backend that made it, where another chose among several.
+    pub compiler: Option<&'static str>,
+}
+
+impl Making {
+    /// By the backend itself.
+    const fn new(compile_ns: Option<Spread>) -> Self {
+        Self { compile_ns, rewrite_ns: None, compiler: None }
+    }
 }
 
 /// A backend before it is made.
@@ -154,7 +175,7 @@ pub const BACKENDS: &[BackendKind] = &[
     },
     BackendKind {
         name: "auto",
-        about: "the one of our compilers that is the quickest on inputs that are not measured",
+        about: "the one of the kernel's and our compilers that is the quickest on inputs that are not measured",
         make: auto::make,
     },
     BackendKind {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! clang's native code of the program's C.
 
-use super::{ALONE, Backend, Built, Compiled, timed};
+use super::{ALONE, Backend, Built, Compiled, Making, timed};
 use crate::bench::clang;
 use crate::bench::machine::{Argument, Machine};
 use crate::bench::suite::Sample;
@@ -26,7 +26,7 @@ impl Backend for Native {
             Some(timed(1, || made = Some(clang::native(source, &sample.program().name, self.general))));
         let code = made.expect("it was compiled once")?;
         let call = machine.native(&code.bytes, code.entry, Argument::XdpMd)?;
-        Ok(Built { call, code_bytes: Some(code.code_bytes), compile_ns, rewrite_ns: None })
+        Ok(Built { call, code_bytes: Some(code.code_bytes), making: Making::new(compile_ns) })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

@@ -4,7 +4,7 @@
 use kop_emulators::rbpf::RbpfJit;
 use kop_ops::ebpf::encode_program;
 
-use super::{Backend, Built, Compiled, timed};
+use super::{Backend, Built, Compiled, Making, timed};
 use crate::bench::machine::{Argument, Machine};
 use crate::bench::suite::Sample;
 
@@ -28,7 +28,7 @@ impl Backend for Rbpf {
         let mut jit = RbpfJit::new(&bytes)?;
         let compile_ns = Some(timed(TIMES, || jit.compile()));
         let call = machine.native(&code, 0, Argument::XdpMd)?;
-        Ok(Built { call, code_bytes: Some(code.len()), compile_ns, rewrite_ns: None })
+        Ok(Built { call, code_bytes: Some(code.len()), making: Making::new(compile_ns) })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

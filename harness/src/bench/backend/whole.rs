@@ -4,10 +4,12 @@
 use kop_emulators::engines::host_features;
 use kop_jit::Lowered;
 use kop_ops::{Arch, Catalog, Code, Object};
+use kop_reports::Trusted;
 
-use super::{Backend, Built, Compiled, timed};
+use super::{Backend, Built, Compiled, Making, timed};
 use crate::bench::machine::{Argument, Machine};
 use crate::bench::suite::Sample;
+use crate::bench::trust;
 use crate::tier::{Tier, Whole};
 
 struct Native(Tier);
@@ -36,6 +38,10 @@ impl Native {
 }
 
 impl Backend for Native {
+    fn trusted(&self) -> Vec<Trusted> {
+        trust::tier(self.0)
+    }
+
     fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
         let lowered = lowered(&sample.object)?;
         let mut made = None;
@@ -43,7 +49,7 @@ impl Backend for Native {
             Some(timed(self.times(), || made = Some(self.compile(&lowered, sample, sample.index))));
         let code = made.expect("it was compiled once")?;
         let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
-        Ok(Built { call, code_bytes: Some(code.bytes.len()), compile_ns, rewrite_ns: None })
+        Ok(Built { call, code_bytes: Some(code.bytes.len()), making: Making::new(compile_ns) })
     }
 
     fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
@@ -51,6 +57,6 @@ impl Backend for Native {
         let programs = 0..lowered.object.programs.len();
         let codes = programs.map(|index| self.compile(&lowered, sample, index)).collect::<Result<_, _>>()?;
         let compile_ns = Some(timed(self.times(), || self.compile(&lowered, sample, sample.index)));
-        Ok(Compiled { codes, compile_ns, rewrite_ns: None })
+        Ok(Compiled { codes, making: Making::new(compile_ns) })
     }
 }
