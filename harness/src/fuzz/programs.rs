@@ -16,6 +16,7 @@ use crate::case::AS_FOUND;
 use crate::generate::{ByteChoices, ProgramPlan, kind_of};
 use crate::program::{CaseProblem, Instructions, ProgramCase, ProgramRig, minimise, text};
 use crate::rewrite::{self, Sampled};
+use crate::tier;
 
 /// What bytes become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,22 @@ pub(super) enum Source {
     Rewrite,
 }
 
+/// Of how many programs LLVM compiles one: it takes some hundred times as long as all else that is done with most.
+const LLVM_ONE_IN: u64 = 256;
+
 thread_local! {
-    static RIG: RefCell<ProgramRig> = RefCell::new(ProgramRig::available());
+    static RIG: RefCell<ProgramRig> = RefCell::new(rig());
+}
+
+fn rig() -> ProgramRig {
+    let mut rig = ProgramRig::available();
+    if tier::HAS_NATIVE {
+        rig.sample_llvm(LLVM_ONE_IN);
+    }
+    for (engine, reason) in rig.absent() {
+        eprintln!("kop: programs do without {engine}: {reason}");
+    }
+    rig
 }
 
 /// The case that bytes are; every byte string is one.

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a run may be compared on: registers that every engine must agree on, as calls and Kop sites leave the others undefined.
 
-use std::collections::HashMap;
-
 use kop_jit::Lowered;
 use kop_ops::ebpf::{CallTarget, Insn, Reg, RegSet};
 use kop_ops::program::{SiteTarget, sites};
@@ -16,8 +14,8 @@ const TAIL_CALL: i32 = 12;
 /// Watches a run on `spec`.
 pub(super) struct Witness<'a> {
     lowered: &'a Lowered,
-    /// The registers that are dead after the site at (program, index of its sidecar).
-    dead: HashMap<(usize, usize), RegSet>,
+    /// The registers that are dead after a site, by program and index of its sidecar; it is asked for at each instruction that runs.
+    dead: Vec<Vec<Option<RegSet>>>,
     /// The site whose proof sequence runs.
     within: Option<(usize, usize)>,
     /// A helper call with where it returns to, which a tail call does not.
@@ -30,19 +28,18 @@ pub(super) struct Witness<'a> {
 impl<'a> Witness<'a> {
     /// A witness of a run of `lowered`, which was `object`.
     pub(super) fn new(object: &Object, lowered: &'a Lowered, catalog: &Catalog) -> Self {
-        let mut dead = HashMap::new();
-        for (program, code) in object.programs.iter().enumerate() {
-            for (index, payload, id) in sites(code.flow.insns()) {
+        let dead = object.programs.iter().map(|program| {
+            let insns = program.flow.insns();
+            let mut dead = vec![None; insns.len()];
+            for (index, payload, id) in sites(insns) {
                 let target = object.operations.iter().find(|target| target.id == id);
-                dead.insert(
-                    (program, index),
-                    target.map_or(RegSet::EMPTY, |t| dead_after(catalog, t, payload)),
-                );
+                dead[index] = Some(target.map_or(RegSet::EMPTY, |target| dead_after(catalog, target, payload)));
             }
-        }
+            dead
+        });
         Self {
             lowered,
-            dead,
+            dead: dead.collect(),
             within: None,
             called: None,
             frames: Vec::new(),
@@ -92,13 +89,17 @@ impl<'a> Witness<'a> {
         let origin = (program, self.lowered.origin(program, index));
         if self.within != Some(origin) {
             self.leave_site();
-            self.within = self.dead.contains_key(&origin).then_some(origin);
+            self.within = self.dead_after_site(origin).is_some().then_some(origin);
         }
     }
 
+    fn dead_after_site(&self, (program, index): (usize, usize)) -> Option<RegSet> {
+        *self.dead.get(program)?.get(index)?
+    }
+
     fn leave_site(&mut self) {
-        if let Some(dead) = self.within.take().and_then(|site| self.dead.get(&site)) {
-            self.defined = self.defined.minus(*dead);
+        if let Some(dead) = self.within.take().and_then(|site| self.dead_after_site(site)) {
+            self.defined = self.defined.minus(dead);
         }
     }
 
