@@ -89,7 +89,7 @@ const STATES: u64 = 400;
 /// With a report when one differs, after writing the original down.
 pub(super) fn check_rewritten(catalog: &Catalog, bytes: &[u8], feedback: Feedback, findings: &Path) {
     let case = case(Source::Rewrite, catalog, bytes);
-    // As long for one architecture as for the other.
+    // For either architecture, as the input has it.
     let arch = Some(Arch::ALL[bytes.len() % 2]);
     let options = Options { arch, branches: Branches::All, ..Options::new(catalog) };
     RIG.with_borrow_mut(|rig| {

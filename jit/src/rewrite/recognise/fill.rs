@@ -3,6 +3,7 @@
 
 use super::store::{FAR, Piece, Source};
 use super::{Match, samples, separates};
+use crate::rewrite::claim::sees_memory;
 use crate::rewrite::function::{Function, cuts};
 use crate::rewrite::region::Region;
 use crate::rewrite::value::{Graph, Node, Registers, Value};
@@ -51,6 +52,15 @@ pub(in crate::rewrite) fn recognise(graph: &Graph, code: Code, root: usize) -> V
         if near.len() < whole.len() {
             found.extend(fills(graph, (base, byte), &near, &last));
         }
+    }
+    // A number may be from before a call or a way out, which stores do not pass: it stays there.
+    let (region, _) = code;
+    let is_passed =
+        |place: usize| region.accesses(place).is_empty() && sees_memory(region, &region.items[place]);
+    if (0..root).any(is_passed) {
+        let bare = found.iter().filter(|found| !found.parts.is_empty());
+        let bare: Vec<Match> = bare.map(|found| Match { parts: Vec::new(), ..found.clone() }).collect();
+        found.extend(bare);
     }
     found
 }
@@ -136,13 +146,7 @@ fn fills(graph: &Graph, of: (Value, Byte), run: &Run, last: &Piece<Source>) -> V
     let (direct, any) = (longest(true), longest(false));
     // What is added takes two instructions.
     let is_longer = any.zip(direct).is_none_or(|(any, direct)| any.len() > direct.len() + 2);
-    let mut all: Vec<Match> =
-        any.filter(|_| is_longer).into_iter().chain(direct).map(|part| fill(graph, of, part)).collect();
-    // A number may be from before a call or a way out, which stores do not pass: it stays there.
-    let bare = all.iter().filter(|found| !found.parts.is_empty());
-    let bare: Vec<Match> = bare.map(|found| Match { parts: Vec::new(), ..found.clone() }).collect();
-    all.extend(bare);
-    all
+    any.filter(|_| is_longer).into_iter().chain(direct).map(|part| fill(graph, of, part)).collect()
 }
 
 /// Whether the form for a byte begins at this distance from its base.
