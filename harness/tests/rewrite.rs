@@ -10,8 +10,8 @@ use kop_harness::program::{ProgramCase, ProgramRig};
 use kop_harness::rewrite::{Proved, case, compare};
 use kop_jit::load::{LoadOptions, load};
 use kop_jit::rewrite::{Branches, Claim, Options, Planted, Validator};
-use kop_ops::Catalog;
 use kop_ops::choices::{Choices, Seeded};
+use kop_ops::{Arch, Catalog};
 use parallel::of_each;
 
 mod parallel;
@@ -20,6 +20,11 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn seeded(number: u64) -> Seeded {
     Seeded::derived(0x7265_7772, &[number])
+}
+
+/// Programs are rewritten for the one architecture and the other in turn.
+fn arch(number: u64) -> Option<Arch> {
+    Some(Arch::ALL[number as usize % 2])
 }
 
 /// Lets everything through.
@@ -34,12 +39,12 @@ impl Validator for Trusting {
 /// Compares generated programs with what they are rewritten to; gives the sites and how many runs were compared.
 fn rewritten(numbers: Range<u64>) -> (Vec<String>, usize) {
     let catalog = Catalog::einsn();
-    let options = Options { branches: Branches::All, ..Options::new(&catalog) };
     let mut rig = ProgramRig::available();
     let mut proved = Proved::default();
     let (mut sites, mut runs) = (Vec::new(), 0);
     for number in numbers {
         let case = case(&mut seeded(number));
+        let options = Options { arch: arch(number), branches: Branches::All, ..Options::new(&catalog) };
         let trial = compare(&mut rig, &case, &catalog, (&options, &mut proved)).expect("a case");
         assert!(trial.difference.is_none(), "{:?}\n{case}\n{:?}", trial.difference, trial.rewritten.found);
         sites.extend(trial.rewritten.found.into_iter().map(|found| format!("{}.{}", found.kop, found.form)));
@@ -62,6 +67,12 @@ fn generated_programs_do_the_same_when_rewritten() {
         "swapped_load.be16",
         "wide_store.le16",
         "wide_store.be16",
+        "bulk_fill.zero",
+        "bulk_fill.byte",
+        "load_pair.pair64",
+        "load_pair.pair32",
+        "store_pair.pair64",
+        "store_pair.pair32",
         "bitwise_not.and64",
         "lowest_bit.clear64",
         "absolute.abs64",
@@ -85,11 +96,11 @@ fn mistakes_are_caught_when_made_and_when_run() {
     let mut rig = ProgramRig::with(|name| name.starts_with("semantics") || name == "unicorn-x86_64");
     for &planted in Planted::ALL {
         let all = Options { branches: Branches::All, ..Options::new(&catalog) };
-        let checked = Options { planted: Some(planted), ..all };
         let mut proved = Proved::default();
         let mut differing = 0;
         for number in 0..400 {
             let case = case(&mut seeded(number));
+            let checked = Options { arch: arch(number), planted: Some(planted), ..all };
             let unchecked = Options { checked: false, ..checked };
             let Ok(trial) = compare(&mut rig, &case, &catalog, (&unchecked, &mut Trusting)) else { continue };
             if trial.difference.is_none() {
@@ -131,7 +142,6 @@ fn compiled() -> Vec<PathBuf> {
 #[test]
 fn programs_of_the_corpus_do_the_same_when_rewritten() {
     let catalog = Catalog::einsn();
-    let options = Options { branches: Branches::All, ..Options::new(&catalog) };
     let mut rig = ProgramRig::with(|name| name.starts_with("unicorn") || name == "host");
     let mut proved = Proved::default();
     let (mut sites, mut programs) = (0, 0);
@@ -141,6 +151,7 @@ fn programs_of_the_corpus_do_the_same_when_rewritten() {
         let mut noise = seeded(7);
         let packet = (0..128).map(|_| noise.bits() as u8).collect();
         let case = ProgramCase { packet, garbage: 5, ..ProgramCase::of(object) };
+        let options = Options { arch: arch(programs), branches: Branches::All, ..Options::new(&catalog) };
         let Ok(trial) = compare(&mut rig, &case, &catalog, (&options, &mut proved)) else { continue };
         assert!(trial.difference.is_none(), "{}: {:?}", path.display(), trial.difference);
         programs += 1;

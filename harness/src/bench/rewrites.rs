@@ -41,7 +41,9 @@ impl Rewrites {
         let catalog = kops.fold(Catalog::empty(), |catalog, kop| catalog.and(*kop));
         let start = Instant::now();
         let branches = profile.map_or(Branches::Left, Branches::Profile);
-        let options = Options { branches, ..Options::new(&catalog) };
+        // Code of the JIT runs where it is made.
+        let arch = std::env::consts::ARCH.parse().ok();
+        let options = Options { arch, branches, ..Options::new(&catalog) };
         let rewritten = rewrite(object, &options, &mut *self.proved.borrow_mut());
         let made = Rc::new(Made { rewritten, ns: start.elapsed().as_nanos() as f64 });
         self.made.borrow_mut().insert(key, Rc::clone(&made));

@@ -8,8 +8,8 @@ use kop_harness::bounded;
 use kop_harness::program::text::ObjectText;
 use kop_harness::rewrite::{Proved, profile};
 use kop_jit::rewrite::{Branches, Found, Miss, Options, Profile, Rewritten, rewrite};
-use kop_ops::Object;
 use kop_ops::ebpf::Insn;
+use kop_ops::{Arch, Object};
 
 use super::output::Output;
 use super::program_file::ProgramFile;
@@ -31,6 +31,9 @@ pub struct Args {
     file: ProgramFile,
     #[command(flatten)]
     sources: Sources,
+    /// Make sites that pay on this architecture; without it, those that pay on both
+    #[arg(long)]
+    arch: Option<Arch>,
     /// Put selects in place of branches that this profile says are not foreseen (`kop run --collect-profile`)
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
@@ -50,7 +53,7 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     let output = args.output.as_ref().map(|path| Output::open(path)).transpose()?;
     let profile = args.profile.as_ref().map(|path| read_profile(path, &object)).transpose()?;
     let branches = profile.as_ref().map_or(Branches::Left, Branches::Profile);
-    let options = Options { branches, ..Options::new(&catalog) };
+    let options = Options { arch: args.arch, branches, ..Options::new(&catalog) };
     let rewritten = rewrite(&object, &options, &mut Proved::default());
     let is_alone = matches!(output, Some(Output::Stdout));
     if let Some(mut output) = output {

@@ -9,7 +9,7 @@ use std::path::Path;
 use kop_jit::load::{Format, LoadOptions, load};
 use kop_jit::rewrite::{Branches, Options};
 use kop_ops::choices::{Choices, mix};
-use kop_ops::{Catalog, ProgramKind};
+use kop_ops::{Arch, Catalog, ProgramKind};
 
 use super::feedback::{COUNTERS, Feedback};
 use crate::case::AS_FOUND;
@@ -104,7 +104,9 @@ const STATES: u64 = 400;
 /// With a report when one differs, after writing the original down.
 pub(super) fn check_rewritten(catalog: &Catalog, bytes: &[u8], feedback: Feedback, findings: &Path) {
     let case = case(Source::Rewrite, catalog, bytes);
-    let options = Options { branches: Branches::All, ..Options::new(catalog) };
+    // For either architecture, as the input has it.
+    let arch = Some(Arch::ALL[bytes.len() % 2]);
+    let options = Options { arch, branches: Branches::All, ..Options::new(catalog) };
     RIG.with_borrow_mut(|rig| {
         let compared = rewrite::compare(rig, &case, catalog, (&options, &mut Sampled { states: STATES }));
         let trial = match compared {

@@ -2,6 +2,8 @@
 //! Programs full of what can be rewritten, and of what only looks like it: parts in any order with other instructions in
 //! between, jumps over parts, parts that are needed afterwards, amounts that are wrong by one.
 
+mod memory;
+
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{AluOp, Cond, Insn, Operand, Reg, Size, Width};
 use kop_ops::{Flow, Object, Program, ProgramKind};
@@ -44,14 +46,14 @@ impl<C: Choices> Writer<'_, C> {
         *self.choices.pick(&Width::ALL)
     }
 
-    /// Every register and the words of the stack get numbers.
+    /// Every register and the words of the stack get numbers. What is loaded in between keeps those stores apart.
     fn start(&mut self) {
-        for (at, register) in USED.into_iter().enumerate() {
+        for (at, register) in (0..).zip(USED) {
             let size = *self.choices.pick(&Size::ALL);
-            self.insns.push(Insn::load(size, register, Reg::R1, at as i16 * 6));
-        }
-        for word in 1..=4 {
-            self.insns.push(Insn::store(Size::B8, Reg::R10, -8 * word, USED[word as usize]));
+            self.insns.push(Insn::load(size, register, Reg::R1, at * 6));
+            if (1..=4).contains(&at) {
+                self.insns.push(Insn::store(Size::B8, Reg::R10, -8 * at, register));
+            }
         }
     }
 
@@ -67,7 +69,7 @@ impl<C: Choices> Writer<'_, C> {
 
     fn statement(&mut self) {
         let from = self.insns.len();
-        match self.choices.below(14) {
+        match self.choices.below(17) {
             0 | 1 => self.rotate(),
             2 => self.variable(),
             3 => self.field(),
@@ -78,6 +80,8 @@ impl<C: Choices> Writer<'_, C> {
             9 | 12 => self.idiom(),
             10 => self.ladder(),
             11 => self.chain(),
+            13 => self.filled(),
+            14 | 15 => self.pair(),
             _ => (0..4).for_each(|_| self.noise()),
         }
         // A jump over the end of it, or into its middle from before.
@@ -201,28 +205,6 @@ impl<C: Choices> Writer<'_, C> {
         let bits = if self.choices.one_in(8) { 16 } else { size.bits() as u8 };
         let swap = if self.choices.one_in(2) { Insn::to_be(dst, bits) } else { Insn::bswap(dst, bits) };
         self.all([Insn::load(size, dst, Reg::R1, off), swap]);
-    }
-
-    /// The bytes of a number, from any of them on, to the data or the stack; one that is shifted too far now and then.
-    fn taken_apart(&mut self) {
-        let (x, part) = (self.register(), self.register());
-        let count = *self.choices.pick(&[2, 4, 8_i16]);
-        let (base, off) = match self.choices.one_in(2) {
-            true => (Reg::R1, self.choices.below(DATA - 8) as i16),
-            false => (Reg::R10, -8 * 4 + self.choices.below(24) as i16),
-        };
-        let (is_big, start) = (self.choices.one_in(2), self.choices.below(8) as i16);
-        let wrong = if self.choices.one_in(8) { 4 } else { 0 };
-        for at in (0..count).map(|at| (at + start) % count) {
-            let rank = if is_big { count - 1 - at } else { at };
-            let parts = [
-                Insn::mov64(part, x),
-                Insn::alu64(AluOp::Rsh, part, (8 * i32::from(rank) + wrong) % 64),
-                Insn::store(Size::B1, base, off + at, part),
-            ];
-            // Between the bytes of longer numbers, too much would come.
-            if count == 2 { self.all(parts) } else { self.insns.extend(parts) }
-        }
     }
 
     /// A complement that is joined, something of the lowest one, or a magnitude.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Where a site may stand, and which registers it may take there.
 
-use kop_ops::ebpf::{Insn, Reg, RegSet};
+use kop_ops::ebpf::{AluOp, Insn, Reg, RegSet};
 
 use super::plan::{Planner, Reason};
 use super::recognise::Match;
@@ -26,6 +26,8 @@ pub(super) struct Attempt<'m> {
     pub result: Option<Reg>,
     /// Where a move in place of the root puts it, if that is elsewhere.
     pub moved: Option<Reg>,
+    /// Where the site leaves what it computes besides, and what that is.
+    pub second: Option<(Reg, Value)>,
     /// The registers that it takes, by name.
     pub inputs: Vec<(&'static str, Reg)>,
     /// The immediates, by name.
@@ -44,6 +46,7 @@ impl Planner<'_, '_> {
             place: root,
             result,
             moved: None,
+            second: None,
             inputs: Vec::new(),
             immediates: found.immediates.clone(),
         }
@@ -60,6 +63,7 @@ impl Planner<'_, '_> {
         }
         match found.loads[..] {
             [at] => self.attempts_at_load(attempt, at),
+            [_, _] if !found.results.is_empty() => self.attempts_at_pair(&attempt),
             [_, ..] => Ok(self.attempts_at_loads(attempt)),
             [] => Ok(self.with_inputs(attempt, &found.inputs)),
         }
@@ -78,7 +82,8 @@ impl Planner<'_, '_> {
     /// that parts are in from there on.
     pub fn early<'m>(&self, attempt: &Attempt<'m>) -> Vec<Attempt<'m>> {
         let [(name, value)] = attempt.found.inputs[..] else { return Vec::new() };
-        let parts: Vec<usize> = (0..attempt.root).filter(|place| self.is_part(attempt, *place)).collect();
+        let may_stand = |place: &usize| self.is_part(attempt, *place) && self.stays(attempt, *place).is_ok();
+        let parts: Vec<usize> = (0..attempt.root).filter(may_stand).collect();
         let mut all = Vec::new();
         for register in Reg::WRITABLE {
             let holds = |place: &&usize| self.states[**place][register.index()] == value;
@@ -154,7 +159,7 @@ impl Planner<'_, '_> {
             |item: &Item| matches!(item, Item::Kept(origin) if attempt.found.loads.contains(origin));
         let loads = (0..attempt.root).filter(|place| is_load(&self.region.items[*place]));
         let mut all = Vec::new();
-        for place in loads.chain([attempt.root]) {
+        for place in loads.chain([attempt.root]).filter(|place| self.stays(&attempt, *place).is_ok()) {
             for register in
                 Reg::ALL.into_iter().filter(|register| self.states[place][register.index()] == base)
             {
@@ -171,6 +176,45 @@ impl Planner<'_, '_> {
             }
         }
         all
+    }
+
+    /// The site in place of one of two loads, with each number where it was loaded to.
+    fn attempts_at_pair<'m>(&self, attempt: &Attempt<'m>) -> Result<Vec<Attempt<'m>>, Reason> {
+        let [(name, base)] = attempt.found.inputs[..] else { return Ok(Vec::new()) };
+        let is_load =
+            |item: &Item| matches!(item, Item::Kept(origin) if attempt.found.loads.contains(origin));
+        let other = (0..attempt.root).find(|place| is_load(&self.region.items[*place]));
+        let other = other.ok_or_else(|| "the load is in code before".to_owned())?;
+        let second = self.written(other).map(|register| (register, self.states[other + 1][register.index()]));
+        let (mut all, mut reason) = (Vec::new(), None);
+        for place in [other, attempt.root] {
+            if let Err(why) = self.passes(attempt, base, place).and_then(|()| self.stays(attempt, place)) {
+                reason = reason.or(Some(why));
+                continue;
+            }
+            let holds = |register: &Reg| self.states[place][register.index()] == base;
+            all.extend(Reg::ALL.into_iter().filter(holds).map(|register| Attempt {
+                place,
+                second,
+                inputs: vec![(name, register)],
+                immediates: attempt.immediates.clone(),
+                ..*attempt
+            }));
+        }
+        reason.filter(|_| all.is_empty()).map_or(Ok(all), Err)
+    }
+
+    /// Whether the code does not leave between a place and the last of the loads: what is loaded behind a way out may be no memory before it.
+    fn stays(&self, attempt: &Attempt, place: usize) -> Result<(), Reason> {
+        let mut leaves = None;
+        for item in &self.region.items[place..=attempt.root] {
+            let Item::Kept(origin) = *item else { continue };
+            if let Some(leaves) = leaves.filter(|_| attempt.found.loads.contains(&origin)) {
+                return Err(format!("instruction {leaves}, in between, may leave before it is loaded"));
+            }
+            leaves = leaves.or(self.region.flow.insns()[origin].branch_offset().map(|_| origin));
+        }
+        Ok(())
     }
 
     /// The site in place of one of several stores.
@@ -225,7 +269,20 @@ impl Attempt<'_> {
         register.zip(self.value).map_or(Ok(()), |(register, value)| wanted.made(register, value))
     }
 
-    /// The registers of all operands, and the instructions that put numbers there and inputs out of the way of the result.
+    /// The register that the result of this name is left in.
+    pub fn receives(&self, name: &str) -> Option<Reg> {
+        let named = self.found.results.iter().find(|(known, _)| *known == name);
+        let second = self.second.filter(|(_, value)| named.is_some_and(|(_, named)| named == value));
+        second.map(|(register, _)| register).or(self.result)
+    }
+
+    /// What the results hold.
+    pub fn values(&self) -> Vec<(Reg, Value)> {
+        self.result.zip(self.value).into_iter().chain(self.second).collect()
+    }
+
+    /// The registers of all operands, and the instructions that put numbers there, inputs out of the way of the result, and a base where the
+    /// operation has no offset for it.
     pub fn placed<'t>(
         &self,
         temporaries: &mut impl Iterator<Item = &'t Reg>,
@@ -237,6 +294,11 @@ impl Attempt<'_> {
             let copy = if is_taken { free()? } else { register };
             before.extend(is_taken.then(|| Insn::mov64(copy, register)));
             placed.push((name, copy));
+        }
+        if let Some((_, base)) = placed.first_mut().filter(|_| self.found.distance != 0) {
+            let copy = free()?;
+            before.extend([Insn::mov64(copy, *base), Insn::alu64(AluOp::Add, copy, self.found.distance)]);
+            *base = copy;
         }
         for &(name, number) in &self.found.numbers {
             let register = free()?;

@@ -183,7 +183,7 @@ fn item_may_write(region: &Region, item: &Item) -> bool {
 }
 
 /// Whether it matters to an item, or to what is behind a way out, in which order stores around it are made.
-fn sees_memory(region: &Region, item: &Item) -> bool {
+pub(super) fn sees_memory(region: &Region, item: &Item) -> bool {
     match item {
         Item::Kept(origin) => {
             let insn = &region.flow.insns()[*origin];

@@ -13,11 +13,15 @@ mod branches;
 mod claim;
 mod constants;
 mod context;
+#[cfg(test)]
+mod fill_tests;
 mod function;
 mod liveness;
 mod near;
 #[cfg(test)]
 mod operation_tests;
+#[cfg(test)]
+mod pair_tests;
 mod plan;
 mod planted;
 mod profile;
@@ -33,11 +37,12 @@ mod wanted;
 #[cfg(test)]
 mod wide_tests;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use kop_ops::ebpf::{Insn, Reg};
 use kop_ops::program::SiteTarget;
-use kop_ops::{Catalog, Object, Program};
+use kop_ops::{Arch, Catalog, Object, Program};
 
 pub use claim::Claim;
 pub use planted::Planted;
@@ -49,7 +54,7 @@ use constants::Constants;
 use context::Contexts;
 use liveness::Liveness;
 use plan::{Edit, Planner};
-use recognise::{Match, recognise, recognise_stores};
+use recognise::{Match, recognise, recognise_loads, recognise_stores};
 use region::{Item, Region, regions, targets, turns};
 use value::{Graph, Node, Registers, Value};
 
@@ -67,6 +72,8 @@ pub trait Validator {
 pub struct Options<'a> {
     /// The operations that may be used.
     pub catalog: &'a Catalog<'a>,
+    /// The architecture that sites have to pay on; without one, on each.
+    pub arch: Option<Arch>,
     /// What happens to branches that a select can stand for.
     pub branches: Branches<'a>,
     /// A mistake to be made.
@@ -78,7 +85,7 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// Rewriting with the operations of `catalog`.
     pub fn new(catalog: &'a Catalog<'a>) -> Self {
-        Self { catalog, branches: Branches::Left, planted: None, checked: true }
+        Self { catalog, arch: None, branches: Branches::Left, planted: None, checked: true }
     }
 }
 
@@ -184,6 +191,7 @@ fn straight(
         constants: Constants::new(&program.flow),
         found: Vec::new(),
         misses: Vec::new(),
+        told: HashSet::new(),
     };
     let items = rewriter.items();
     let (found, misses) = (rewriter.found, rewriter.misses);
@@ -255,6 +263,8 @@ struct Rewriter<'a, 'v> {
     found: Vec<Found>,
     /// With the value that is no site, unless that is a store.
     misses: Vec<(Option<Value>, Miss)>,
+    /// Loads and stores, by their indices, that a near miss of this operation has among others.
+    told: HashSet<(&'static str, usize)>,
 }
 
 impl<'a> Rewriter<'a, '_> {
@@ -309,6 +319,10 @@ impl<'a> Rewriter<'a, '_> {
     ) -> (Option<Value>, Vec<Match>) {
         match region.insn(place) {
             Some(Insn::Store { .. }) => (None, recognise_stores(&self.graph, (region, states), place)),
+            Some(Insn::Load { dst, .. }) => {
+                let value = states[place + 1][dst.index()];
+                (Some(value), recognise_loads(&self.graph, (region, states), place))
+            }
             Some(insn) if value::is_pure(insn) => {
                 let written = insn.writes().iter().next();
                 let value = written.map(|register| states[place + 1][register.index()]);
@@ -335,17 +349,7 @@ impl<'a> Rewriter<'a, '_> {
             }
         }
         let (found, reason) = missed?;
-        let miss = Miss {
-            program: self.number,
-            at: region.items[place].origin(),
-            kop: found.kop.to_owned(),
-            form: found.form.to_owned(),
-            reason,
-        };
-        // Moves leave a value where it is said of the first already.
-        if value.is_none() || !self.misses.iter().any(|(known, _)| *known == value) {
-            self.misses.push((value, miss));
-        }
+        self.missed((region.items[place].origin(), value), &found, reason);
         None
     }
 
@@ -361,7 +365,8 @@ impl<'a> Rewriter<'a, '_> {
         let (mut refused, mut first) = (Vec::new(), None);
         let (edit, (claim, proved)) = loop {
             let (catalog, graph, refused_there) = (self.options.catalog, &self.graph, refused.clone());
-            let planner = Planner { catalog, region, graph, states, planted, refused: refused_there };
+            let arch = self.options.arch;
+            let planner = Planner { catalog, region, graph, states, arch, planted, refused: refused_there };
             let edit = match planner.plan(place, found) {
                 Ok(edit) => edit,
                 Err(reason) => return Err(first.unwrap_or(reason)),
@@ -377,7 +382,8 @@ impl<'a> Rewriter<'a, '_> {
             }
         };
         let site = edit.site();
-        self.misses.retain(|(value, _)| value.is_none() || *value != site.value);
+        let is_made = |value: &Value| site.values.iter().any(|(_, made)| made == value);
+        self.misses.retain(|(value, _)| !value.as_ref().is_some_and(is_made));
         self.found.push(Found {
             program: self.number,
             at: site.at,

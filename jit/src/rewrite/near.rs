@@ -1,14 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Near misses where a jump goes into the middle of what would be an operation: code is cut there, so that no value goes over it.
+//! Near misses; where a jump goes into the middle of what would be an operation, code is cut, so that no value goes over it.
 
 use super::claim::entered;
-use super::plan::Planner;
+use super::plan::{Planner, Reason};
 use super::recognise::Match;
 use super::region::{Region, regions};
-use super::value::Registers;
+use super::value::{Registers, Value};
 use super::{Miss, Rewriter};
 
 impl Rewriter<'_, '_> {
+    /// What is computed at an index, or stored there, is no site.
+    pub(super) fn missed(&mut self, (at, value): (usize, Option<Value>), found: &Match, reason: Reason) {
+        // Moves leave a value where it is said of the first already. Of adjacent loads and stores, it is said of the last.
+        let is_known = value.is_some() && self.misses.iter().any(|(known, _)| *known == value)
+            || self.told.contains(&(found.kop, at));
+        if found.is_weighed {
+            self.told.extend(found.loads.iter().chain(&found.stores).map(|access| (found.kop, *access)));
+        }
+        if is_known {
+            return;
+        }
+        let (kop, form) = (found.kop.to_owned(), found.form.to_owned());
+        self.misses.push((value, Miss { program: self.number, at, kop, form, reason }));
+    }
+
     /// Looks at code that was cut as if nothing went into it.
     pub(super) fn entered_misses(&mut self) {
         let flow = &self.program.flow;
@@ -40,6 +55,7 @@ impl Rewriter<'_, '_> {
             region,
             graph: &self.graph,
             states,
+            arch: self.options.arch,
             planted: None,
             refused: Vec::new(),
         };
@@ -51,7 +67,6 @@ impl Rewriter<'_, '_> {
         let Some((found, reason)) = all.iter().find_map(|found| Some((found, reason(found)?))) else {
             return;
         };
-        let (kop, form) = (found.kop.to_owned(), found.form.to_owned());
-        self.misses.push((value, Miss { program: self.number, at, kop, form, reason }));
+        self.missed((at, value), found, reason);
     }
 }

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use kop_ops::Catalog;
 use kop_ops::ebpf::{Insn, Reg, RegSet};
 use kop_ops::payload::{Operands, Role};
+use kop_ops::{Arch, Catalog};
 
 use super::attempt::Attempt;
 use super::planted::Planted;
@@ -76,6 +76,8 @@ pub(super) struct Planner<'r, 'a> {
     pub graph: &'r Graph,
     /// What registers hold before each of its items, and behind the last.
     pub states: &'r [Registers],
+    /// The architecture that sites have to pay on, if not on each.
+    pub arch: Option<Arch>,
     /// The mistake to be made.
     pub planted: Option<Planted>,
     /// The instructions, by their indices in the program, in whose place a site was refused.
@@ -92,7 +94,7 @@ impl<'a> Planner<'_, 'a> {
         for attempt in self.attempts(root, found)? {
             self.better(&attempt, &mut best, &mut reason);
         }
-        if best.is_none() {
+        if best.is_none() && !found.is_weighed {
             for attempt in self.early(&self.plain(root, found)) {
                 self.better(&attempt, &mut best, &mut None);
             }
@@ -100,11 +102,23 @@ impl<'a> Planner<'_, 'a> {
         let none = || "what it starts from is in no register any more".to_owned();
         let edit = best.ok_or_else(|| reason.unwrap_or_else(none))?;
         match edit.saves() {
+            // A mistake is made whether it pays or not.
+            count if found.is_weighed && self.planted.is_none() => self.weighed(edit, count),
             count if count < found.least => Err(format!(
                 "{count} of its instructions could go, as the others are needed elsewhere; it pays from {} on",
                 found.least
             )),
             _ => Ok(edit),
+        }
+    }
+
+    /// The edit, if the native code of its site is shorter than the instructions that go.
+    fn weighed(&self, edit: Edit<'a>, count: usize) -> Result<Edit<'a>, Reason> {
+        let all = Arch::ALL.into_iter().filter(|arch| self.arch.is_none_or(|only| only == *arch));
+        let dear = all.map(|arch| (edit.site().native(arch), arch)).find(|(native, _)| *native >= count);
+        match dear {
+            Some((native, arch)) => Err(format!("it makes {native} of {count} instructions on {arch}")),
+            None => Ok(edit),
         }
     }
 
@@ -131,7 +145,8 @@ impl<'a> Planner<'_, 'a> {
         }
         let sources: RegSet = attempt.inputs.iter().map(|(_, register)| *register).collect();
         let (removed, live) = self.removed(attempt)?;
-        let result: RegSet = attempt.result.into_iter().collect();
+        let second = attempt.second.map(|(register, _)| register);
+        let result: RegSet = attempt.result.into_iter().chain(second).collect();
         let temporaries = self.temporaries(&removed, live.union(sources).union(result));
         let site = self.site(attempt, &temporaries)?;
         Ok(self.edit(site, attempt, removed))
@@ -151,6 +166,11 @@ impl<'a> Planner<'_, 'a> {
             let before = &self.states[place];
             if place == attempt.place {
                 attempt.makes(&mut wanted, attempt.result)?;
+                if let Some((register, value)) = attempt.second {
+                    wanted
+                        .made(register, value)
+                        .map_err(|_| format!("{register} is in use where it would be loaded"))?;
+                }
                 behind = wanted.registers();
                 for &(name, register) in &attempt.inputs {
                     wanted.one(register, attempt.input(name, before[register.index()]))?;
@@ -226,18 +246,19 @@ impl<'a> Planner<'_, 'a> {
         let mut operands = Vec::new();
         for field in known.1.layout.fields() {
             let name = &*field.name;
+            let exchanged =
+                if self.planted == Some(Planted::ExchangedInputs) { other_input(name) } else { name };
             operands.push(match field.role() {
                 Some(Role::Destination) => {
-                    attempt.result.expect("an operation with a result computes a value") as i64
+                    let result = attempt.receives(exchanged);
+                    result.expect("an operation with a result computes a value") as i64
                 }
                 Some(Role::Temporary) => match temporaries.next() {
                     Some(register) => *register as i64,
                     None => return Err("no register is free to be its temporary".to_owned()),
                 },
                 Some(_) => {
-                    let name =
-                        if self.planted == Some(Planted::ExchangedInputs) { other_input(name) } else { name };
-                    let input = inputs.iter().find(|(known, _)| *known == name);
+                    let input = inputs.iter().find(|(known, _)| *known == exchanged);
                     input.expect("a match names every register operand").1 as i64
                 }
                 None => {
@@ -255,7 +276,7 @@ impl<'a> Planner<'_, 'a> {
         let at = self.region.items[attempt.place].origin();
         let refused =
             || format!("{kop}.{form} does not take these operands: {}", known.1.layout.show(&operands));
-        let site = NewSite::new(known, operands, at, attempt.value).ok_or_else(refused)?;
+        let site = NewSite::new(known, operands, at, attempt.values()).ok_or_else(refused)?;
         Ok(site.behind(before))
     }
 
@@ -290,11 +311,13 @@ fn other_order(form: &'static str) -> &'static str {
     pair.map_or(form, |[little, big]| if form == little { big } else { little })
 }
 
-/// The other one of two inputs that are called a and b.
+/// The other one of two operands that are called a and b, or first and second.
 fn other_input(name: &str) -> &str {
     match name {
         "a" => "b",
         "b" => "a",
+        "first" => "second",
+        "second" => "first",
         name => name,
     }
 }

@@ -12,7 +12,7 @@ pub enum Planted {
     IgnoredTarget,
     /// The bytes of a number are loaded or stored the other way around.
     WrongOrder,
-    /// What a site takes first and second is exchanged.
+    /// What a site takes, or loads, first and second is exchanged.
     ExchangedInputs,
     /// What a branch selects is exchanged.
     SwappedSides,

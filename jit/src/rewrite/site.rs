@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A site that the rewriter makes.
 
-use kop_ops::ebpf::{Insn, RegSet, shape};
+use kop_ops::ebpf::{Insn, Reg, RegSet, shape};
 use kop_ops::payload::{Operands, Role};
-use kop_ops::{Catalog, Features, Form, Kop, Site};
+use kop_ops::{Arch, Catalog, Features, Form, Kop, Site, aarch64, x86_64};
 
 use super::value::Value;
 
@@ -26,8 +26,8 @@ pub(super) struct NewSite<'a> {
     pub dead: RegSet,
     /// The index in the program of the instruction whose place it takes.
     pub at: usize,
-    /// What it computes, where that is a value of straight code.
-    pub value: Option<Value>,
+    /// What its results hold, where those are values of straight code.
+    pub values: Vec<(Reg, Value)>,
 }
 
 /// The operation and the form of these names.
@@ -42,14 +42,14 @@ impl<'a> NewSite<'a> {
         (kop, form): (&'a dyn Kop, &'a Form),
         operands: Operands,
         at: usize,
-        value: Option<Value>,
+        values: Vec<(Reg, Value)>,
     ) -> Option<Self> {
         let payload = form.layout.encode(&operands).ok()?;
         let site = Site::decode(form, payload, Features::NONE).ok()?;
         let proof = kop.instantiate(form, payload).ok()?;
         shape::check(&proof, kop.limits(form).max_insn_cnt.into()).ok()?;
         let dead = kop.contract(&site).dead;
-        Some(Self { kop, form, operands, payload, before: Vec::new(), proof, dead, at, value })
+        Some(Self { kop, form, operands, payload, before: Vec::new(), proof, dead, at, values })
     }
 
     /// The site behind instructions that put numbers and copies into registers, which it does not write.
@@ -64,6 +64,23 @@ impl<'a> NewSite<'a> {
         self.before.iter().chain(&self.proof).copied().collect()
     }
 
+    /// How many instructions it is on an architecture, the instructions in front of it included; where there is no native code, its proof
+    /// sequence is compiled.
+    pub fn native(&self, arch: Arch) -> usize {
+        let count = |site: Site| match arch {
+            Arch::X86_64 => {
+                let mut code = x86_64::Assembler::new();
+                self.kop.x86_64(&site, &mut code).ok().map(|()| code.insns().count())
+            }
+            Arch::Aarch64 => {
+                let mut code = aarch64::Assembler::new();
+                self.kop.aarch64(&site, &mut code).ok().map(|()| code.insns().count())
+            }
+        };
+        let site = Site::decode(self.form, self.payload, Features::NONE).ok();
+        self.before.len() + site.and_then(count).unwrap_or(self.proof.len())
+    }
+
     /// Whether it accesses memory.
     pub fn accesses(&self) -> bool {
         self.proof.iter().any(|insn| insn.access().is_some())
@@ -74,7 +91,7 @@ impl<'a> NewSite<'a> {
         let taken = self.registers(|role| matches!(role, Role::Source | Role::Any));
         let (made, copied) =
             self.before.iter().fold((RegSet::EMPTY, RegSet::EMPTY), |(made, copied), insn| {
-                (made.union(insn.writes()), copied.union(insn.reads()))
+                (made.union(insn.writes()), copied.union(insn.reads().minus(made)))
             });
         taken.minus(made).union(copied)
     }
@@ -93,7 +110,7 @@ impl<'a> NewSite<'a> {
         let fields = self.form.layout.fields().iter().zip(self.operands.values());
         fields
             .filter(|(field, _)| field.role().is_some_and(&wanted))
-            .filter_map(|(_, &value)| kop_ops::ebpf::Reg::new(value as u8))
+            .filter_map(|(_, &value)| Reg::new(value as u8))
             .collect()
     }
 }

@@ -115,8 +115,9 @@ impl Graph {
                     registers[register.index()] = self.value(Node::Opaque(site.at, register));
                 }
                 for register in site.results().iter() {
-                    registers[register.index()] = match site.value {
-                        Some(value) => value,
+                    let known = site.values.iter().find(|(result, _)| *result == register);
+                    registers[register.index()] = match known {
+                        Some((_, value)) => *value,
                         None => self.value(Node::Opaque(site.at, register)),
                     };
                 }

@@ -133,6 +133,17 @@ fn what_is_stored_in_between_decides_where_a_site_stands() {
 }
 
 #[test]
+fn what_is_loaded_behind_a_way_out_is_not_loaded_before_it() {
+    becomes(
+        "r0 = *(u8 *)(r1 + 0)\nif r5 > r4 goto +4\nr2 = *(u8 *)(r1 + 1)\nr2 <<= 8\nr0 |= r2\nexit\nr0 = 7\nexit",
+        "le16 dst=r0 base=r1 tmp=r2 off=0",
+        "if r5 > r4 goto +3\nexit\nr0 = 7\nexit",
+    );
+    let way_out = "r0 = *(u8 *)(r1 + 0)\nif r0 == 5 goto +3\nr2 = *(u8 *)(r1 + 1)\nr2 <<= 8\nr0 |= r2\nexit";
+    misses(way_out, "could go");
+}
+
+#[test]
 fn bytes_that_are_needed_stay_where_they_are() {
     misses("r2 = *(u8 *)(r1 + 5)\nr2 <<= 8\nr0 = *(u8 *)(r1 + 4)\nr0 |= r2\nr0 += r2\nexit", "could go");
 }

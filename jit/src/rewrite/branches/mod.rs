@@ -212,7 +212,7 @@ impl<'a> Branching<'a, '_> {
         let operands = Operands::new(&values);
         let refused =
             || format!("{kop}.{form} does not take these operands: {}", known.1.layout.show(&operands));
-        NewSite::new(known, operands, at, None).ok_or_else(refused)
+        NewSite::new(known, operands, at, Vec::new()).ok_or_else(refused)
     }
 
     /// A site with instructions before and behind it, in place of a range.

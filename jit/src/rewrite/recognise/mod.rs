@@ -7,14 +7,17 @@
 
 mod binary;
 mod copy;
+mod fill;
 mod multiply;
+mod pair;
 mod rotate;
 mod store;
 mod unary;
 mod wide;
 
-use kop_ops::ebpf::{AluOp, Insn, Width};
+use kop_ops::ebpf::{AluOp, Insn, Reg, Width};
 
+use super::claim::sees_memory;
 use super::function::{Function, cuts};
 use super::region::Region;
 use super::value::{Graph, Node, Registers, Value};
@@ -30,6 +33,8 @@ pub(super) struct Match {
     pub inputs: Vec<(&'static str, Value)>,
     /// Its immediates, by name.
     pub immediates: Vec<(&'static str, i64)>,
+    /// What is added to its first input, in front of the site.
+    pub distance: i32,
     /// Operands that are numbers, which the site has put into registers, by name.
     pub numbers: Vec<(&'static str, u64)>,
     /// Whether the result may be in no register of an operand.
@@ -38,8 +43,12 @@ pub(super) struct Match {
     pub loads: Vec<usize>,
     /// The indices of the stores that become a part of it; where there are some, it computes nothing else.
     pub stores: Vec<usize>,
+    /// What its results hold, by name, where there are several.
+    pub results: Vec<(&'static str, Value)>,
     /// How many instructions have to go for it to pay.
     pub least: usize,
+    /// Whether the length of its native code decides that.
+    pub is_weighed: bool,
     /// The values that it stands for, what it starts from and constants included.
     pub parts: Vec<Value>,
 }
@@ -48,8 +57,28 @@ impl Match {
     /// An operation that stands for these values and takes nothing yet.
     fn new(kop: &'static str, form: &'static str, least: usize, parts: Vec<Value>) -> Self {
         let (inputs, immediates, numbers) = (Vec::new(), Vec::new(), Vec::new());
-        let (loads, stores) = (Vec::new(), Vec::new());
-        Self { kop, form, inputs, immediates, numbers, is_apart: false, loads, stores, least, parts }
+        let (loads, stores, results) = (Vec::new(), Vec::new(), Vec::new());
+        let (distance, is_apart, is_weighed) = (0, false, false);
+        Self {
+            kop,
+            form,
+            inputs,
+            immediates,
+            distance,
+            numbers,
+            is_apart,
+            loads,
+            stores,
+            results,
+            least,
+            is_weighed,
+            parts,
+        }
+    }
+
+    /// An operation that pays where its native code is shorter than the instructions that go.
+    fn weighed(kop: &'static str, form: &'static str, parts: Vec<Value>) -> Self {
+        Self { is_weighed: true, ..Self::new(kop, form, 2, parts) }
     }
 }
 
@@ -72,7 +101,32 @@ pub(super) fn recognise(graph: &Graph, root: Value) -> Vec<Match> {
 pub(super) fn recognise_stores(graph: &Graph, code: (&Region, &[Registers]), place: usize) -> Vec<Match> {
     let mut found = store::recognise(graph, code, place);
     found.extend(copy::recognise(graph, code, place));
+    found.extend(fill::recognise(graph, code, place));
+    found.extend(pair::recognise_stores(graph, code, place));
     found
+}
+
+/// What the load at `place` may be the last part of, besides what it loads.
+pub(super) fn recognise_loads(graph: &Graph, code: (&Region, &[Registers]), place: usize) -> Vec<Match> {
+    pair::recognise_loads(graph, code, place)
+}
+
+/// Whether loads, or stores, of a base do not pass what stands at a place: it accesses memory that may be the same, or leaves.
+fn separates(
+    graph: &Graph,
+    (region, states): (&Region, &[Registers]),
+    place: usize,
+    (base, are_loads): (Value, bool),
+) -> bool {
+    let accesses = region.accesses(place);
+    let is_other = |(register, writes): (Reg, bool)| {
+        (writes || !are_loads) && graph.object(states[place][register.index()]) != graph.object(base)
+    };
+    match accesses[..] {
+        [] if are_loads => region.insn(place).is_some_and(Insn::is_call),
+        [] => sees_memory(region, &region.items[place]),
+        _ => accesses.into_iter().any(is_other),
+    }
 }
 
 /// Without zero extensions from 32 bits.

@@ -11,9 +11,18 @@ use crate::rewrite::value::{Graph, Registers, Value};
 /// How many places a store is looked for before the last one.
 pub(super) const FAR: usize = 96;
 
-/// A store of a part of a number.
+/// What a store writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// What a register holds.
+    Held(Value),
+    /// A number.
+    Number(i32),
+}
+
+/// A store of a part of something.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
+pub(super) struct Piece<V = Value> {
     /// The index in the program.
     pub at: usize,
     /// The offset of the first byte.
@@ -21,10 +30,10 @@ pub(super) struct Piece {
     /// How many bytes it writes.
     pub size: i32,
     /// What it writes.
-    pub value: Value,
+    pub value: V,
 }
 
-impl Piece {
+impl<V> Piece<V> {
     /// The offset behind the last byte.
     pub fn end(&self) -> i32 {
         self.off + self.size
@@ -34,17 +43,33 @@ impl Piece {
     pub fn is_apart(&self, other: &Self) -> bool {
         self.end() <= other.off || other.end() <= self.off
     }
+}
 
+impl Piece {
+    /// The store of a register at a place, and the address less its offset.
+    pub fn at(code: (&Region, &[Registers]), place: usize) -> Option<(Value, Self)> {
+        let (base, Piece { at, off, size, value }) = Piece::of(code, place)?;
+        match value {
+            Source::Held(value) => Some((base, Self { at, off, size, value })),
+            Source::Number(_) => None,
+        }
+    }
+}
+
+impl Piece<Source> {
     /// The store at a place, and the address less its offset.
-    pub fn at((region, states): (&Region, &[Registers]), place: usize) -> Option<(Value, Self)> {
-        let (Item::Kept(at), Some(Insn::Store { size, base, off, src: Operand::Reg(src) })) =
+    pub fn of((region, states): (&Region, &[Registers]), place: usize) -> Option<(Value, Self)> {
+        let (Item::Kept(at), Some(Insn::Store { size, base, off, src })) =
             (&region.items[place], region.insn(place))
         else {
             return None;
         };
         let held = &states[place];
-        let piece = Self { at: *at, off: (*off).into(), size: size.bytes() as i32, value: held[src.index()] };
-        Some((held[base.index()], piece))
+        let value = match src {
+            Operand::Reg(src) => Source::Held(held[src.index()]),
+            Operand::Imm(number) => Source::Number(*number),
+        };
+        Some((held[base.index()], Self { at: *at, off: (*off).into(), size: size.bytes() as i32, value }))
     }
 }
 
