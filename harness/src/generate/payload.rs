@@ -2,7 +2,9 @@
 //! Payloads: every one where the space is small, otherwise every pair of operand values, every aliasing pattern and every
 //! boundary, and random ones for the rest.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use kop_ops::choices::Choices;
 use kop_ops::{Features, Form, Kop, Operands, Site};
@@ -142,17 +144,24 @@ fn complete(
         .find(|operands| admits(kop, form, operands))
 }
 
-/// The values of wide fields that are worth more than others; nothing for small fields.
-fn boundaries(form: &Form) -> Vec<Vec<i64>> {
-    let values = |field: &kop_ops::Field| {
-        if field.count() > SMALL_FIELD { field_values(field) } else { Vec::new() }
-    };
-    form.layout.fields().iter().map(values).collect()
+/// The values of wide fields that are worth more than others; nothing for small fields. Each range is looked at once by a thread, since
+/// this is asked for each payload that is drawn.
+fn boundaries(form: &Form) -> Vec<Rc<[i64]>> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<(i64, i64), Rc<[i64]>>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let mut values = |field: &kop_ops::Field| match field.count() {
+            ..=SMALL_FIELD => Rc::default(),
+            _ => Rc::clone(known.entry(field.range()).or_insert_with(|| field_values(field).into())),
+        };
+        form.layout.fields().iter().map(&mut values).collect()
+    })
 }
 
 fn draw(
     form: &Form,
-    boundaries: &[Vec<i64>],
+    boundaries: &[Rc<[i64]>],
     choices: &mut impl Choices,
     fixed: &[(usize, i64)],
 ) -> Operands {
