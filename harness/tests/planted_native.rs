@@ -19,6 +19,7 @@ fn longest(planted: Planted) -> usize {
     match planted {
         Planted::CountZeros => 48,
         Planted::TableEntry => 24,
+        Planted::CheckOfOtherDistance | Planted::CheckThatWraps => 20,
         _ => 14,
     }
 }

@@ -75,6 +75,10 @@ planted! {
     TurnsFromZero "turns-from-zero",
     /// Registers are taken for equal that are so on one way to where they meet.
     TwinsOfOneWay "twins-of-one-way",
+    /// A check has shown more bytes than it did.
+    CheckOfOtherDistance "check-of-other-distance",
+    /// Sums in checks are taken not to wrap around.
+    CheckThatWraps "check-that-wraps",
     /// A table in place of comparisons has each number one too far.
     TableEntry "table-entry",
     /// A condition as a number is the opposite, on x86-64.

@@ -252,3 +252,62 @@ fn a_ladder_that_chooses_numbers_is_a_table() {
     let large = ladder(66).replace("r0 = 7", "r0 = 64");
     assert_ne!(count(&large, Opcode::Brif), 0);
 }
+
+/// Checks that `first` and `second` bytes are there from where `start` puts r2, and takes r3 for the end.
+fn checks(start: &str, between: &str, first: u32, second: u32) -> String {
+    format!(
+        "{start}\nr3 = *(u32 *)(r1 + 4)\nr0 = 0\nr4 = r2\nr4 += {first}\nif r4 > r3 goto +9\n{between}\nr0 = *(u8 *)(r2 + 0)\n\
+         r4 = r2\nr4 += {second}\nif r3 >= r4 goto +1\nexit\nr5 = *(u8 *)(r2 + 1)\nr0 += r5\nr0 += 1\nexit"
+    )
+}
+
+#[test]
+fn a_check_that_one_for_more_bytes_dominates_is_none() {
+    let packet = "r2 = *(u32 *)(r1 + 0)";
+    let left = |text: &str| count(text, Opcode::Brif);
+    assert_eq!(left(&checks(packet, "r0 = r0", 34, 34)), 1);
+    assert_eq!(left(&checks(packet, "r0 = r0", 54, 34)), 1);
+    assert_eq!(left(&checks(packet, "r0 = r0", 34, 54)), 2, "for fewer bytes");
+    let inner = "r2 = *(u32 *)(r1 + 0)\nr5 = *(u8 *)(r1 + 8)\nr5 &= 15\nr5 <<= 2\nr2 += r5";
+    assert_eq!(left(&checks(inner, "r0 = r0", 20, 8)), 1, "behind a header of some length");
+    assert_eq!(left(&checks("r2 = *(u64 *)(r1 + 0)", "r0 = r0", 54, 34)), 2, "it may wrap around");
+    assert_eq!(left(&checks(packet, "r2 += 4", 54, 34)), 1, "the start has moved by less");
+    assert_eq!(left(&checks(packet, "r2 += 24", 54, 34)), 2);
+    let again = "r3 = *(u32 *)(r1 + 4)";
+    assert_eq!(left(&checks(packet, again, 54, 34)), 1, "the end is loaded once more");
+    let between = checks(packet, "*(u8 *)(r1 + 9) = 1\nr3 = *(u32 *)(r1 + 4)", 54, 34);
+    assert_eq!(left(&between), 2, "the end may be another one");
+}
+
+#[test]
+fn a_check_says_nothing_where_it_did_not_hold() {
+    let text = "r2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\nr4 = r2\nr4 += 54\nr0 = 0\nif r4 > r3 goto +1\nr0 = *(u8 *)(r2 + 53)\n\
+                r4 = r2\nr4 += 34\nif r4 > r3 goto +1\nr0 += 7\nexit";
+    let function = function(text);
+    let compares = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    let compares = compares.filter(|inst| function.dfg.insts[*inst].opcode() == Opcode::Icmp);
+    assert_eq!(compares.count(), 2);
+}
+
+#[test]
+fn the_same_comparison_is_decided_once() {
+    let twice = |first: &str, second: &str| {
+        let text = format!(
+            "r2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r1 + 8)\nr0 = 0\nif {first} goto +4\nr0 = *(u8 *)(r1 + 16)\nif {second} goto +2\n\
+             *(u8 *)(r1 + 17) = 3\nr0 = 3\nexit"
+        );
+        count(&text, Opcode::Brif)
+    };
+    assert_eq!(twice("r2 > r3", "r2 > r3"), 1);
+    assert_eq!(twice("r2 > r3", "r3 >= r2"), 1);
+    assert_eq!(twice("r2 > r3", "r3 < r2"), 1);
+    assert_eq!(twice("r2 s> r3", "r3 s>= r2"), 1);
+    assert_eq!(twice("r2 == r3", "r2 != r3"), 1);
+    assert_eq!(twice("r2 != r3", "r2 s< r3"), 1);
+    assert_eq!(twice("r2 > r3", "r2 s> r3"), 2, "of other numbers");
+    assert_eq!(twice("r2 >= r3", "r2 == r3"), 1);
+    assert_eq!(twice("r2 > r3", "r2 == r3"), 2);
+    assert_eq!(twice("w2 > w3", "r2 > r3"), 2, "of the lower halves");
+    assert_eq!(twice("w2 > w3", "w2 > w3"), 1);
+    assert_eq!(twice("r2 & r3", "r2 & r3"), 1);
+}
