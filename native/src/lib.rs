@@ -17,6 +17,7 @@ mod error;
 mod flat;
 mod flow;
 mod idioms;
+mod invariants;
 mod known;
 #[cfg(feature = "llvm")]
 mod llvm;

@@ -79,6 +79,8 @@ planted! {
     CheckOfOtherDistance "check-of-other-distance",
     /// Sums in checks are taken not to wrap around.
     CheckThatWraps "check-that-wraps",
+    /// A load moves out of a loop that stores what it loads.
+    InvariantLoadOverStore "invariant-load-over-store",
     /// A table in place of comparisons has each number one too far.
     TableEntry "table-entry",
     /// A condition as a number is the opposite, on x86-64.
