@@ -71,6 +71,8 @@ planted! {
     UpperHalf "upper-half",
     /// Leading zeros are one too many.
     CountZeros "count-zeros",
+    /// A search for the lowest one counts zeros from the highest.
+    TrailingZeros "trailing-zeros",
     /// A loop that counts bits counts none of zero, though it does one turn.
     TurnsFromZero "turns-from-zero",
     /// Registers are taken for equal that are so on one way to where they meet.

@@ -24,11 +24,16 @@ fn with<T>(arch: Arch, action: impl FnOnce(&Options) -> T) -> T {
     action(&Options { back_end: BackEnd::Cranelift, arch, features, maps: &[], addresses: &addresses })
 }
 
-fn function(text: &str) -> Function {
+/// What the back end gets of a program.
+pub(crate) fn optimised_program(program: &Program) -> Function {
     with(Arch::X86_64, |options| {
         let isa = emit::isa(options, true).expect("there is a back end");
-        optimised(&program(text), options, &*isa, None).expect("it is compiled").function
+        optimised(program, options, &*isa, None).expect("it is compiled").function
     })
+}
+
+fn function(text: &str) -> Function {
+    optimised_program(&program(text))
 }
 
 /// The opcodes that are left, without those that make constants.
