@@ -18,7 +18,9 @@ const PROGRAMS: u64 = 8000;
 fn longest(planted: Planted) -> usize {
     match planted {
         Planted::CountZeros => 48,
+        Planted::TrailingZeros => 32,
         Planted::TableEntry => 24,
+        Planted::CheckOfOtherDistance | Planted::CheckThatWraps => 20,
         _ => 14,
     }
 }

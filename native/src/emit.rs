@@ -12,7 +12,7 @@ use kop_ops::{Arch, Code, Feature};
 use crate::error::CompileError;
 use crate::planted::Planted;
 use crate::translate::Translated;
-use crate::{Options, conditions, loops, pairs, thunk, twins};
+use crate::{Options, conditions, invariants, loops, pairs, thunk, twins};
 
 /// Where functions start: what back ends align them to.
 const ALIGNMENT: usize = 16;
@@ -60,7 +60,8 @@ pub(crate) fn emit(
     options: &Options,
     planted: Option<Planted>,
 ) -> Result<Code, CompileError> {
-    let Translated { function, helpers } = translated;
+    let Translated { mut function, helpers, frame } = translated;
+    invariants::hoist(&mut function, frame, planted);
     let mut context = Context::for_function(function);
     let control = &mut ControlPlane::default();
     context.optimize(isa, control).map_err(|error| back_end(format!("{error:?}")))?;

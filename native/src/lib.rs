@@ -9,6 +9,7 @@
 //! own stack is not there when it ends, and no register but r0 is.
 
 mod blocks;
+mod checks;
 mod conditions;
 mod demand;
 mod emit;
@@ -16,6 +17,7 @@ mod error;
 mod flat;
 mod flow;
 mod idioms;
+mod invariants;
 mod known;
 #[cfg(feature = "llvm")]
 mod llvm;
@@ -118,6 +120,7 @@ fn optimised(
         translate::Known { flat: &flat, blocks: &blocks, facts: &facts, slots: &slots, demand: &demand };
     let mut translated = translate::translate(known, options, isa.frontend_config(), planted)?;
     twins::join_twins(&mut translated.function, planted);
+    checks::fold(&mut translated.function, planted);
     idioms::apply(&mut translated.function, options, planted);
     prune::prune(&mut translated.function);
     Ok(translated)

@@ -71,10 +71,18 @@ planted! {
     UpperHalf "upper-half",
     /// Leading zeros are one too many.
     CountZeros "count-zeros",
+    /// A search for the lowest one counts zeros from the highest.
+    TrailingZeros "trailing-zeros",
     /// A loop that counts bits counts none of zero, though it does one turn.
     TurnsFromZero "turns-from-zero",
     /// Registers are taken for equal that are so on one way to where they meet.
     TwinsOfOneWay "twins-of-one-way",
+    /// A check has shown more bytes than it did.
+    CheckOfOtherDistance "check-of-other-distance",
+    /// Sums in checks are taken not to wrap around.
+    CheckThatWraps "check-that-wraps",
+    /// A load moves out of a loop that stores what it loads.
+    InvariantLoadOverStore "invariant-load-over-store",
     /// A table in place of comparisons has each number one too far.
     TableEntry "table-entry",
     /// A condition as a number is the opposite, on x86-64.

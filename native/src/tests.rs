@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What becomes of programs: how many loads, stores, jumps and divisions are left of them. Whether they are right is for the oracle.
 
+use cranelift_codegen::dominator_tree::DominatorTree;
+use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{Function, InstructionData, Opcode};
+use cranelift_codegen::loop_analysis::LoopAnalysis;
+use cranelift_codegen::{settings, verify_function};
 use kop_ops::ebpf::parse_program;
 use kop_ops::{Flow, ProgramKind};
 
@@ -20,11 +24,16 @@ fn with<T>(arch: Arch, action: impl FnOnce(&Options) -> T) -> T {
     action(&Options { back_end: BackEnd::Cranelift, arch, features, maps: &[], addresses: &addresses })
 }
 
-fn function(text: &str) -> Function {
+/// What the back end gets of a program.
+pub(crate) fn optimised_program(program: &Program) -> Function {
     with(Arch::X86_64, |options| {
         let isa = emit::isa(options, true).expect("there is a back end");
-        optimised(&program(text), options, &*isa, None).expect("it is compiled").function
+        optimised(program, options, &*isa, None).expect("it is compiled").function
     })
+}
+
+fn function(text: &str) -> Function {
+    optimised_program(&program(text))
 }
 
 /// The opcodes that are left, without those that make constants.
@@ -251,4 +260,123 @@ fn a_ladder_that_chooses_numbers_is_a_table() {
     assert_ne!(count(&ladder(67), Opcode::Brif), 0);
     let large = ladder(66).replace("r0 = 7", "r0 = 64");
     assert_ne!(count(&large, Opcode::Brif), 0);
+}
+
+/// Checks that `first` and `second` bytes are there from where `start` puts r2, and takes r3 for the end.
+fn checks(start: &str, between: &str, first: u32, second: u32) -> String {
+    format!(
+        "{start}\nr3 = *(u32 *)(r1 + 4)\nr0 = 0\nr4 = r2\nr4 += {first}\nif r4 > r3 goto +9\n{between}\nr0 = *(u8 *)(r2 + 0)\n\
+         r4 = r2\nr4 += {second}\nif r3 >= r4 goto +1\nexit\nr5 = *(u8 *)(r2 + 1)\nr0 += r5\nr0 += 1\nexit"
+    )
+}
+
+#[test]
+fn a_check_that_one_for_more_bytes_dominates_is_none() {
+    let packet = "r2 = *(u32 *)(r1 + 0)";
+    let left = |text: &str| count(text, Opcode::Brif);
+    assert_eq!(left(&checks(packet, "r0 = r0", 34, 34)), 1);
+    assert_eq!(left(&checks(packet, "r0 = r0", 54, 34)), 1);
+    assert_eq!(left(&checks(packet, "r0 = r0", 34, 54)), 2, "for fewer bytes");
+    let inner = "r2 = *(u32 *)(r1 + 0)\nr5 = *(u8 *)(r1 + 8)\nr5 &= 15\nr5 <<= 2\nr2 += r5";
+    assert_eq!(left(&checks(inner, "r0 = r0", 20, 8)), 1, "behind a header of some length");
+    assert_eq!(left(&checks("r2 = *(u64 *)(r1 + 0)", "r0 = r0", 54, 34)), 2, "it may wrap around");
+    assert_eq!(left(&checks(packet, "r2 += 4", 54, 34)), 1, "the start has moved by less");
+    assert_eq!(left(&checks(packet, "r2 += 24", 54, 34)), 2);
+    let again = "r3 = *(u32 *)(r1 + 4)";
+    assert_eq!(left(&checks(packet, again, 54, 34)), 1, "the end is loaded once more");
+    let between = checks(packet, "*(u8 *)(r1 + 9) = 1\nr3 = *(u32 *)(r1 + 4)", 54, 34);
+    assert_eq!(left(&between), 2, "the end may be another one");
+}
+
+#[test]
+fn a_check_says_nothing_where_it_did_not_hold() {
+    let text = "r2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\nr4 = r2\nr4 += 54\nr0 = 0\nif r4 > r3 goto +1\nr0 = *(u8 *)(r2 + 53)\n\
+                r4 = r2\nr4 += 34\nif r4 > r3 goto +1\nr0 += 7\nexit";
+    let function = function(text);
+    let compares = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    let compares = compares.filter(|inst| function.dfg.insts[*inst].opcode() == Opcode::Icmp);
+    assert_eq!(compares.count(), 2);
+}
+
+#[test]
+fn the_same_comparison_is_decided_once() {
+    let twice = |first: &str, second: &str| {
+        let text = format!(
+            "r2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r1 + 8)\nr0 = 0\nif {first} goto +4\nr0 = *(u8 *)(r1 + 16)\nif {second} goto +2\n\
+             *(u8 *)(r1 + 17) = 3\nr0 = 3\nexit"
+        );
+        count(&text, Opcode::Brif)
+    };
+    assert_eq!(twice("r2 > r3", "r2 > r3"), 1);
+    assert_eq!(twice("r2 > r3", "r3 >= r2"), 1);
+    assert_eq!(twice("r2 > r3", "r3 < r2"), 1);
+    assert_eq!(twice("r2 s> r3", "r3 s>= r2"), 1);
+    assert_eq!(twice("r2 == r3", "r2 != r3"), 1);
+    assert_eq!(twice("r2 != r3", "r2 s< r3"), 1);
+    assert_eq!(twice("r2 > r3", "r2 s> r3"), 2, "of other numbers");
+    assert_eq!(twice("r2 >= r3", "r2 == r3"), 1);
+    assert_eq!(twice("r2 > r3", "r2 == r3"), 2);
+    assert_eq!(twice("w2 > w3", "r2 > r3"), 2, "of the lower halves");
+    assert_eq!(twice("w2 > w3", "w2 > w3"), 1);
+    assert_eq!(twice("r2 & r3", "r2 & r3"), 1);
+}
+
+/// How many loads are in loops once those that may are in front of them.
+fn loads_in_loops(text: &str) -> usize {
+    let translated = with(Arch::X86_64, |options| {
+        let isa = emit::isa(options, true).expect("there is a back end");
+        optimised(&program(text), options, &*isa, None).expect("it is compiled")
+    });
+    let translate::Translated { mut function, frame, .. } = translated;
+    invariants::hoist(&mut function, frame, None);
+    let cfg = ControlFlowGraph::with_function(&function);
+    let tree = DominatorTree::with_function(&function, &cfg);
+    let mut loops = LoopAnalysis::new();
+    loops.compute(&function, &cfg, &tree);
+    verify_function(&function, &settings::Flags::new(settings::builder())).expect("it is sound");
+    let blocks = function.layout.blocks().filter(|block| loops.innermost_loop(*block).is_some());
+    let insts = blocks.flat_map(|block| function.layout.block_insts(block));
+    insts.filter(|inst| function.dfg.insts[*inst].opcode().can_load()).count()
+}
+
+#[test]
+fn loads_of_what_no_turn_changes_stand_in_front_of_the_loop() {
+    let turns = |body: &str, count: i16| {
+        loads_in_loops(&format!(
+            "r6 = r1\nr0 = 0\nr2 = 0\n{body}\nr0 += r3\nr2 += 1\nif r2 != 5 goto -{}\nexit",
+            count + 3
+        ))
+    };
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)", 1), 0);
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\n*(u8 *)(r6 + 12) = r0", 2), 0, "beside it");
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\n*(u8 *)(r6 + 11) = r0", 2), 1, "into it");
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\n*(u32 *)(r6 + 5) = r0", 2), 1);
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\nr4 = r6\nr4 += 12\n*(u8 *)(r4 + 0) = r0", 4), 0);
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\nr4 = r6\nr4 += r2\n*(u8 *)(r4 + 40) = r0", 4), 1, "who knows");
+    assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\nr4 = r10\nr4 += -40\nr4 += r2\n*(u8 *)(r4 + 0) = r0", 5), 0);
+    assert_eq!(turns("r3 = *(u64 *)(r6 + 8)\nlock *(u64 *)(r6 + 16) += r0", 2), 2);
+    assert_eq!(
+        turns("r3 = r6\nr3 += 8\nr3 = *(u64 *)(r3 + 0)\nr3 = *(u8 *)(r3 + 1)", 4),
+        0,
+        "through another"
+    );
+    assert_eq!(turns("r3 = r6\nr3 += r2\nr3 = *(u8 *)(r3 + 0)", 3), 1, "each turn another");
+}
+
+#[test]
+fn loads_stay_where_a_helper_function_is_called() {
+    let text = "r6 = r1\nr8 = 0\nr7 = *(u32 *)(r6 + 8)\ncall 7\nr8 += r7\nr8 += r0\nif r8 < 99 goto -5\nr0 = r8\nexit";
+    assert_eq!(loads_in_loops(text), 2, "the helper's address");
+}
+
+#[test]
+fn a_load_that_may_not_run_stays() {
+    let text = |skip: &str| {
+        format!(
+            "r6 = r1\nr0 = *(u8 *)(r6 + 0)\nr2 = 0\n{skip}\nr3 = *(u32 *)(r6 + 8)\nr0 += r3\nr2 += 1\nif r2 != 5 goto -5\nexit"
+        )
+    };
+    assert_eq!(loads_in_loops(&text("r0 += 7")), 0);
+    assert_eq!(loads_in_loops(&text("if r2 == r0 goto +4")), 1);
+    assert_eq!(loads_in_loops(&text("if r2 == r0 goto +2")), 1);
 }

@@ -2,8 +2,8 @@
 //! Programs of what an optimising compiler looks for, and of what only looks like it: integers that are loaded and stored byte by
 //! byte, in both orders and with stores in between, counts of ones and of leading zeros, in masks and in loops, words of the stack of
 //! which parts are read and written, elements of arrays in the stack, bounded loops over them, loops that carry copies, ladders of
-//! comparisons that choose numbers, conditions as numbers, functions with elements of arrays in stacks of their own, and any
-//! arithmetic.
+//! comparisons that choose numbers, conditions as numbers, checks that others have decided, loops that load the same on each
+//! turn, functions with elements of arrays in stacks of their own, and any arithmetic.
 
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{AluOp, CallTarget, Cond, EndKind, Insn, Operand, Reg, Size, Width};
@@ -83,7 +83,7 @@ impl<C: Choices> Writer<'_, C> {
     }
 
     fn statement(&mut self) {
-        match self.choices.below(18) {
+        match self.choices.below(21) {
             0 | 1 => self.loaded_bytes(),
             2 => self.stored_bytes(),
             3 => self.counted(),
@@ -95,6 +95,8 @@ impl<C: Choices> Writer<'_, C> {
             9 => self.flag(),
             14 => self.called(),
             15..=17 => self.arithmetic(),
+            18 | 19 => self.checked(),
+            20 => self.reloaded(),
             _ => self.looped(),
         }
     }
@@ -358,6 +360,61 @@ impl<C: Choices> Writer<'_, C> {
             let by = self.choices.below(32) as i32;
             self.put(Insn::alu64(AluOp::Lsh, from, by));
         }
+    }
+
+    /// Checks that a number is not less than another with something added, the next where the one before goes on. The numbers are
+    /// as small as those in contexts, or so great that sums wrap around.
+    fn checked(&mut self) {
+        let [start, sum] = self.two();
+        let mut others = USED.into_iter().filter(|register| ![start, sum].contains(register));
+        let [end, passed] = [(); 2].map(|()| others.next().expect("there are eight"));
+        let size = *self.choices.pick(&[Size::B1, Size::B2, Size::B4]);
+        let [from, length] = [(); 2].map(|()| self.choices.below(DATA - 8) as i16);
+        self.put(Insn::load(size, start, Reg::R6, from));
+        if self.choices.one_in(2) {
+            self.put(Insn::alu64(AluOp::Or, start, -256));
+        }
+        self.put(Insn::load(Size::B1, end, Reg::R6, length));
+        self.put(Insn::alu64(AluOp::Add, end, start));
+        let conds = [Cond::Gt, Cond::Gt, Cond::Ge, Cond::Lt, Cond::Le, Cond::Eq, Cond::Ne, Cond::SGt];
+        let checks = 2 + self.choices.below(2) as i16;
+        for left in (0..checks).rev() {
+            let off = if self.choices.one_in(4) { 1 } else { 1 + 4 * left };
+            let (cond, by) = (*self.choices.pick(&conds), self.choices.below(256) as i32);
+            let [dst, src] = if self.choices.one_in(2) { [sum, end] } else { [end, sum] };
+            self.put(Insn::mov64(sum, start));
+            self.put(Insn::alu64(AluOp::Add, sum, by));
+            self.put(Insn::Jump { cond, width: Width::W64, dst, src: src.into(), off });
+            self.put(Insn::alu64(AluOp::Add, passed, 1 << left));
+        }
+        self.put(Insn::mov64(sum, 1));
+    }
+
+    /// A loop that loads a number on each turn, and may store it, or something near it.
+    fn reloaded(&mut self) {
+        let [sum, turns] = self.two();
+        let mut others = USED.into_iter().filter(|register| ![sum, turns].contains(register));
+        let [number, address] = [(); 2].map(|()| others.next().expect("there are eight"));
+        let [size, stored] = [(); 2].map(|()| *self.choices.pick(&Size::ALL));
+        let place = 16 + self.choices.below(DATA - 64) as i16;
+        let near = place + self.choices.below(16) as i16 - 8;
+        let indexed = self.choices.one_in(2);
+        self.put(Insn::mov64(turns, 0));
+        let start = self.insns.len();
+        self.put(Insn::load(size, number, Reg::R6, place));
+        self.put(Insn::alu64(AluOp::Add, sum, number));
+        if indexed {
+            self.put(Insn::mov64(address, Reg::R6));
+            self.put(Insn::alu64(AluOp::Add, address, turns));
+        }
+        if !self.choices.one_in(4) {
+            let base = if indexed { address } else { Reg::R6 };
+            self.put(Insn::store(stored, base, near, sum));
+        }
+        self.put(Insn::alu64(AluOp::Add, turns, 1));
+        let back = start as i16 - self.insns.len() as i16 - 1;
+        self.put(Insn::jump(Cond::Ne, turns, 3, back));
+        self.put(Insn::mov64(address, 1));
     }
 
     /// A loop that carries a number and its copy, or what is one on the first turn alone.

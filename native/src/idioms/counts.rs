@@ -73,7 +73,8 @@ fn shifted(dfg: &DataFlowGraph, value: Value, by: u64) -> Option<Value> {
     (constant(dfg, right)? == by).then_some(left)
 }
 
-/// The value whose ones the instruction counts: `((x + (x >> 4) & FOURS) * BYTES) >> bits - 8`.
+/// The value whose ones the instruction counts: `((x + (x >> 4) & FOURS) * BYTES) >> bits - 8`, where `x` is the sum of pairs, and other
+/// ways to add up halves.
 fn ones(dfg: &DataFlowGraph, inst: Inst) -> Option<Value> {
     let InstructionData::Binary { opcode: Opcode::Ushr, args: [product, _] } = dfg.insts[inst] else {
         return None;
@@ -82,19 +83,38 @@ fn ones(dfg: &DataFlowGraph, inst: Inst) -> Option<Value> {
     let top = u64::from(dfg.value_type(value).bits()) - 8;
     shifted(dfg, value, top)?;
     let fours = with_constant(dfg, product, Opcode::Imul, BYTES)?;
-    let sum = with_constant(dfg, fours, Opcode::Band, FOURS)?;
-    let pairs = one_shifted(dfg, sum, 4)?;
-    let [left, right] = binary(dfg, pairs, Opcode::Iadd)?;
-    let side = |masked| with_constant(dfg, masked, Opcode::Band, PAIRS);
-    let (left, right) = (side(left)?, side(right)?);
-    let bits = match (shifted(dfg, left, 2), shifted(dfg, right, 2)) {
-        (_, Some(bits)) if bits == left => left,
-        (Some(bits), _) if bits == right => right,
-        _ => return None,
+    let pairs = halves(dfg, fours, FOURS, 4).or_else(|| {
+        let sum = with_constant(dfg, fours, Opcode::Band, FOURS)?;
+        one_shifted(dfg, sum, 4)
+    })?;
+    let bits = halves(dfg, pairs, PAIRS, 2)?;
+    halves(dfg, bits, ONES, 1).or_else(|| {
+        let [whole, half] = binary(dfg, bits, Opcode::Isub)?;
+        let half = with_constant(dfg, half, Opcode::Band, ONES)?;
+        (shifted(dfg, half, 1)? == whole).then_some(whole)
+    })
+}
+
+/// `x` of `(x & mask) + (x >> by & mask)`, or of `(x & mask) + ((x ^ (x & mask)) >> by)`.
+fn halves(dfg: &DataFlowGraph, sum: Value, mask: u64, by: u64) -> Option<Value> {
+    let [left, right] = binary(dfg, sum, Opcode::Iadd)?;
+    let upper_of = |upper: Value, whole: Value| {
+        let masked = with_constant(dfg, upper, Opcode::Band, mask);
+        if let Some(moved) = masked
+            && shifted(dfg, moved, by) == Some(whole)
+        {
+            return true;
+        }
+        let rest = shifted(dfg, upper, by).and_then(|rest| binary(dfg, rest, Opcode::Bxor));
+        rest.is_some_and(|[one, other]| {
+            let is_lower = |value| with_constant(dfg, value, Opcode::Band, mask) == Some(whole);
+            one == whole && is_lower(other) || other == whole && is_lower(one)
+        })
     };
-    let [whole, half] = binary(dfg, bits, Opcode::Isub)?;
-    let half = with_constant(dfg, half, Opcode::Band, ONES)?;
-    (shifted(dfg, half, 1)? == whole).then_some(whole)
+    [(left, right), (right, left)].into_iter().find_map(|(lower, upper)| {
+        let whole = with_constant(dfg, lower, Opcode::Band, mask)?;
+        upper_of(upper, whole).then_some(whole)
+    })
 }
 
 /// `x` of `x + (x >> by)`.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What bytecode has to spell out, as the operations that machines have for it: integers that are
-//! loaded and stored byte by byte, counts of ones and of leading zeros, jumps around next to
-//! nothing.
+//! loaded and stored byte by byte, counts of ones and of zeros, jumps around next to nothing.
 
 mod bytes;
 mod counts;
@@ -9,6 +8,7 @@ mod selects;
 mod stores;
 mod tables;
 mod turns;
+mod zeros;
 
 use cranelift_codegen::ir::{DataFlowGraph, Function, Inst, InstructionData, Opcode, Value};
 
@@ -19,7 +19,8 @@ use crate::planted::Planted;
 
 /// Finds them all.
 ///
-/// Ones are counted where the CPU has an instruction for that in general registers, or may use others.
+/// Ones are counted where the CPU has an instruction for that in general registers, or may use others. Zeros are counted by two or
+/// three instructions where there is none for it.
 pub(crate) fn apply(function: &mut Function, options: &Options, planted: Option<Planted>) {
     function.dfg.resolve_all_aliases();
     let counting = match options.arch {
@@ -34,6 +35,7 @@ pub(crate) fn apply(function: &mut Function, options: &Options, planted: Option<
     stores::wide_stores(function, planted);
     tables::tables(function, planted);
     selects::selects(function, planted);
+    zeros::zeros(function, planted);
 }
 
 /// The instruction that makes a value.
@@ -59,3 +61,6 @@ fn interferes(dfg: &DataFlowGraph, inst: Inst, like: Inst, loads_too: bool) -> b
     let regions = [inst, like].map(|inst| dfg.insts[inst].alias_region(dfg));
     touches && !matches!(regions, [Some(one), Some(other)] if one != other)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,17 +4,22 @@
 use std::collections::HashMap;
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, Function, Inst, InstBuilder, InstructionData, Opcode, Value,
 };
 
 use crate::planted::Planted;
+use crate::twins;
 
 /// How many instructions both ways may have together.
 const INSTRUCTIONS: usize = 3;
 
 /// How many values may differ.
 const VALUES: usize = 2;
+
+/// How often values are followed through what was a jump, so that the next one is seen to differ in less.
+const ROUNDS: usize = 8;
 
 /// One way from a jump to where both ways meet.
 struct Way {
@@ -29,6 +34,7 @@ struct Way {
 pub(super) fn selects(function: &mut Function, planted: Option<Planted>) {
     let mut arrivals = arrivals(function);
     let mut changes = true;
+    let mut rounds = 0;
     while changes {
         changes = false;
         let blocks: Vec<Block> = function.layout.blocks().collect();
@@ -44,6 +50,11 @@ pub(super) fn selects(function: &mut Function, planted: Option<Planted>) {
             *arrivals.get_mut(&ways[0].to).expect("the ways lead there") -= 1;
             replace(function, block, ways, planted);
             changes = true;
+        }
+        // What was selected goes on through blocks that one jump leads to.
+        if changes && rounds < ROUNDS {
+            twins::join_twins(function, None);
+            rounds += 1;
         }
     }
 }
@@ -77,7 +88,10 @@ fn ways(function: &Function, arrivals: &HashMap<Block, usize>, block: Block) -> 
         ((one, _), (_, Some(other))) if one.to == other.to => [one, other],
         _ => return None,
     };
-    let differing = ways[0].arguments.iter().zip(&ways[1].arguments).filter(|(one, other)| one != other);
+    let places = 0..ways[0].arguments.len();
+    let differing = places.filter(|place| {
+        ways[0].arguments[*place] != ways[1].arguments[*place] && half_of(function, &ways, *place).is_none()
+    });
     let instructions: usize = ways.iter().filter_map(|way| work(function, way.through?)).sum();
     (differing.count() <= VALUES && instructions <= INSTRUCTIONS).then_some(ways)
 }
@@ -102,6 +116,19 @@ fn through(function: &Function, arrivals: &HashMap<Block, usize>, call: &BlockCa
     };
     let way = direct(function, &destination);
     (way.to != block).then_some(Way { through: Some(block), ..way })
+}
+
+/// The place of the value of which a value is the lower part on both ways.
+fn half_of(function: &Function, ways: &[Way; 2], place: usize) -> Option<usize> {
+    let dfg = &function.dfg;
+    let whole = |way: &Way| match dfg.insts[dfg.value_def(way.arguments[place]).inst()?] {
+        InstructionData::Unary { opcode: Opcode::Ireduce, arg } => Some(dfg.resolve_aliases(arg)),
+        _ => None,
+    };
+    let wholes = [whole(&ways[0])?, whole(&ways[1])?];
+    (wholes[0] != wholes[1] && dfg.value_type(wholes[0]) == I64).then_some(())?;
+    (0..ways[0].arguments.len())
+        .find(|place| [ways[0].arguments[*place], ways[1].arguments[*place]] == wholes)
 }
 
 /// How many instructions a block has, constants and conversions apart, if each may run where it need not.
@@ -137,16 +164,24 @@ fn replace(function: &mut Function, block: Block, ways: [Way; 2], planted: Optio
     let location = function.srcloc(last);
     let mut cursor = FuncCursor::new(function).at_inst(last);
     cursor.set_srcloc(location);
-    let [one, other] = ways;
-    let mut arguments = Vec::with_capacity(one.arguments.len());
-    for (one, other) in one.arguments.into_iter().zip(other.arguments) {
-        let value = match one == other {
+    let halves: Vec<Option<usize>> =
+        (0..ways[0].arguments.len()).map(|place| half_of(cursor.func, &ways, place)).collect();
+    let mut values = Vec::with_capacity(halves.len());
+    for (place, half) in halves.iter().enumerate() {
+        let [one, other] = [ways[0].arguments[place], ways[1].arguments[place]];
+        values.push(match one == other || half.is_some() {
             true => one,
             false if planted == Some(Planted::SelectOrder) => cursor.ins().select(condition, other, one),
             false => cursor.ins().select(condition, one, other),
-        };
-        arguments.push(BlockArg::Value(value));
+        });
     }
-    cursor.ins().jump(one.to, &arguments);
+    for (place, half) in halves.into_iter().enumerate() {
+        if let Some(whole) = half {
+            let ty = cursor.func.dfg.value_type(values[place]);
+            values[place] = cursor.ins().ireduce(ty, values[whole]);
+        }
+    }
+    let arguments: Vec<BlockArg> = values.into_iter().map(BlockArg::Value).collect();
+    cursor.ins().jump(ways[0].to, &arguments);
     function.layout.remove_inst(last);
 }

@@ -29,7 +29,7 @@ pub(crate) fn emit(
     options: &Options,
     planted: Option<Planted>,
 ) -> Result<Code, CompileError> {
-    let Translated { mut function, helpers } = translated;
+    let Translated { mut function, helpers, .. } = translated;
     function.dfg.resolve_all_aliases();
     let text = text::text(&function, options, clang::pointers().map_err(CompileError::BackEnd)?, planted)
         .map_err(CompileError::BackEnd)?;

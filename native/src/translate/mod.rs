@@ -34,6 +34,8 @@ pub(crate) struct Translated {
     pub function: Function,
     /// The ids of the helper functions, by slot of the runtime block.
     pub helpers: Vec<i32>,
+    /// The program's r10.
+    pub frame: Value,
 }
 
 /// What is known of the program.
@@ -72,10 +74,10 @@ pub(crate) fn translate(
     for block in 0..known.blocks.ranges.len() {
         translator.block(block)?;
     }
-    let Translator { mut builder, helpers, .. } = translator;
+    let Translator { mut builder, helpers, frame, .. } = translator;
     builder.seal_all_blocks();
     builder.finalize(config);
-    Ok(Translated { function, helpers })
+    Ok(Translated { function, helpers, frame })
 }
 
 /// The state of a translation.
