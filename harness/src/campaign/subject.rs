@@ -9,7 +9,7 @@ use kop_ops::ebpf::{Insn, forms};
 use kop_ops::{Catalog, Form, Kop, ProgramKind};
 
 use crate::behaviour::hash;
-use crate::generate::{ProgramPlan, kind_of};
+use crate::generate::{ProgramPlan, idioms, kind_of};
 use crate::program::{Instructions, ProgramCase};
 
 /// A subject.
@@ -19,6 +19,8 @@ pub enum Subject<'a> {
     Form(&'a dyn Kop, &'a Form),
     /// Random programs.
     Program(Profile),
+    /// Programs of what an optimising compiler looks for.
+    Idioms,
     /// One kind of instruction in the JIT, with the forms that it has.
     Instruction(String, Vec<Insn>),
     /// Random instructions of all kinds, pairs among them.
@@ -68,6 +70,7 @@ impl<'a> Subject<'a> {
                 let profiles = (0..MANNERS.len()).map(|manner| Profile { kind, manner });
                 subjects.extend(profiles.map(Subject::Program));
             }
+            subjects.push(Subject::Idioms);
             let mut kinds: BTreeMap<String, Vec<Insn>> = BTreeMap::new();
             for &form in forms::all() {
                 // What is not tested alone has no program.
@@ -85,7 +88,7 @@ impl<'a> Subject<'a> {
     pub fn label(&self) -> &str {
         match self {
             Subject::Form(kop, _) => kop.name(),
-            Subject::Program(_) => PROGRAM,
+            Subject::Program(_) | Subject::Idioms => PROGRAM,
             Subject::Instruction(..) | Subject::Instructions => INSTRUCTION,
         }
     }
@@ -95,6 +98,7 @@ impl<'a> Subject<'a> {
         match self {
             Subject::Form(_, form) => form.name.to_string(),
             Subject::Program(profile) => format!("{} {}", profile.kind.name(), MANNERS[profile.manner]),
+            Subject::Idioms => "idioms".to_owned(),
             Subject::Instruction(kind, _) => kind.clone(),
             Subject::Instructions => "mixed".to_owned(),
         }
@@ -104,7 +108,7 @@ impl<'a> Subject<'a> {
     pub fn group(&self) -> Group {
         match self {
             Subject::Form(..) => Group::Operations,
-            Subject::Program(_) => Group::Programs,
+            Subject::Program(_) | Subject::Idioms => Group::Programs,
             Subject::Instruction(..) | Subject::Instructions => Group::Instructions,
         }
     }
@@ -124,6 +128,7 @@ impl<'a> Subject<'a> {
                 let (wild, long) = (MANNERS[*manner] == "wild", MANNERS[*manner] == "long");
                 Some(ProgramPlan { wild, long, ..ProgramPlan::new(catalog, &kinds) }.generate(choices))
             }
+            Subject::Idioms => Some(idioms(choices)),
             Subject::Instruction(_, forms) => {
                 Instructions::of_form(forms[number as usize % forms.len()], choices)
             }
@@ -143,7 +148,13 @@ mod tests {
         let subjects = Subject::list(&catalog, true);
         let names: BTreeSet<String> = subjects.iter().map(ToString::to_string).collect();
         assert_eq!(names.len(), subjects.len());
-        for name in ["rotate imm64", "program xdp wild", "jit_instruction mixed", "jit_instruction Ja"] {
+        for name in [
+            "rotate imm64",
+            "program xdp wild",
+            "program idioms",
+            "jit_instruction mixed",
+            "jit_instruction Ja",
+        ] {
             assert!(names.contains(name), "{name} is missing of {names:?}");
         }
         let forms = subjects.iter().filter(|subject| subject.group() == Group::Operations).count();

@@ -13,7 +13,7 @@ use kop_ops::{Arch, Catalog, ProgramKind};
 
 use super::feedback::{COUNTERS, Feedback};
 use crate::case::AS_FOUND;
-use crate::generate::{ByteChoices, ProgramPlan, kind_of};
+use crate::generate::{ByteChoices, ProgramPlan, idioms, kind_of};
 use crate::program::{CaseProblem, Instructions, ProgramCase, ProgramRig, minimise, text};
 use crate::rewrite::{self, Sampled};
 use crate::tier;
@@ -53,6 +53,7 @@ pub(super) fn case(source: Source, catalog: &Catalog, bytes: &[u8]) -> ProgramCa
     match source {
         Source::Instruction => return Instructions::random(&mut choices),
         Source::Rewrite if !choices.one_in(8) => return rewrite::case(&mut choices),
+        Source::Program if choices.one_in(4) => return idioms(&mut choices),
         Source::Program | Source::Rewrite => {}
     }
     let wild = choices.one_in(4);

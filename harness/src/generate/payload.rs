@@ -147,8 +147,9 @@ fn complete(
 /// The values of wide fields that are worth more than others; nothing for small fields. Each range is looked at once by a thread, since
 /// this is asked for each payload that is drawn.
 fn boundaries(form: &Form) -> Vec<Rc<[i64]>> {
+    type ByRange = HashMap<(i64, i64), Rc<[i64]>>;
     thread_local! {
-        static KNOWN: RefCell<HashMap<(i64, i64), Rc<[i64]>>> = RefCell::default();
+        static KNOWN: RefCell<ByRange> = RefCell::default();
     }
     KNOWN.with_borrow_mut(|known| {
         let mut values = |field: &kop_ops::Field| match field.count() {

@@ -33,7 +33,8 @@ impl<'a> Witness<'a> {
             let mut dead = vec![None; insns.len()];
             for (index, payload, id) in sites(insns) {
                 let target = object.operations.iter().find(|target| target.id == id);
-                dead[index] = Some(target.map_or(RegSet::EMPTY, |target| dead_after(catalog, target, payload)));
+                dead[index] =
+                    Some(target.map_or(RegSet::EMPTY, |target| dead_after(catalog, target, payload)));
             }
             dead
         });

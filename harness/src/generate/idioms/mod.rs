@@ -5,6 +5,8 @@
 //! comparisons that choose numbers, conditions as numbers, checks that others have decided, loops that load the same on each
 //! turn, functions with elements of arrays in stacks of their own, and any arithmetic.
 
+mod chained;
+
 use kop_ops::choices::Choices;
 use kop_ops::ebpf::{AluOp, CallTarget, Cond, EndKind, Insn, Operand, Reg, Size, Width};
 use kop_ops::{Flow, Object, Program, ProgramKind};
@@ -20,8 +22,15 @@ const DATA: u64 = 128;
 /// Bytes of the stack that have numbers when the statements start.
 const STACK: i16 = 64;
 
-/// A program and what it finds.
+/// A program and what it finds; or two, of which one calls the other.
 pub fn idioms(choices: &mut impl Choices) -> ProgramCase {
+    let object = if choices.one_in(8) { chained::object(choices) } else { alone(choices) };
+    let packet: Vec<u8> = (0..DATA).map(|_| choices.bits() as u8).collect();
+    ProgramCase { packet, garbage: choices.below(1 << 16), verified: true, ..ProgramCase::of(object) }
+}
+
+/// One program, whose argument is the address of its data.
+fn alone(choices: &mut impl Choices) -> Object {
     let mut writer = Writer { choices, insns: Vec::new(), calls: Vec::new() };
     writer.start();
     for _ in 0..=writer.choices.below(5) {
@@ -29,12 +38,9 @@ pub fn idioms(choices: &mut impl Choices) -> ProgramCase {
     }
     writer.end();
     writer.function();
-    let insns = writer.insns;
-    let packet: Vec<u8> = (0..DATA).map(|_| choices.bits() as u8).collect();
-    let flow = Flow::new(insns).expect("every jump is to an instruction of it");
+    let flow = Flow::new(writer.insns).expect("every jump is to an instruction of it");
     let program = Program { name: "main".to_owned(), kind: ProgramKind::Raw, flow };
-    let object = Object { programs: vec![program], ..Object::default() };
-    ProgramCase { packet, garbage: choices.below(1 << 16), verified: true, ..ProgramCase::of(object) }
+    Object { programs: vec![program], ..Object::default() }
 }
 
 struct Writer<'c, C> {
