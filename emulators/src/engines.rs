@@ -20,6 +20,8 @@ pub struct EngineKind {
     pub executes: Executes,
     /// One line: through what.
     pub through: &'static str,
+    /// Whether it takes part only where it is asked for by name.
+    pub on_request: bool,
     make: fn() -> Result<Box<dyn Engine>, String>,
 }
 
@@ -47,49 +49,65 @@ pub const ENGINES: &[EngineKind] = &[
         name: rbpf::NAME,
         executes: Executes::Proof,
         through: "rbpf's interpreter: the reference",
+        on_request: false,
         make: || Ok(Box::new(RbpfEngine::new()?)),
     },
     EngineKind {
         name: spec::NAME,
         executes: Executes::Proof,
         through: "the semantics of this project, interpreted",
+        on_request: false,
         make: || Ok(Box::new(SpecEngine)),
     },
     EngineKind {
         name: model::NAME,
         executes: Executes::Model,
         through: "the operation's plain Rust model",
+        on_request: false,
         make: || Ok(Box::new(ModelEngine)),
     },
     EngineKind {
         name: "unicorn-x86_64",
         executes: Executes::Native(Arch::X86_64),
         through: "Unicorn, emulated x86-64",
+        on_request: false,
         make: unicorn_x86_64,
     },
     EngineKind {
         name: "unicorn-aarch64",
         executes: Executes::Native(Arch::Aarch64),
         through: "Unicorn, emulated AArch64",
+        on_request: false,
         make: unicorn_aarch64,
     },
     EngineKind {
         name: <X86_64 as Native>::NAME,
         executes: Executes::Native(Arch::X86_64),
         through: "the semantics of this project, x86-64",
+        on_request: false,
         make: || Ok(Box::new(SemanticsEngine::<X86_64>::new())),
     },
     EngineKind {
         name: <Aarch64 as Native>::NAME,
         executes: Executes::Native(Arch::Aarch64),
         through: "the semantics of this project, AArch64",
+        on_request: false,
         make: || Ok(Box::new(SemanticsEngine::<Aarch64>::new())),
     },
     EngineKind {
         name: "host",
         executes: Executes::Native(HOST),
         through: "this CPU, in a child process",
+        on_request: false,
         make: host,
+    },
+    EngineKind {
+        name: "qemu-aarch64",
+        executes: Executes::Native(Arch::Aarch64),
+        through: "qemu-user, an emulated process on AArch64: slow, but with SVE2",
+        // A new code may take a new process, and all but SVE2 runs on Unicorn.
+        on_request: true,
+        make: qemu_aarch64,
     },
 ];
 
@@ -134,6 +152,14 @@ fn host() -> Result<Box<dyn Engine>, String> {
     Ok(Box::new(NativeEngine::<_, X86_64>::new("host", machine, host_capabilities())))
 }
 
+#[cfg(feature = "native")]
+fn qemu_aarch64() -> Result<Box<dyn Engine>, String> {
+    use crate::host::{HostMachine, Platform};
+    use crate::native_engine::NativeEngine;
+    let machine = HostMachine::on(Platform::QemuAarch64).map_err(|error| error.to_string())?;
+    Ok(Box::new(NativeEngine::<_, Aarch64>::new("qemu-aarch64", machine, qemu_capabilities())))
+}
+
 /// What this CPU can execute.
 #[cfg(feature = "native")]
 pub fn host_capabilities() -> crate::native_engine::Capabilities {
@@ -148,6 +174,11 @@ pub fn host_capabilities() -> crate::native_engine::Capabilities {
 #[cfg(not(feature = "native"))]
 fn host() -> Result<Box<dyn Engine>, String> {
     Err("built without it: enable the cargo feature `native`".to_owned())
+}
+
+#[cfg(not(feature = "native"))]
+fn qemu_aarch64() -> Result<Box<dyn Engine>, String> {
+    host()
 }
 
 /// What `qemu-aarch64` emulates unless it is told otherwise: a CPU with every feature.

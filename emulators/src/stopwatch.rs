@@ -5,6 +5,7 @@
 //!
 //! It is for benchmarks: nothing is checked after a run but what it returns.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use kop_ops::x86_64::{Assembler, Cond, Gpr, Mem, Size};
@@ -19,6 +20,8 @@ pub struct Stopwatch {
     machine: HostMachine,
     exit: u64,
     free: u64,
+    /// Where code stands.
+    places: HashMap<Vec<u8>, u64>,
     /// Nanoseconds for each tick of the time stamp counter.
     tick: f64,
 }
@@ -82,7 +85,8 @@ impl Stopwatch {
     pub fn new() -> Result<Self, String> {
         let tick = tick()?;
         let machine = HostMachine::new().map_err(|error| error.to_string())?;
-        let mut stopwatch = Self { machine, exit: 0, free: Region::Code.address(), tick };
+        let mut stopwatch =
+            Self { machine, exit: 0, free: Region::Code.address(), places: HashMap::new(), tick };
         let (bytes, exit) = driver();
         let place = stopwatch.place(&bytes).expect("the region is empty");
         stopwatch.exit = place + exit as u64;
@@ -95,13 +99,18 @@ impl Stopwatch {
         self.machine.arena_mut()
     }
 
-    /// Puts code where nothing has run and returns its address; `None` when there is no room left.
+    /// Puts code where nothing has run and returns its address; `None` when there is no room left. The same bytes have one place, since how
+    /// fast they are may depend on it.
     pub fn place(&mut self, code: &[u8]) -> Option<u64> {
+        if let Some(&place) = self.places.get(code) {
+            return Some(place);
+        }
         let region = Region::Code;
         let at = (self.free - region.address()) as usize;
         self.machine.arena_mut().bytes_mut(region).get_mut(at..at + code.len())?.copy_from_slice(code);
         let place = self.free;
         self.free = (place + code.len() as u64).next_multiple_of(ALIGNMENT);
+        self.places.insert(code.to_vec(), place);
         Some(place)
     }
 

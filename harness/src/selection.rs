@@ -25,10 +25,13 @@ pub enum SelectionError {
     },
 }
 
-/// The engines that are here, and all engines as reports list them.
+/// The engines that are here and take part unasked, and all of those as reports list them.
 pub fn available() -> (Vec<&'static EngineKind>, Vec<Engine>) {
-    let checked: Vec<(&EngineKind, Result<(), String>)> =
-        ENGINES.iter().map(|engine| (engine, engine.available())).collect();
+    let checked: Vec<(&EngineKind, Result<(), String>)> = ENGINES
+        .iter()
+        .filter(|engine| !engine.on_request)
+        .map(|engine| (engine, engine.available()))
+        .collect();
     let here = checked.iter().filter(|(_, available)| available.is_ok()).map(|(engine, _)| *engine).collect();
     let listed = checked.into_iter().map(|(engine, available)| listed(engine, available.err())).collect();
     (here, listed)
@@ -61,10 +64,12 @@ pub fn by_names<'n>(
 
 /// The engines of a run for its record; absent ones with the reason, others that were not asked for with that.
 pub fn engines_of(chosen: &[&'static EngineKind]) -> Vec<Engine> {
+    let is_chosen = |engine: &EngineKind| chosen.iter().any(|own| own.name == engine.name);
     ENGINES
         .iter()
+        .filter(|engine| !engine.on_request || is_chosen(engine))
         .map(|engine| {
-            if chosen.iter().any(|own| own.name == engine.name) {
+            if is_chosen(engine) {
                 listed(engine, None)
             } else {
                 let reason = engine.available().err().unwrap_or_else(|| "not asked for".to_owned());

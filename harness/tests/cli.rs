@@ -166,6 +166,15 @@ fn engines_are_listed_with_what_is_missing() {
 }
 
 #[test]
+fn emits_of_sve_run_under_qemu() {
+    for form in ["bit_deposit", "bit_extract"] {
+        let text = printed(&["check", form, "--states", "400", "--engines", "rbpf,qemu-aarch64"], 0);
+        let of_aarch64 = text.lines().find(|line| line.contains("aarch64")).expect("a row");
+        assert!(of_aarch64.starts_with("ok") && !text.contains("qemu-aarch64 does not run"), "{text}");
+    }
+}
+
+#[test]
 fn a_check_ends_with_a_summary() {
     let text = printed(&["check", "rotate", "--states", "4000", "--engines", EMULATED], 0);
     snapshot("check.txt", &normalised(&text));

@@ -3,6 +3,9 @@
 
 use std::fmt::Write;
 
+use kop_emulators::engines::ENGINES;
+use kop_emulators::program::PROGRAM_ENGINES;
+
 use super::{Failure, Outcome, print_all};
 
 /// List the engines: which are here, which are not, why, and how to get them
@@ -16,12 +19,14 @@ pub fn run(_args: &Args) -> Result<Outcome, Failure> {
     if !text.ends_with('\n') {
         text.push('\n');
     }
-    let _ = writeln!(text, "\nfor whole programs");
-    for engine in kop_emulators::program::PROGRAM_ENGINES {
-        let state = engine
-            .available()
-            .map_or_else(|reason| format!("absent: {reason}"), |()| engine.through.to_owned());
-        let _ = writeln!(text, "  {:<16} {state}", engine.name);
-    }
+    let line = |name: &str, available: Result<(), String>, through: &str| {
+        let state = available.map_or_else(|reason| format!("absent: {reason}"), |()| through.to_owned());
+        format!("  {name:<16} {state}\n")
+    };
+    let programs = PROGRAM_ENGINES.iter().map(|engine| line(engine.name, engine.available(), engine.through));
+    let on_request = ENGINES.iter().filter(|engine| engine.on_request);
+    let on_request = on_request.map(|engine| line(engine.name, engine.available(), engine.through));
+    let _ = write!(text, "\nfor whole programs\n{}", programs.collect::<String>());
+    let _ = write!(text, "\nfor operations, if --engines names them\n{}", on_request.collect::<String>());
     print_all(text.as_bytes())
 }

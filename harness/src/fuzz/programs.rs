@@ -36,8 +36,12 @@ thread_local! {
     static RIG: RefCell<ProgramRig> = RefCell::new(rig());
 }
 
+/// Of how many programs the kernel is asked of one.
+const KERNEL_ONE_IN: u64 = 8;
+
 fn rig() -> ProgramRig {
     let mut rig = ProgramRig::available();
+    rig.sample_kernel(KERNEL_ONE_IN);
     if tier::HAS_NATIVE {
         rig.sample_llvm(LLVM_ONE_IN);
     }

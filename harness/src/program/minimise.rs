@@ -5,7 +5,7 @@ use kop_ops::ebpf::{CallTarget, Insn, Operand};
 use kop_ops::program::{Flow, MAP_INDEX, MAP_VALUE_INDEX, Object, ProgramKind};
 use kop_ops::{Catalog, Program};
 
-use super::{ProgramCase, ProgramFinding, ProgramRig};
+use super::{Blame, ProgramCase, ProgramFinding, ProgramRig};
 
 /// How many programs are tried.
 const ATTEMPTS: usize = 1500;
@@ -34,8 +34,11 @@ pub fn minimise_until(
     finding: &ProgramFinding,
     stop: &dyn Fn() -> bool,
 ) -> Option<(ProgramCase, ProgramFinding)> {
+    let keeps_verified =
+        matches!(finding.blame, Blame::Native(..)) && rig.verifies(case, catalog) == Some(true);
     let mut minimiser = Minimiser {
         rig,
+        keeps_verified,
         catalog,
         wanted: finding,
         best: case.clone(),
@@ -66,6 +69,8 @@ pub fn minimise_until(
 
 struct Minimiser<'m, 'c> {
     rig: &'m mut ProgramRig,
+    /// Whether the kernel has to accept what is left, as it did the whole: the native tier is for such programs alone.
+    keeps_verified: bool,
     catalog: &'m Catalog<'c>,
     wanted: &'m ProgramFinding,
     best: ProgramCase,
@@ -97,6 +102,9 @@ impl Minimiser<'_, '_> {
         let Some(found) = judged.findings.into_iter().find(|found| found.is_like(self.wanted)) else {
             return false;
         };
+        if self.keeps_verified && self.rig.verifies(&case, self.catalog) != Some(true) {
+            return false;
+        }
         self.best = case;
         self.found = found;
         true

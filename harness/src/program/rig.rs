@@ -31,6 +31,8 @@ pub struct ProgramRig {
     whole: Vec<Tier>,
     /// Of how many programs LLVM compiles one.
     llvm_one_in: Option<u64>,
+    /// Of how many programs the kernel is asked of one.
+    kernel_one_in: u64,
     /// The one engine that runs, while a case is minimised.
     only: Option<&'static str>,
 }
@@ -173,6 +175,14 @@ struct Reference<'a> {
 
 const SLOT: Slot = Slot::of_batch(0);
 
+/// Whether a case is among one in so many, by its instructions.
+fn is_sampled(case: &ProgramCase, one_in: u64) -> bool {
+    let insns = case.object.programs.iter().flat_map(|program| program.flow.insns());
+    let mut hasher = DefaultHasher::new();
+    insns.for_each(|insn| insn.hash(&mut hasher));
+    hasher.finish().is_multiple_of(one_in)
+}
+
 impl ProgramRig {
     /// Every engine that is here; the others are kept with their reasons.
     pub fn available() -> Self {
@@ -188,6 +198,7 @@ impl ProgramRig {
             planted_native: None,
             whole: Vec::from(if tier::HAS_NATIVE { &[Tier::Native][..] } else { &[] }),
             llvm_one_in: None,
+            kernel_one_in: 1,
             only: None,
         };
         for kind in PROGRAM_ENGINES.iter().filter(|kind| kind.name != "spec" && wanted(kind.name)) {
@@ -224,15 +235,15 @@ impl ProgramRig {
         }
     }
 
+    /// Asks the kernel of one in so many programs, which their instructions choose: its verifier takes half a second to give up on a loop that
+    /// it finds no end of.
+    pub fn sample_kernel(&mut self, one_in: u64) {
+        self.kernel_one_in = one_in.max(1);
+    }
+
     /// The compilers of whole programs for a case.
     fn whole(&self, case: &ProgramCase) -> Vec<Tier> {
-        let is_sampled = |one_in: u64| {
-            let insns = case.object.programs.iter().flat_map(|program| program.flow.insns());
-            let mut hasher = DefaultHasher::new();
-            insns.for_each(|insn| insn.hash(&mut hasher));
-            hasher.finish().is_multiple_of(one_in)
-        };
-        let sampled = self.llvm_one_in.is_some_and(is_sampled).then_some(Tier::Llvm);
+        let sampled = self.llvm_one_in.is_some_and(|one_in| is_sampled(case, one_in)).then_some(Tier::Llvm);
         self.whole.iter().copied().chain(sampled).collect()
     }
 
@@ -266,16 +277,16 @@ impl ProgramRig {
         Ok(judged)
     }
 
-    /// As [`ProgramRig::judge`], for a case that was found before: LLVM runs it if it runs any, since a case that was made small is not
-    /// among the sample for its instructions.
+    /// As [`ProgramRig::judge`], for a case that was found before: LLVM and the kernel run it if they run any, since a case that was made
+    /// small is not among the sample for its instructions.
     ///
     /// # Errors
     /// As [`ProgramRig::judge`].
     pub fn judge_found(&mut self, case: &ProgramCase, catalog: &Catalog) -> Result<Judged, CaseProblem> {
-        let sampled = self.llvm_one_in;
-        self.llvm_one_in = sampled.map(|_| 1);
+        let sampled = (self.llvm_one_in, self.kernel_one_in);
+        (self.llvm_one_in, self.kernel_one_in) = (sampled.0.map(|_| 1), 1);
         let judged = self.judge(case, catalog);
-        self.llvm_one_in = sampled;
+        (self.llvm_one_in, self.kernel_one_in) = sampled;
         judged
     }
 
@@ -291,7 +302,10 @@ impl ProgramRig {
     ) -> Result<Judged, CaseProblem> {
         let (Blame::Jit(_) | Blame::Native(..) | Blame::Emit(_), Some(made)) = (&finding.blame, finding.made)
         else {
-            return self.judge(case, catalog);
+            let sampled = std::mem::replace(&mut self.kernel_one_in, 1);
+            let judged = self.judge(case, catalog);
+            self.kernel_one_in = sampled;
+            return judged;
         };
         let reference = Reference::new(case, catalog)?;
         let mut judged = Judged::default();
@@ -303,9 +317,22 @@ impl ProgramRig {
         Ok(judged)
     }
 
+    /// Whether the kernel's verifier accepts the program of a case; `None` where there is no kernel to ask, and for a case without a meaning.
+    pub(super) fn verifies(&mut self, case: &ProgramCase, catalog: &Catalog) -> Option<bool> {
+        let kernel = self.engines.iter_mut().find(|engine| engine.name() == "kernel")?;
+        let reference = Reference::new(case, catalog).ok()?;
+        Some(reference.difference(&mut **kernel, None, &[]).is_ok())
+    }
+
     fn run_ebpf(&mut self, reference: &Reference, judged: &mut Judged) {
+        let asks_kernel = is_sampled(reference.case, self.kernel_one_in);
         for engine in self.engines.iter_mut().filter(|engine| engine.runs() == Runs::Ebpf) {
             let name = engine.name();
+            if name == "kernel" && !asks_kernel {
+                let reason = format!("it is asked of one in {} programs", self.kernel_one_in);
+                judged.passed_over.push((name, reason));
+                continue;
+            }
             match reference.difference(&mut **engine, None, &[]) {
                 Err(reason) => judged.passed_over.push((name, reason)),
                 Ok(None) => judged.ran.push(name),
