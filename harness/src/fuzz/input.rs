@@ -13,7 +13,7 @@ use crate::rig::Load;
 use crate::subject::{Prepared, Scope, prepare};
 
 /// States of one input: two odd halves, see [`kop_emulators::Batch::halves`].
-const STATES: usize = 126;
+const STATES: usize = 254;
 
 /// The bits of a payload.
 const PAYLOAD_MASK: u64 = (1 << PAYLOAD_BITS) - 1;
