@@ -78,7 +78,7 @@ fuzz-target: fuzz-deps ## Build one fuzz target and run it for five seconds: mak
 	@scripts/fuzz-short --only $(TARGET)
 
 fuzz: fuzz-deps ## Fuzz until something is found: make fuzz TARGET=rotate (ARGS=.. for libFuzzer)
-	cargo fuzz run --sanitizer none $(TARGET) -- $$(scripts/fuzz-options corpus/fuzz/$(TARGET).options) $(ARGS)
+	options=$$(scripts/fuzz-options corpus/fuzz/$(TARGET).options) && cargo fuzz run --sanitizer none $(TARGET) -- $$options $(ARGS)
 
 fuzz-deps: deps
 	@scripts/deps --fuzz

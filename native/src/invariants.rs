@@ -3,7 +3,8 @@
 //!
 //! It moves what is pure by itself, and takes the value of an earlier load or store of the same place. A load it leaves where it is.
 //! One may move if nothing in the loop writes what it loads, and if it cannot fault where it would not have run: every turn and every
-//! way out goes through it, or it is of a place of the stack, which is always there.
+//! way out goes through it, or it is of a place of the stack, which is always there. What it loads has to be the program's own: stack,
+//! context or packet. Maps are written by others, and a loop may wait for that.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -14,6 +15,9 @@ use cranelift_codegen::ir::{
     ValueDef,
 };
 use cranelift_codegen::loop_analysis::{Loop, LoopAnalysis};
+
+use kop_ops::code::runtime;
+use kop_ops::ebpf::Reg;
 
 use crate::known::STACK_LOW;
 use crate::planted::Planted;
@@ -91,6 +95,24 @@ impl Access {
     fn is_of_stack(&self, frame: Value) -> bool {
         self.base == frame && i64::from(STACK_LOW) <= self.offset && self.offset <= -self.bytes
     }
+}
+
+/// Whether an address is that of the stack, the context, or a packet, whose bounds are in the context; `frame` is the program's r10.
+fn is_own(function: &Function, address: Value, frame: Value) -> bool {
+    let dfg = &function.dfg;
+    let loaded = |value: Value| match dfg.insts[dfg.value_def(value).inst()?] {
+        InstructionData::Load { opcode, arg, offset, .. } => Some((opcode, arg, i32::from(offset))),
+        _ => None,
+    };
+    let entry = function.layout.entry_block().and_then(|entry| dfg.block_params(entry).first().copied());
+    let is_context = |value: Value| {
+        let start = runtime::REGISTERS + 8 * Reg::R1.index() as i32;
+        loaded(value).is_some_and(|(_, from, offset)| Some(from) == entry && offset == start)
+    };
+    let is_packet = |value: Value| {
+        loaded(value).is_some_and(|(opcode, from, _)| opcode == Opcode::Uload32 && is_context(from))
+    };
+    address == frame || is_context(address) || is_packet(address)
 }
 
 /// The loops of a function.
@@ -241,7 +263,7 @@ impl Loops {
                 let Some(load) = Access::of(function, inst) else { continue };
                 let changes = writes.iter().any(|write| write.may_overlap(&load))
                     && planted != Some(Planted::InvariantLoadOverStore);
-                let may_run = is_sure || load.is_of_stack(frame);
+                let may_run = (is_sure && is_own(function, load.base, frame)) || load.is_of_stack(frame);
                 if !may_run || changes || moved == LOADS || !self.is_movable(function, number, arg, DEPTH) {
                     continue;
                 }

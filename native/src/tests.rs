@@ -321,6 +321,18 @@ fn the_same_comparison_is_decided_once() {
     assert_eq!(twice("r2 & r3", "r2 & r3"), 1);
 }
 
+#[test]
+fn what_others_may_write_is_compared_anew() {
+    let twice = |from: &str| {
+        let text = format!(
+            "{from}\nr2 = *(u32 *)(r6 + 4)\nr0 = 0\nif r2 > 15 goto +3\nr3 = *(u32 *)(r6 + 4)\nif r3 > 15 goto +1\nr0 = r3\nexit"
+        );
+        count(&text, Opcode::Brif)
+    };
+    assert_eq!(twice("r6 = r1"), 1);
+    assert_eq!(twice("r6 = *(u64 *)(r1 + 8)"), 2);
+}
+
 /// How many loads are in loops once those that may are in front of them.
 fn loads_in_loops(text: &str) -> usize {
     let translated = with(Arch::X86_64, |options| {
@@ -355,10 +367,11 @@ fn loads_of_what_no_turn_changes_stand_in_front_of_the_loop() {
     assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\nr4 = r6\nr4 += r2\n*(u8 *)(r4 + 40) = r0", 4), 1, "who knows");
     assert_eq!(turns("r3 = *(u32 *)(r6 + 8)\nr4 = r10\nr4 += -40\nr4 += r2\n*(u8 *)(r4 + 0) = r0", 5), 0);
     assert_eq!(turns("r3 = *(u64 *)(r6 + 8)\nlock *(u64 *)(r6 + 16) += r0", 2), 2);
+    assert_eq!(turns("r3 = r6\nr3 += 8\nr3 = *(u32 *)(r3 + 0)\nr3 = *(u8 *)(r3 + 1)", 4), 0, "of a packet");
     assert_eq!(
         turns("r3 = r6\nr3 += 8\nr3 = *(u64 *)(r3 + 0)\nr3 = *(u8 *)(r3 + 1)", 4),
-        0,
-        "through another"
+        1,
+        "of what others may write"
     );
     assert_eq!(turns("r3 = r6\nr3 += r2\nr3 = *(u8 *)(r3 + 0)", 3), 1, "each turn another");
 }

@@ -12,7 +12,7 @@ mod trusted;
 use serde::{Deserialize, Serialize};
 
 pub use attribution::{Attribution, Gain};
-pub use trusted::{Trust, Trusted};
+pub use trusted::{SiteBytes, Trust, Trusted};
 
 /// The schema's name and version.
 pub const BENCH_SCHEMA: &str = "kop-bench/1";
@@ -131,6 +131,9 @@ pub struct Cell {
     /// The backend that made it, where this one chooses among several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compiler: Option<String>,
+    /// The bytes of native code at the sites of each operation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<SiteBytes>,
     /// What each operation brings that the program was rewritten to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<Attribution>,

@@ -23,7 +23,7 @@ mod words;
 
 pub use bench::{
     Attribution, BENCH_SCHEMA, Bench, BenchBackend, BenchFailure, BenchProgram, Cell, Gain, Group, Mean,
-    Measure, Spread, Timing, Trust, Trusted, baselines,
+    Measure, SiteBytes, Spread, Timing, Trust, Trusted, baselines,
 };
 pub use compare::Comparison;
 pub use html::{html, svg};

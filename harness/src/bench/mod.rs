@@ -232,6 +232,7 @@ fn cells(built: &[Result<Built, String>], group: Group, fixed: &[Times], rotatin
             compile_ns: ready.making.compile_ns,
             rewrite_ns: ready.making.rewrite_ns,
             compiler: ready.making.compiler.map(str::to_owned),
+            sites: ready.making.sites.clone(),
             operations: Vec::new(),
         },
         Err(reason) => Cell { absent: (!reason.is_empty()).then(|| reason.clone()), ..Cell::default() },

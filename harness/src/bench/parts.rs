@@ -39,7 +39,6 @@ impl Parts {
                 operation: part.operation.clone(),
                 sites: part.sites as u64,
                 replaced: part.replaced as u64,
-                native_bytes: part.native_bytes as u64,
                 fixed: gain(fixed),
                 rotating: gain(rotating),
             });

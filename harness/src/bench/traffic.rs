@@ -65,6 +65,7 @@ pub fn measure(
                 cell.compile_ns = code.making.compile_ns;
                 cell.rewrite_ns = code.making.rewrite_ns;
                 cell.compiler = code.making.compiler.map(str::to_owned);
+                cell.sites.clone_from(&code.making.sites);
             }
             Err(reason) => cell.absent = (!reason.is_empty()).then(|| reason.clone()),
         }

@@ -2,7 +2,9 @@
 //! Values by how they are computed: two that are computed alike from the same values have the same form, and of sums the constant
 //! part stands apart.
 //!
-//! Memory is one more value, of which each store and each call makes another one, so that loads count among what is computed.
+//! Memory is one more value, of which each store and each call makes another one, so that loads count among what is computed: of the
+//! stack and of the context, which are the program's own while it runs. What is loaded from elsewhere may be another number the next
+//! time, as other processors write to maps.
 
 use std::collections::HashMap;
 
@@ -10,6 +12,8 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Type, Value};
+use kop_ops::code::runtime;
+use kop_ops::ebpf::Reg;
 
 /// `base + offset`, modulo the width of its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,16 +52,28 @@ pub(super) struct Numbers {
     keys: HashMap<Key, u32>,
     bases: Vec<Base>,
     memories: u32,
+    /// The bases of addresses of the program's own memory: the runtime block first, then what r1 and r10 hold at the start.
+    own: Vec<u32>,
 }
 
 impl Numbers {
     /// Numbers the values of blocks, each of which stands behind those that dominate it.
     pub fn new(function: &Function, cfg: &ControlFlowGraph, blocks: &[Block]) -> Self {
-        let mut numbers =
-            Self { forms: SecondaryMap::new(), keys: HashMap::new(), bases: Vec::new(), memories: 0 };
+        let mut numbers = Self {
+            forms: SecondaryMap::new(),
+            keys: HashMap::new(),
+            bases: Vec::new(),
+            memories: 0,
+            own: Vec::new(),
+        };
         let mut behind: SecondaryMap<Block, Option<Memory>> = SecondaryMap::new();
         for &block in blocks {
             numbers.params(function, cfg, block);
+            if numbers.own.is_empty() {
+                let runtime =
+                    function.dfg.block_params(block).first().and_then(|value| numbers.forms[*value]);
+                numbers.own.extend(runtime.map(|form| form.base));
+            }
             let mut memory = numbers.memory(cfg, &behind, block);
             for inst in function.layout.block_insts(block) {
                 numbers.inst(function, inst, &memory);
@@ -216,7 +232,21 @@ impl Numbers {
                     Opcode::Uload32 => 32,
                     _ => 64,
                 };
-                (Key::Load(opcode, ty, Form { offset, ..address }, memory), u64::MAX >> (64 - bits))
+                let high = u64::MAX >> (64 - bits);
+                if !self.own.contains(&address.base) {
+                    let base = self.base(Key::Leaf(dfg.first_result(inst)), ty, high);
+                    return Some(Form { base, offset: 0 });
+                }
+                let base = self.base(Key::Load(opcode, ty, Form { offset, ..address }, memory), ty, high);
+                let starts = [Reg::R1, Reg::R10]
+                    .map(|register| i64::from(runtime::REGISTERS) + 8 * register.index() as i64);
+                if self.own.first() == Some(&address.base)
+                    && starts.contains(&offset)
+                    && !self.own.contains(&base)
+                {
+                    self.own.push(base);
+                }
+                return Some(Form { base, offset: 0 });
             }
             InstructionData::IntCompare { cond, args, .. } => {
                 let [left, right] = args.map(|arg| self.form(function, arg));

@@ -15,9 +15,6 @@ pub struct Attribution {
     pub sites: u64,
     /// The instructions that stood in their place.
     pub replaced: u64,
-    /// The bytes of native code at the sites.
-    #[serde(default)]
-    pub native_bytes: u64,
     /// The time without this operation by the time with all, round by round, on the same input or over traffic: above 1 is what it
     /// brings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +110,6 @@ mod tests {
             operation: operation.to_owned(),
             sites,
             replaced: 3 * sites,
-            native_bytes: 4 * sites,
             fixed: Some(spread(gain)),
             rotating: None,
         };

@@ -351,7 +351,6 @@ mod tests {
             operation: "<script>rotate".to_owned(),
             sites: 3,
             replaced: 9,
-            native_bytes: 11,
             fixed: Some(spread(1.25)),
             rotating: None,
         }];

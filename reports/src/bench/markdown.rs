@@ -152,7 +152,6 @@ mod tests {
             operation: "<rotate>".to_owned(),
             sites: 3,
             replaced: 9,
-            native_bytes: 11,
             fixed: Some(spread(1.25)),
             rotating: None,
         }];

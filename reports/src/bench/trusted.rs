@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attribution::operations;
 use super::{Bench, Cell};
 
 /// Something that makes native code of its own.
@@ -19,6 +18,26 @@ pub struct Trusted {
     pub lines: Option<u64>,
     /// What speaks for it, in a few words.
     pub shown: String,
+}
+
+impl Trusted {
+    /// The bytes of native code that it made of a program.
+    fn bytes(&self, cell: &Cell) -> Option<u64> {
+        if !self.operation {
+            return cell.code_bytes;
+        }
+        cell.sites.iter().find(|sites| sites.operation == self.name).map(|sites| sites.bytes)
+    }
+}
+
+/// Native code of an operation in a program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct SiteBytes {
+    /// The operation.
+    pub operation: String,
+    /// The bytes at all of its sites.
+    pub bytes: u64,
 }
 
 /// What has to be believed of a backend for the programs of a run.
@@ -39,26 +58,28 @@ pub(super) const BELIEVED: &str =
     "what has to be believed beyond the kernel's own compiler: native code, and the source of what made it";
 
 impl Bench {
-    /// What has to be believed of each backend with code in this run; operations that no program has are left out.
+    /// What has to be believed of each backend with code in this run; operations that no program has are left out. Of a backend that chooses
+    /// it is what made each program.
     pub fn trust(&self) -> Vec<Trust<'_>> {
+        let by_name = |name: &str| self.backends.iter().position(|backend| backend.name == name);
         let mut all = Vec::new();
         for (index, backend) in self.backends.iter().enumerate() {
-            for trusted in &backend.trusted {
-                let bytes = self.programs.iter().filter_map(|program| {
-                    let cell = program.cells.get(index).filter(|cell| cell.fixed.is_some())?;
-                    if !trusted.operation {
-                        return cell.code_bytes;
+            let mut own: Vec<Trust> = Vec::new();
+            let cells = self.programs.iter().filter_map(|program| program.cells.get(index));
+            for cell in cells.filter(|cell| cell.fixed.is_some()) {
+                let maker = cell.compiler.as_deref().map_or(Some(index), by_name);
+                for trusted in maker.map_or(&[][..], |maker| &self.backends[maker].trusted) {
+                    let Some(bytes) = trusted.bytes(cell) else { continue };
+                    match own.iter_mut().find(|known| known.trusted == trusted) {
+                        Some(known) => {
+                            (known.bytes, known.programs) = (known.bytes + bytes, known.programs + 1)
+                        }
+                        None => own.push(Trust { backend: &backend.name, trusted, bytes, programs: 1 }),
                     }
-                    let sites =
-                        operations(program, index).iter().find(|one| one.operation == trusted.name)?;
-                    Some(sites.native_bytes)
-                });
-                let bytes = bytes.collect::<Vec<_>>();
-                if !bytes.is_empty() {
-                    let (programs, bytes) = (bytes.len(), bytes.iter().sum());
-                    all.push(Trust { backend: &backend.name, trusted, bytes, programs });
                 }
             }
+            own.sort_by_key(|one| (!one.trusted.operation, &one.trusted.name));
+            all.extend(own);
         }
         all
     }
@@ -80,7 +101,6 @@ impl Bench {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Attribution;
     use super::super::tests::bench;
     use super::*;
 
@@ -95,11 +115,9 @@ mod tests {
         };
         bench.backends[0].trusted = vec![trusted("a compiler", false)];
         bench.backends[1].trusted = vec![trusted("rotate", true), trusted("select", true)];
-        for (program, native_bytes) in [(0, 8), (2, 4)] {
-            let operation = "rotate".to_owned();
-            let own =
-                Attribution { operation, sites: 2, replaced: 6, native_bytes, fixed: None, rotating: None };
-            bench.programs[program].cells[1].operations = vec![own];
+        for (program, bytes) in [(0, 8), (2, 4)] {
+            bench.programs[program].cells[1].sites =
+                vec![SiteBytes { operation: "rotate".to_owned(), bytes }];
         }
         let trust: Vec<_> = bench
             .trust()
@@ -107,6 +125,11 @@ mod tests {
             .map(|one| (one.backend, &*one.trusted.name, one.bytes, one.programs))
             .collect();
         assert_eq!(trust, [("kernel", "a compiler", 900, 3), ("jit", "rotate", 12, 2)]);
+        bench.programs[1].cells[1].compiler = Some("kernel".to_owned());
+        let trust = bench.trust();
+        let of_jit: Vec<_> =
+            trust[1..].iter().map(|one| (&*one.trusted.name, one.bytes, one.programs)).collect();
+        assert_eq!(of_jit, [("rotate", 12, 2), ("a compiler", 600, 1)]);
     }
 
     #[test]

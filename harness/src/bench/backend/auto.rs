@@ -46,12 +46,12 @@ fn quickest(times: Vec<Times>) -> Vec<Option<f64>> {
     times.into_iter().map(|times| times.ok().map(least)).collect()
 }
 
-/// The index of the compiler to take; `times` has one list for each kind of input, of times by compiler. The first that made code of the
+/// The index of the compiler to take, if any made code of the program; `times` has one list for each kind of input, of times by compiler. The first that made code of the
 /// program is what others are compared with.
-fn choice(times: &[Vec<Option<f64>>]) -> usize {
+fn choice(times: &[Vec<Option<f64>>]) -> Option<usize> {
     let compilers = times.first().map_or(0, Vec::len);
     let made = |index: &usize| times.iter().all(|times| times.get(*index).is_some_and(Option::is_some));
-    let base = (0..compilers).find(made).unwrap_or(0);
+    let base = (0..compilers).find(made)?;
     let speeds = |index: usize| -> Option<Vec<f64>> {
         times.iter().map(|times| Some(times.get(base).copied()?? / times.get(index).copied()??)).collect()
     };
@@ -63,7 +63,14 @@ fn choice(times: &[Vec<Option<f64>>]) -> usize {
             best = (index, mean.exp());
         }
     }
-    best.0
+    Some(best.0)
+}
+
+impl Auto {
+    /// The index of our JIT without Kops, whose reason stands for those of all where none makes code of a program.
+    fn jit(&self) -> usize {
+        self.0.iter().position(|(name, _)| *name == "jit").unwrap_or(0)
+    }
 }
 
 impl Backend for Auto {
@@ -82,7 +89,7 @@ impl Backend for Auto {
                 .collect();
             quickest(interleaved(&mut ways, TRIAL))
         });
-        let index = choice(&times);
+        let index = choice(&times).unwrap_or(self.jit());
         let mut built = built.swap_remove(index)?;
         built.making.compiler = Some(self.0[index].0);
         Ok(built)
@@ -105,7 +112,7 @@ impl Backend for Auto {
             .collect();
         let times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
         drop(ways);
-        let index = choice(&[times]);
+        let index = choice(&[times]).unwrap_or(self.jit());
         let mut compiled = compiled.swap_remove(index)?;
         compiled.making.compiler = Some(self.0[index].0);
         Ok(compiled)
@@ -122,22 +129,22 @@ mod tests {
 
     #[test]
     fn the_quickest_is_taken_if_it_is_worth_it() {
-        assert_eq!(choice(&[times([10.0, 9.0, 5.0]), times([10.0, 9.0, 6.0])]), 2);
-        assert_eq!(choice(&[times([10.0, 5.05, 5.0])]), 1, "one per cent is not worth it");
+        assert_eq!(choice(&[times([10.0, 9.0, 5.0]), times([10.0, 9.0, 6.0])]), Some(2));
+        assert_eq!(choice(&[times([10.0, 5.05, 5.0])]), Some(1), "one per cent is not worth it");
         assert_eq!(
             choice(&[times([10.0, 5.0, 20.0]), times([10.0, 9.0, 0.1])]),
-            1,
+            Some(1),
             "slower on one kind of input"
         );
-        assert_eq!(choice(&[times([10.0, 10.1])]), 0);
-        assert_eq!(choice(&[vec![Some(10.0), None, Some(5.0)]]), 2);
-        assert_eq!(choice(&[vec![None, Some(10.0), Some(9.9), Some(8.0)]]), 3);
+        assert_eq!(choice(&[times([10.0, 10.1])]), Some(0));
+        assert_eq!(choice(&[vec![Some(10.0), None, Some(5.0)]]), Some(2));
+        assert_eq!(choice(&[vec![None, Some(10.0), Some(9.9), Some(8.0)]]), Some(3));
         assert_eq!(
             choice(&[vec![None, Some(10.0), Some(9.9), Some(11.0)]]),
-            1,
+            Some(1),
             "as there is no first, the second"
         );
-        assert_eq!(choice(&[vec![None, None]]), 0);
-        assert_eq!(choice(&[]), 0);
+        assert_eq!(choice(&[vec![None, None]]), None);
+        assert_eq!(choice(&[]), None);
     }
 }

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Our JIT on programs that were rewritten into Kops.
 
-use std::collections::HashMap;
-
-use kop_ops::program::sites;
-use kop_ops::{Object, Program};
-use kop_reports::Trusted;
+use kop_ops::program::{SiteTarget, sites};
+use kop_ops::{Code, Object, Program};
+use kop_reports::{SiteBytes, Trusted};
 
 use super::jit::{self, Form};
 use super::{Backend, Built, Compiled, Making, Part};
@@ -26,17 +24,17 @@ pub fn make(form: Form, profiled: bool) -> Result<Box<dyn Backend>, String> {
     Ok(Box::new(Kops { form, profiled, without: None }))
 }
 
-/// The bytes of native code that emits made at the sites of each operation, in all programs of a file.
-fn site_bytes<'a>(sample: &Sample, object: &'a Object, form: Form) -> HashMap<&'a str, usize> {
-    let mut bytes = HashMap::new();
-    for program in &object.programs {
-        let Ok(code) = jit::compile(program, &object.operations, &sample.addresses, form) else { continue };
-        for ((index, _, id), site) in sites(program.flow.insns()).zip(&code.sites) {
-            let called = object.operations.iter().find(|target| target.id == id);
-            if let (Some(target), None) = (called, &site.fallback) {
-                // The sidecar has no code of its own, but what the JIT puts in front of a call may be its.
-                *bytes.entry(&*target.kop).or_default() += code.bytes_of(index) + code.bytes_of(index + 1);
-            }
+/// The bytes of native code that emits made at the sites of each operation of a program.
+fn site_bytes(object: &Object, program: &Program, code: &Code) -> Vec<SiteBytes> {
+    let mut bytes: Vec<SiteBytes> = Vec::new();
+    for ((index, _, id), site) in sites(program.flow.insns()).zip(&code.sites) {
+        let called = object.operations.iter().find(|target| target.id == id);
+        let (Some(SiteTarget { kop, .. }), None) = (called, &site.fallback) else { continue };
+        // The sidecar has no code of its own, but what the JIT puts in front of a call may be its.
+        let own = (code.bytes_of(index) + code.bytes_of(index + 1)) as u64;
+        match bytes.iter_mut().find(|known| known.operation == *kop) {
+            Some(known) => known.bytes += own,
+            None => bytes.push(SiteBytes { operation: kop.clone(), bytes: own }),
         }
     }
     bytes
@@ -50,7 +48,9 @@ impl Backend for Kops {
     fn compile(&self, _machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
         let made = sample.rewritten(self.without.as_deref(), self.profiled)?;
         let compiled = jit::compiled(sample, &made.rewritten.object, self.form)?;
-        let making = Making { rewrite_ns: Some(made.ns), ..compiled.making };
+        let object = &made.rewritten.object;
+        let sites = site_bytes(object, &object.programs[sample.index], &compiled.codes[sample.index]);
+        let making = Making { rewrite_ns: Some(made.ns), sites, ..compiled.making };
         Ok(Compiled { making, ..compiled })
     }
 
@@ -71,7 +71,6 @@ impl Backend for Kops {
             return Vec::new();
         }
         let Ok(made) = sample.rewritten(None, self.profiled) else { return Vec::new() };
-        let bytes = site_bytes(sample, &made.rewritten.object, self.form);
         let mut parts: Vec<Part> = Vec::new();
         for found in &made.rewritten.found {
             let known = parts.iter_mut().find(|part| part.operation == found.kop);
@@ -84,7 +83,6 @@ impl Backend for Kops {
                 operation: found.kop.clone(),
                 sites: 1,
                 replaced: found.removed.len(),
-                native_bytes: bytes.get(&*found.kop).copied().unwrap_or_default(),
                 without: Box::new(Kops { without: Some(found.kop.clone()), ..*self }),
             });
         }

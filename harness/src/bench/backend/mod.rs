@@ -16,7 +16,7 @@ mod whole;
 use std::time::Instant;
 
 use kop_ops::{Code, Program};
-use kop_reports::{Spread, Trusted};
+use kop_reports::{SiteBytes, Spread, Trusted};
 
 use super::machine::{Call, Machine};
 use super::suite::Sample;
@@ -60,8 +60,6 @@ pub struct Part {
     pub sites: usize,
     /// The instructions that stood in their place.
     pub replaced: usize,
-    /// The bytes of native code at its sites.
-    pub native_bytes: usize,
     /// The backend that makes the program without it.
     pub without: Box<dyn Backend>,
 }
@@ -85,7 +83,7 @@ pub struct Compiled {
 }
 
 /// How code was made.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Making {
     /// How long it took.
     pub compile_ns: Option<Spread>,
@@ -93,12 +91,14 @@ pub struct Making {
     pub rewrite_ns: Option<f64>,
     /// The backend that made it, where another chose among several.
     pub compiler: Option<&'static str>,
+    /// The bytes of native code at the sites of each operation in the program that is measured.
+    pub sites: Vec<SiteBytes>,
 }
 
 impl Making {
     /// By the backend itself.
     const fn new(compile_ns: Option<Spread>) -> Self {
-        Self { compile_ns, rewrite_ns: None, compiler: None }
+        Self { compile_ns, rewrite_ns: None, compiler: None, sites: Vec::new() }
     }
 }
 
