@@ -29,15 +29,15 @@ fn main() -> io::Result<()> {
     fs::write(PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("lines.rs"), text)
 }
 
-/// The Rust files of a folder and those below, with how many lines each has before its tests.
+/// The Rust files of a folder and those below, with how many lines each has before its tests. A file that comes is named by one that is there.
 fn sources(folder: &Path) -> io::Result<Vec<(PathBuf, usize)>> {
-    println!("cargo::rerun-if-changed={}", folder.display());
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
             found.extend(sources(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            println!("cargo::rerun-if-changed={}", path.display());
             let text = fs::read_to_string(&path)?;
             let code = text.split("\n#[cfg(test)]\n").next().unwrap_or_default();
             found.push((path.clone(), code.lines().count()));

@@ -244,7 +244,9 @@ mod tests {
     fn functions_are_called_as_often_as_asked() {
         let mut stopwatch = Stopwatch::new().expect("children run here");
         let function = stopwatch.place(&counter()).expect("there is room");
-        let again = stopwatch.place(&counter()).expect("there is room");
+        assert_eq!(stopwatch.place(&counter()), Some(function), "the same bytes");
+        let other = [counter(), vec![0xcc]].concat();
+        let again = stopwatch.place(&other).expect("there is room");
         assert_ne!(function, again);
         let argument = Region::Rows.address() + 64;
         let same = Arguments::same(argument);

@@ -100,17 +100,17 @@ impl Access {
 /// Whether an address is that of the stack, the context, or a packet, whose bounds are in the context; `frame` is the program's r10.
 fn is_own(function: &Function, address: Value, frame: Value) -> bool {
     let dfg = &function.dfg;
-    let loaded = |value: Value| match dfg.insts[dfg.value_def(value).inst()?] {
-        InstructionData::Load { opcode, arg, offset, .. } => Some((opcode, arg, i32::from(offset))),
-        _ => None,
+    let loaded = |value: Value| {
+        let inst = dfg.value_def(value).inst().filter(|inst| dfg.insts[*inst].opcode().can_load())?;
+        Some((dfg.insts[inst].opcode(), Access::of(function, inst)?))
     };
     let entry = function.layout.entry_block().and_then(|entry| dfg.block_params(entry).first().copied());
     let is_context = |value: Value| {
-        let start = runtime::REGISTERS + 8 * Reg::R1.index() as i32;
-        loaded(value).is_some_and(|(_, from, offset)| Some(from) == entry && offset == start)
+        let start = i64::from(runtime::REGISTERS) + 8 * Reg::R1.index() as i64;
+        loaded(value).is_some_and(|(_, from)| Some(from.base) == entry && from.offset == start)
     };
     let is_packet = |value: Value| {
-        loaded(value).is_some_and(|(opcode, from, _)| opcode == Opcode::Uload32 && is_context(from))
+        loaded(value).is_some_and(|(opcode, from)| opcode == Opcode::Uload32 && is_context(from.base))
     };
     address == frame || is_context(address) || is_packet(address)
 }

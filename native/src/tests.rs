@@ -325,7 +325,8 @@ fn the_same_comparison_is_decided_once() {
 fn what_others_may_write_is_compared_anew() {
     let twice = |from: &str| {
         let text = format!(
-            "{from}\nr2 = *(u32 *)(r6 + 4)\nr0 = 0\nif r2 > 15 goto +3\nr3 = *(u32 *)(r6 + 4)\nif r3 > 15 goto +1\nr0 = r3\nexit"
+            "{from}\nr2 = *(u32 *)(r6 + 4)\nr0 = 0\nif r2 > 15 goto +5\nr0 = *(u8 *)(r1 + 16)\nr3 = *(u32 *)(r6 + 4)\nif r3 > 15 goto +2\n\
+             *(u8 *)(r1 + 17) = 3\nr0 = r3\nexit"
         );
         count(&text, Opcode::Brif)
     };
