@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Bytes that all become the same one.
 
-use kop_ops::{Arch, Catalog, Object, Program, ProgramKind};
+use kop_ops::{Arch, Catalog, ProgramKind};
 
-use super::tests::{Sampled, rest};
-use super::{Options, Planted, Rewritten, rewrite};
-use crate::tests::program;
-
-fn rewritten_with(text: &str, kind: ProgramKind, options: Options) -> Rewritten {
-    let object = Object { programs: vec![Program { kind, ..program(text) }], ..Object::default() };
-    rewrite(&object, &options, &mut Sampled)
-}
+use super::tests::{assert_made, assert_nothing, rest, rewritten_as};
+use super::{Options, Planted, Rewritten};
 
 fn rewritten(text: &str, arch: Option<Arch>) -> Rewritten {
     let catalog = Catalog::einsn();
-    rewritten_with(text, ProgramKind::Raw, Options { arch, ..Options::new(&catalog) })
+    rewritten_as(text, ProgramKind::Raw, &Options { arch, ..Options::new(&catalog) })
 }
 
 const ARM: Option<Arch> = Some(Arch::Aarch64);
@@ -22,12 +16,7 @@ const X86: Option<Arch> = Some(Arch::X86_64);
 
 #[track_caller]
 fn becomes(text: &str, arch: Option<Arch>, sites: &[&str], wanted: &str) {
-    let rewritten = rewritten(text, arch);
-    let found = rewritten.found.iter();
-    let made: Vec<String> =
-        found.map(|found| format!("{}.{} {}", found.kop, found.form, found.operands)).collect();
-    assert_eq!(made, sites, "{text}\n{:?}", rewritten.misses);
-    assert_eq!(rest(&rewritten.object.programs[0]), wanted, "{text}");
+    assert_made(text, &rewritten(text, arch), sites, wanted);
 }
 
 #[track_caller]
@@ -40,8 +29,7 @@ fn misses(text: &str, arch: Option<Arch>, reason: &str) {
 
 #[track_caller]
 fn is_nothing(text: &str) {
-    let rewritten = rewritten(text, ARM);
-    assert!(rewritten.found.is_empty() && rewritten.misses.is_empty(), "{text}\n{rewritten:?}");
+    assert_nothing(text, &rewritten(text, ARM));
 }
 
 /// Stores of single bytes at these offsets.
@@ -220,10 +208,10 @@ fn contexts_are_left_alone() {
     let catalog = Catalog::einsn();
     let options = Options { arch: ARM, ..Options::new(&catalog) };
     let text = "*(u64 *)(r1 + 8) = 0\n*(u64 *)(r1 + 0) = 0\nr0 = 0\nexit";
-    let found = rewritten_with(text, ProgramKind::Tc, options);
+    let found = rewritten_as(text, ProgramKind::Tc, &options);
     assert!(found.found.is_empty() && found.misses[0].reason.contains("context"), "{found:?}");
     let text = text.replace("r1", "r10").replace("+ 8", "- 8").replace("+ 0", "- 16");
-    assert_eq!(rewritten_with(&text, ProgramKind::Tc, options).found.len(), 1);
+    assert_eq!(rewritten_as(&text, ProgramKind::Tc, &options).found.len(), 1);
 }
 
 #[test]
@@ -239,7 +227,7 @@ fn a_wrong_length_and_a_way_in_are_refused() {
     for (planted, text) in texts {
         let made = |checked| {
             let options = Options { arch: ARM, planted: Some(planted), checked, ..Options::new(&catalog) };
-            rewritten_with(&text, ProgramKind::Raw, options)
+            rewritten_as(&text, ProgramKind::Raw, &options)
         };
         let refused = made(true);
         assert!(refused.found.is_empty() && !refused.misses.is_empty(), "{}: {refused:?}", planted.name());

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Operations that compute: what compilers make of them, and what only looks like it.
 
-use kop_ops::{Catalog, Object};
+use kop_ops::{Catalog, ProgramKind};
 
-use super::tests::{Sampled, rest};
-use super::{Options, Planted, Rewritten, rewrite};
-use crate::tests::program;
+use super::tests::{rest, rewritten_as};
+use super::{Options, Planted, Rewritten};
 
 fn rewritten_with(text: &str, planted: Option<Planted>, checked: bool) -> Rewritten {
     let catalog = Catalog::einsn();
-    let object = Object { programs: vec![program(text)], ..Object::default() };
-    rewrite(&object, &Options { planted, checked, ..Options::new(&catalog) }, &mut Sampled)
+    rewritten_as(text, ProgramKind::Raw, &Options { planted, checked, ..Options::new(&catalog) })
 }
 
 /// The sites, each without its temporaries, and what is left of the program besides.

@@ -1,32 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Two adjacent numbers that are loaded, or stored, one after the other.
 
-use kop_ops::{Arch, Catalog, Object, Program, ProgramKind};
+use kop_ops::{Arch, Catalog, ProgramKind};
 
-use super::tests::{Sampled, rest};
-use super::{Options, Planted, Rewritten, rewrite};
-use crate::tests::program;
-
-fn rewritten_with(text: &str, kind: ProgramKind, options: Options) -> Rewritten {
-    let object = Object { programs: vec![Program { kind, ..program(text) }], ..Object::default() };
-    rewrite(&object, &options, &mut Sampled)
-}
+use super::tests::{assert_made, assert_nothing, rewritten_as};
+use super::{Options, Planted, Rewritten};
 
 fn rewritten(text: &str, arch: Option<Arch>) -> Rewritten {
     let catalog = Catalog::einsn();
-    rewritten_with(text, ProgramKind::Raw, Options { arch, ..Options::new(&catalog) })
+    rewritten_as(text, ProgramKind::Raw, &Options { arch, ..Options::new(&catalog) })
 }
 
 const ARM: Option<Arch> = Some(Arch::Aarch64);
 
 #[track_caller]
 fn becomes(text: &str, sites: &[&str], wanted: &str) {
-    let rewritten = rewritten(text, ARM);
-    let found = rewritten.found.iter();
-    let made: Vec<String> =
-        found.map(|found| format!("{}.{} {}", found.kop, found.form, found.operands)).collect();
-    assert_eq!(made, sites, "{text}\n{:?}", rewritten.misses);
-    assert_eq!(rest(&rewritten.object.programs[0]), wanted, "{text}");
+    assert_made(text, &rewritten(text, ARM), sites, wanted);
 }
 
 #[track_caller]
@@ -44,8 +33,7 @@ fn misses(text: &str, reason: &str) {
 
 #[track_caller]
 fn is_nothing(text: &str) {
-    let rewritten = rewritten(text, ARM);
-    assert!(rewritten.found.is_empty() && rewritten.misses.is_empty(), "{text}\n{rewritten:?}");
+    assert_nothing(text, &rewritten(text, ARM));
 }
 
 /// Where the site stands that is made of this.
@@ -196,13 +184,13 @@ fn ways_out_and_in_are_not_passed() {
 fn contexts_are_left_alone() {
     let catalog = Catalog::einsn();
     let options = Options { arch: ARM, ..Options::new(&catalog) };
-    let found = rewritten_with(
+    let found = rewritten_as(
         "w2 = *(u32 *)(r1 + 0)\nw3 = *(u32 *)(r1 + 4)\nr0 = r2\nr0 -= r3\nexit",
         ProgramKind::Xdp,
-        options,
+        &options,
     );
     assert!(found.found.is_empty() && found.misses[0].reason.contains("context"), "{found:?}");
-    let found = rewritten_with(STORES, ProgramKind::Xdp, options);
+    let found = rewritten_as(STORES, ProgramKind::Xdp, &options);
     assert_eq!(found.found.len(), 1, "{found:?}");
 }
 
@@ -214,7 +202,7 @@ fn exchanged_numbers_and_a_wrong_offset_are_refused() {
             let made = |checked| {
                 let options =
                     Options { arch: ARM, planted: Some(planted), checked, ..Options::new(&catalog) };
-                rewritten_with(text, ProgramKind::Raw, options)
+                rewritten_as(text, ProgramKind::Raw, &options)
             };
             let refused = made(true);
             assert!(

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Numbers that are taken apart into stores.
 
-use kop_ops::{Catalog, Object, Program, ProgramKind};
+use kop_ops::{Catalog, ProgramKind};
 
-use super::tests::{Sampled, rest};
-use super::{Options, Planted, Rewritten, rewrite};
-use crate::tests::program;
+use super::tests::{assert_made, assert_nothing, rewritten_as};
+use super::{Options, Planted, Rewritten};
 
 fn rewritten_with(text: &str, kind: ProgramKind, planted: Option<Planted>, checked: bool) -> Rewritten {
     let catalog = Catalog::einsn();
-    let object = Object { programs: vec![Program { kind, ..program(text) }], ..Object::default() };
-    rewrite(&object, &Options { planted, checked, ..Options::new(&catalog) }, &mut Sampled)
+    rewritten_as(text, kind, &Options { planted, checked, ..Options::new(&catalog) })
 }
 
 fn rewritten(text: &str) -> Rewritten {
@@ -19,12 +17,7 @@ fn rewritten(text: &str) -> Rewritten {
 
 #[track_caller]
 fn becomes(text: &str, sites: &[&str], wanted: &str) {
-    let rewritten = rewritten(text);
-    let found = rewritten.found.iter();
-    let made: Vec<String> =
-        found.map(|found| format!("{}.{} {}", found.kop, found.form, found.operands)).collect();
-    assert_eq!(made, sites, "{text}\n{:?}", rewritten.misses);
-    assert_eq!(rest(&rewritten.object.programs[0]), wanted, "{text}");
+    assert_made(text, &rewritten(text), sites, wanted);
 }
 
 #[track_caller]
@@ -36,8 +29,7 @@ fn misses(text: &str, reason: &str) {
 
 #[track_caller]
 fn is_nothing(text: &str) {
-    let rewritten = rewritten(text);
-    assert!(rewritten.found.is_empty() && rewritten.misses.is_empty(), "{text}\n{rewritten:?}");
+    assert_nothing(text, &rewritten(text));
 }
 
 #[test]

@@ -146,6 +146,28 @@ fn misses(text: &str, kop: &str, reason: &str) {
     assert!(rewritten.misses.iter().any(said), "{text}\n{:?}", rewritten.misses);
 }
 
+/// A program of this kind, rewritten.
+pub(in crate::rewrite) fn rewritten_as(text: &str, kind: ProgramKind, options: &Options) -> Rewritten {
+    let object = Object { programs: vec![Program { kind, ..program(text) }], ..Object::default() };
+    rewrite(&object, options, &mut Sampled)
+}
+
+/// These sites are made, and the rest of the program is `wanted`.
+#[track_caller]
+pub(in crate::rewrite) fn assert_made(text: &str, rewritten: &Rewritten, sites: &[&str], wanted: &str) {
+    let found = rewritten.found.iter();
+    let made: Vec<String> =
+        found.map(|found| format!("{}.{} {}", found.kop, found.form, found.operands)).collect();
+    assert_eq!(made, sites, "{text}\n{:?}", rewritten.misses);
+    assert_eq!(rest(&rewritten.object.programs[0]), wanted, "{text}");
+}
+
+/// There is neither a site nor a near miss.
+#[track_caller]
+pub(in crate::rewrite) fn assert_nothing(text: &str, rewritten: &Rewritten) {
+    assert!(rewritten.found.is_empty() && rewritten.misses.is_empty(), "{text}\n{rewritten:?}");
+}
+
 #[test]
 fn rotates_by_a_number_are_found_however_they_are_written() {
     let end = "r0 = r3\nexit";

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which ladders become lookups, and which stay.
 
-use kop_ops::{Catalog, Object};
+use kop_ops::{Catalog, ProgramKind};
 
-use crate::rewrite::tests::{Sampled, rest};
-use crate::rewrite::{Branch, Branches, Options, Planted, Profile, Rewritten, rewrite};
-use crate::tests::program;
+use crate::rewrite::tests::{assert_made, rewritten_as};
+use crate::rewrite::{Branch, Branches, Options, Planted, Profile, Rewritten};
 
 fn rewritten(text: &str, options: &Options) -> Rewritten {
-    let object = Object { programs: vec![program(text)], ..Object::default() };
-    rewrite(&object, options, &mut Sampled)
+    rewritten_as(text, ProgramKind::Raw, options)
 }
 
 fn all(text: &str) -> Rewritten {
@@ -20,12 +18,7 @@ fn all(text: &str) -> Rewritten {
 /// The program becomes `wanted`, with these sites where it has none.
 #[track_caller]
 fn becomes(text: &str, sites: &[&str], wanted: &str) {
-    let rewritten = all(text);
-    let found = rewritten.found.iter();
-    let made: Vec<String> =
-        found.map(|found| format!("{}.{} {}", found.kop, found.form, found.operands)).collect();
-    assert_eq!(made, sites, "{text}\n{:?}", rewritten.misses);
-    assert_eq!(rest(&rewritten.object.programs[0]), wanted, "{text}");
+    assert_made(text, &all(text), sites, wanted);
 }
 
 #[track_caller]
