@@ -313,11 +313,11 @@ impl OwnMemory {
 }
 
 impl GuestMemory for OwnMemory {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        self.check(address, bytes.len(), Access::Read)?;
-        // SAFETY: the bytes lie within one range that the child mapped; the program does not run while a helper function does.
-        unsafe { std::ptr::copy_nonoverlapping(address as *const u8, bytes.as_mut_ptr(), bytes.len()) };
-        Ok(())
+    fn bytes(&self, address: u64, length: usize) -> Result<&[u8], Fault> {
+        self.check(address, length, Access::Read)?;
+        // SAFETY: the bytes lie within one range that the child mapped; the program does not run while a helper function does, and
+        // what writes to memory borrows this as a whole.
+        Ok(unsafe { std::slice::from_raw_parts(address as *const u8, length) })
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {

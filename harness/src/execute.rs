@@ -5,9 +5,10 @@ use kop_emulators::program::{Job, PROGRAM_ENGINES, ProgramEngine, Runs};
 use kop_jit::{LowerError, Lowered, Options};
 use kop_ops::ebpf::RegSet;
 use kop_ops::program::MapAddresses;
-use kop_ops::{Arch, Catalog, Code, Features, Object};
-use kop_semantics::{Image, Outcome, Run, Trap, World};
+use kop_ops::{Arch, Catalog, Code, Features, Object, Slot};
+use kop_semantics::{Image, Input, Outcome, Run, Trap, World};
 
+use crate::bench::Trial;
 use crate::program::Terms;
 use crate::tier::{self, Choice, Tier, Whole};
 
@@ -122,16 +123,49 @@ impl<'a> Executable<'a> {
             self.codes.push((arch, features, codes));
             return Ok(());
         }
-        let codes = self.plain(arch, features, addresses)?;
         let codes = match self.manner.tier == Tier::Auto && !self.manner.guarded {
-            true => {
-                let whole = |tier| self.whole(tier, (arch, features), addresses);
-                Choice::of(&self.object.programs, codes, whole).1
-            }
-            false => codes,
+            true => self.choose(arch, features, addresses, None)?.1,
+            false => self.plain(arch, features, addresses)?,
         };
         self.codes.push((arch, features, codes));
         Ok(())
+    }
+
+    /// Decides now which compiler code for this architecture is from, by what it takes on packets if there are some; `None` where there is
+    /// nothing to choose between.
+    ///
+    /// # Errors
+    /// Why there is no code, in one line.
+    pub fn choose_on(
+        &mut self,
+        arch: Arch,
+        input: &Input,
+        packets: Option<&[Vec<u8>]>,
+    ) -> Result<Option<Choice>, String> {
+        if self.manner.tier != Tier::Auto || self.manner.guarded {
+            return Ok(None);
+        }
+        let object = &self.lowered.object;
+        let trial = packets.map(|packets| Trial { object, index: self.entry, input, packets });
+        let features = Features::all(arch).without_simd();
+        let addresses =
+            MapAddresses::new(&self.object.maps, Slot::default()).map_err(|error| error.to_string())?;
+        let (choice, codes) = self.choose(arch, features, &addresses, trial.as_ref())?;
+        self.codes.push((arch, features, codes));
+        Ok(Some(choice))
+    }
+
+    /// The compiler of the program, and what it makes of all programs.
+    fn choose(
+        &self,
+        arch: Arch,
+        features: Features,
+        addresses: &MapAddresses,
+        trial: Option<&Trial>,
+    ) -> Result<(Choice, Vec<Code>), String> {
+        let jit = self.plain(arch, features, addresses)?;
+        let whole = |tier| self.whole(tier, (arch, features), addresses);
+        Ok(Choice::of(&self.object.programs, jit, whole, trial))
     }
 
     /// What a compiler of whole programs makes of them.
@@ -193,8 +227,6 @@ impl<'a> Executable<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kop_ops::state::Slot;
-    use kop_semantics::Input;
 
     /// An engine that never gets to run anything.
     struct Unable;

@@ -38,6 +38,15 @@ impl Tier {
         }
     }
 
+    /// What it is called in a sentence.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Tier::Jit | Tier::Auto => "the JIT",
+            Tier::Native => "the native tier",
+            Tier::Llvm => "the native tier with LLVM",
+        }
+    }
+
     /// Whether it makes one function of a whole program, for verified programs only.
     pub const fn is_whole(self) -> bool {
         matches!(self, Tier::Native | Tier::Llvm)

@@ -22,7 +22,7 @@ fn proved(settings: &Settings, forms: &[&str]) -> Vec<Proved> {
 
 /// Forms of each kind: operations, shifts by the registers that x86-64 shifts by, divisions, conversions, jumps, accesses, atomic ones,
 /// and pairs.
-const SOME: [&str; 22] = [
+const SOME: [&str; 25] = [
     "add64_reg",
     "and64_imm",
     "mul32_imm",
@@ -44,6 +44,9 @@ const SOME: [&str; 22] = [
     "cmpxchg64",
     "lsh64+alu",
     "load16+swap",
+    "sum32",
+    "sum64+access",
+    "jump+ja",
     "call_helper",
 ];
 
@@ -106,6 +109,7 @@ fn shown_in(planted: Planted) -> Option<&'static str> {
         Planted::FetchResult => "fetch_add64",
         Planted::SwapUpper => "to_be16",
         Planted::FusedTarget => "lsh64+alu",
+        Planted::JumpOver => "jump+ja",
         // These are about functions and their frames, which no instruction is by itself.
         Planted::CalleeSaved | Planted::CalleeFrame => return None,
     })

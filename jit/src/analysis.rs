@@ -62,6 +62,8 @@ pub(crate) struct Analysis {
     pub calls_outside: bool,
     /// For each instruction whether a jump or local call goes to it.
     pub is_target: Vec<bool>,
+    /// For each instruction whether a jump after it goes back to it.
+    pub is_loop_head: Vec<bool>,
 }
 
 impl Analysis {
@@ -73,7 +75,8 @@ impl Analysis {
     pub fn new(body: &Body) -> Result<Self, CompileError> {
         let count = body.insns.len();
         let mut functions = Vec::with_capacity(body.functions.len());
-        let mut scratch = Scratch { assigned: vec![RegSet::ALL; count], is_target: vec![false; count] };
+        let (assigned, is_target) = (vec![RegSet::ALL; count], vec![false; count]);
+        let mut scratch = Scratch { assigned, is_loop_head: is_target.clone(), is_target };
         let mut callees = RegSet::EMPTY;
         // The program comes last: it needs to know what the functions that it calls take from it.
         for (number, &start) in body.functions.iter().enumerate().rev() {
@@ -88,8 +91,20 @@ impl Analysis {
             frames: functions.iter().any(|function| function.reads.has(Reg::R10) || function.tail_calls),
             calls_outside: functions.iter().any(|function| function.calls_outside),
             is_target: scratch.is_target,
+            is_loop_head: scratch.is_loop_head,
             functions,
         })
+    }
+
+    /// Where the unconditional jump goes that stands between the conditional one at `index` and its target, and is no target itself: both become
+    /// the inverse of the conditional one. In guarded code a jump back pays for its loop when it is taken alone, and stays.
+    pub fn jumped_over(&self, body: &Body, index: usize, guarded: bool) -> Option<usize> {
+        let next = index + 1;
+        let over = body.target(index) == next + 1 && !self.is_target[next];
+        let other = over
+            .then(|| body.insns[next])
+            .filter(|insn| matches!(insn, Insn::Ja { .. } | Insn::Gotol { .. }));
+        other.map(|_| body.target(next)).filter(|target| !guarded || *target > next)
     }
 }
 
@@ -98,6 +113,7 @@ struct Scratch {
     /// For each instruction the registers that are written on every way to it seen so far; all where there is none.
     assigned: Vec<RegSet>,
     is_target: Vec<bool>,
+    is_loop_head: Vec<bool>,
 }
 
 impl Scratch {
@@ -151,6 +167,7 @@ impl Scratch {
                     return Err(CompileError::unsupported(index, "jumps into another function"));
                 }
                 self.is_target[target] = true;
+                self.is_loop_head[target] |= target <= index;
                 let joined = self.assigned[target].intersect(assigned);
                 // A loop that is not entered through its head alone may come back with less than its head was seen with.
                 exposed_by_loops |= target <= index && joined != self.assigned[target];

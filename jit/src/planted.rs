@@ -81,4 +81,6 @@ planted! {
     CalleeFrame "callee-frame",
     /// Two instructions become one although a jump goes to the second.
     FusedTarget "fused-target",
+    /// A conditional jump over an unconditional one becomes one jump where that one goes, on the same condition.
+    JumpOver "jump-over",
 }

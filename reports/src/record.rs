@@ -182,7 +182,7 @@ pub struct Proof {
     pub verdict: ProofVerdict,
     /// How many payloads are proved.
     pub payloads: u64,
-    /// How many payloads there are.
+    /// How many payloads there are; 0 where that is more than can be counted.
     pub payloads_total: u64,
     /// How many different formulas all of these payloads come to.
     pub formulas: u64,

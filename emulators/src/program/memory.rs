@@ -63,12 +63,10 @@ impl<'a> ArenaMemory<'a> {
 }
 
 impl GuestMemory for ArenaMemory<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        let (region, offset) = self
-            .find(address, bytes.len())
-            .ok_or(Fault::Memory { access: Access::Read, address: Some(address) })?;
-        bytes.copy_from_slice(&self.arena.bytes(region)[offset..offset + bytes.len()]);
-        Ok(())
+    fn bytes(&self, address: u64, length: usize) -> Result<&[u8], Fault> {
+        let found = self.find(address, length);
+        let (region, offset) = found.ok_or(Fault::Memory { access: Access::Read, address: Some(address) })?;
+        Ok(&self.arena.bytes(region)[offset..offset + length])
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {

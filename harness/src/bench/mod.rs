@@ -22,6 +22,7 @@ mod suite;
 mod traffic;
 #[cfg(feature = "prover")]
 mod training;
+mod trial;
 mod trust;
 
 use std::time::Instant;
@@ -37,6 +38,7 @@ pub use measure::Rounds;
 use measure::{Times, Way, interleaved};
 use parts::Parts;
 pub use suite::{Sample, Suite};
+pub use trial::{Trial, Tried};
 
 use crate::check::Progress;
 

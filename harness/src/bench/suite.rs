@@ -100,6 +100,25 @@ pub struct Sample {
 pub const MAX_INPUT: usize = 2048;
 
 impl Sample {
+    /// The program `index` of `object` on the packet of `input`, without a source and anything that is expected.
+    pub fn new(name: String, object: Object, index: usize, addresses: MapAddresses, input: Input) -> Self {
+        Sample {
+            name,
+            source: None,
+            object,
+            index,
+            addresses,
+            packets: vec![input.packet.clone()],
+            input,
+            rotating: Vec::new(),
+            expectation: None,
+            #[cfg(feature = "prover")]
+            rewrites: Rewrites::default(),
+            #[cfg(feature = "prover")]
+            profile: OnceCell::new(),
+        }
+    }
+
     /// The program.
     pub fn program(&self) -> &Program {
         &self.object.programs[self.index]
@@ -234,19 +253,11 @@ fn sample(folder: &Path, name: &str, has_source: bool) -> Result<Sample, BenchEr
     }
     let addresses = MapAddresses::new(&object.maps, Slot::default()).map_err(|error| wrong(&path, &error))?;
     Ok(Sample {
-        name: name.to_owned(),
         source,
-        object,
-        index,
-        addresses,
-        input,
         packets,
         rotating,
         expectation,
-        #[cfg(feature = "prover")]
-        rewrites: Rewrites::default(),
-        #[cfg(feature = "prover")]
-        profile: OnceCell::new(),
+        ..Sample::new(name.to_owned(), object, index, addresses, input)
     })
 }
 

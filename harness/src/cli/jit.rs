@@ -7,11 +7,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use kop_emulators::inspect::listing;
+use kop_harness::bench::Trial;
+use kop_harness::packets;
 use kop_harness::tier::{self, Choice, Tier, Whole};
 use kop_jit::Options;
 use kop_ops::code::Mark;
 use kop_ops::program::MapAddresses;
-use kop_ops::{Arch, Catalog, Code, Features, Object, Program, Slot};
+use kop_ops::{Arch, Catalog, Code, Features, MapKind, Object, Program, Slot};
+use kop_semantics::Input;
 
 use super::program_file::ProgramFile;
 use super::sources::Sources;
@@ -41,6 +44,9 @@ pub struct Args {
     /// The compiler
     #[arg(long, value_enum, default_value_t = TierName::Jit)]
     tier: TierName,
+    /// What --tier auto measures on: a packet's bytes in hexadecimal, or a file as for `kop run`; without it, instructions are counted
+    #[arg(long, value_name = "HEX|FILE")]
+    packet: Option<String>,
     /// Compile without checks of accesses and fuel, as for programs that the verifier has accepted
     #[arg(long)]
     unguarded: bool,
@@ -80,21 +86,22 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     });
     let output = output.transpose()?;
     let arch = args.arch()?;
-    let (tier, codes, reason) = match tier {
-        Tier::Jit => (tier, args.compile(arch, &object, &catalog, &chosen)?, String::new()),
+    let made = match tier {
+        Tier::Jit => Made::all(tier, args.compile(arch, &object, &catalog, &chosen)?),
         Tier::Native | Tier::Llvm => {
             let codes = args.compile_whole(tier, arch, &object, &catalog, &indices);
             let named = |error: String| Failure::usage(format!("{}: {error}", args.file.name()));
-            (tier, codes.map_err(named)?, String::new())
+            Made::all(tier, codes.map_err(named)?)
         }
         Tier::Auto => args.compile_chosen(arch, &object, &catalog, &indices)?,
     };
+    let codes: Vec<&Code> = made.iter().map(|made| &made.code).collect();
     let bytes = match args.emit {
-        Emit::Asm => (reason + &assembly(tier, arch, &chosen, &codes)).into_bytes(),
+        Emit::Asm => assembly(arch, &chosen, &made).into_bytes(),
         Emit::Bin => codes[0].bytes.clone(),
         Emit::Elf => {
             let named: Vec<(&str, &Code)> =
-                chosen.iter().map(|program| program.name.as_str()).zip(&codes).collect();
+                chosen.iter().map(|program| program.name.as_str()).zip(codes).collect();
             kop_jit::object_file(arch, &named).map_err(Failure::usage)?
         }
     };
@@ -161,32 +168,56 @@ impl Args {
         programs.iter().map(|index| whole.program(&lowered, *index)).collect()
     }
 
-    /// What the compiler makes that has less to run, which that is, and a line that says why.
+    /// What the compiler makes of each program that is the quickest on the packets, or without them has less to run. Programs that may go on with each
+    /// other are tried from one compiler.
     fn compile_chosen(
         &self,
         arch: Arch,
         object: &Object,
         catalog: &Catalog,
         indices: &[usize],
-    ) -> Result<(Tier, Vec<Code>, String), Failure> {
-        let programs: Vec<&Program> = indices.iter().map(|index| &object.programs[*index]).collect();
-        let jit = self.compile(arch, object, catalog, &programs)?;
-        let owned: Vec<Program> = programs.into_iter().cloned().collect();
-        let whole = |tier| self.compile_whole(tier, arch, object, catalog, indices);
-        let (choice, codes) = Choice::of(&owned, jit, whole);
-        let line = chosen_line(&choice);
-        Ok((choice.tier, codes, line))
+    ) -> Result<Vec<Made>, Failure> {
+        let packets =
+            self.packet.as_ref().map(|text| packets::read(text).map_err(Failure::usage)).transpose()?;
+        let input = Input::default();
+        let tail_calls = object.maps.iter().any(|map| map.kind == MapKind::ProgramArray);
+        let mut made = Vec::new();
+        for &index in indices {
+            let programs =
+                if tail_calls { object.programs.clone() } else { vec![object.programs[index].clone()] };
+            let entry = if tail_calls { index } else { 0 };
+            let object = Object { programs, ..object.clone() };
+            let every: Vec<usize> = (0..object.programs.len()).collect();
+            let jit = self.compile(arch, &object, catalog, &object.programs.iter().collect::<Vec<_>>())?;
+            let whole = |tier| self.compile_whole(tier, arch, &object, catalog, &every);
+            let lowered = kop_jit::lower(&object, catalog).map_err(Failure::usage)?;
+            let trial = packets.as_deref().map(|packets| Trial {
+                object: &lowered.object,
+                index: entry,
+                input: &input,
+                packets,
+            });
+            let (choice, mut codes) = Choice::of(&object.programs, jit, whole, trial.as_ref());
+            let reason = format!("; --tier auto takes {}: {}\n", choice.tier.title(), choice.reason);
+            made.push(Made { tier: choice.tier, code: codes.swap_remove(entry), reason });
+        }
+        Ok(made)
     }
 }
 
-/// The lines that say which compiler was chosen.
-fn chosen_line(choice: &Choice) -> String {
-    let name = match choice.tier {
-        Tier::Native => "the native tier",
-        Tier::Llvm => "the native tier with LLVM",
-        Tier::Jit | Tier::Auto => "the JIT",
-    };
-    format!("; --tier auto takes {name}: {}\n", choice.reason)
+/// The code of a program.
+struct Made {
+    /// What compiled it.
+    tier: Tier,
+    code: Code,
+    /// The line that says why that was chosen; empty where it was asked for.
+    reason: String,
+}
+
+impl Made {
+    fn all(tier: Tier, codes: Vec<Code>) -> Vec<Self> {
+        codes.into_iter().map(|code| Self { tier, code, reason: String::new() }).collect()
+    }
 }
 
 /// What a program is as one Kop: all of its native code is trusted, and whether the kernel's rules admit it.
@@ -203,15 +234,15 @@ fn as_one_kop(text: &mut String, program: &Program, code: &Code) {
     };
 }
 
-fn assembly(tier: Tier, arch: Arch, programs: &[&Program], codes: &[Code]) -> String {
+fn assembly(arch: Arch, programs: &[&Program], made: &[Made]) -> String {
     let mut text = String::new();
-    for (number, (program, code)) in programs.iter().zip(codes).enumerate() {
+    for (number, (program, Made { tier, code, reason })) in programs.iter().zip(made).enumerate() {
         let blank = if number == 0 { "" } else { "\n" };
         let count = program.flow.insns().len();
         let guarded = if code.guarded { "guarded" } else { "unguarded" };
         let _ = writeln!(
             text,
-            "{blank}; {}: {count} instructions, {} bytes of {guarded} {arch} code, features {}, entry at {:#x}",
+            "{blank}{reason}; {}: {count} instructions, {} bytes of {guarded} {arch} code, features {}, entry at {:#x}",
             program.name,
             code.bytes.len(),
             code.features,

@@ -14,7 +14,7 @@ pub enum TierName {
     Native,
     /// The native tier with LLVM behind it, for which clang is run
     Llvm,
-    /// The one that has less to run, as far as the code says; the JIT for code with checks
+    /// The one whose code is the quickest on the packets, or without packets has less to run; the JIT for code with checks
     Auto,
 }
 

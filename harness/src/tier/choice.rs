@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `--tier auto`: which compiler a program gets, by what both make of it.
+//! `--tier auto`: which compiler a program gets: the one whose code is the quickest on given packets, where there are some and code can be timed here.
 //!
-//! Nothing is run. Each instruction of native code counts as often as the loops around the eBPF instruction that it belongs to let
+//! Otherwise nothing is run. Each instruction of native code counts as often as the loops around the eBPF instruction that it belongs to let
 //! expect ([`kop_native::weights`]), and the compiler with less to run is taken; the JIT where that is about the same, then Cranelift, as less of what
 //! they make is trusted. What a branch costs that the CPU does not foresee is not counted: the tier has fewer of them, so that the
 //! choice errs on the side of the JIT there.
@@ -13,6 +13,7 @@ use kop_ops::code::Mark;
 use kop_ops::{Code, Program};
 
 use super::Tier;
+use crate::bench::Trial;
 
 /// The part of the JIT's instructions that the tier's may be to be taken.
 const WORTH: f64 = 0.95;
@@ -32,11 +33,13 @@ impl Choice {
         Self { tier: Tier::Jit, reason: reason.to_owned() }
     }
 
-    /// The choice for programs between what the JIT made of them and what `whole` makes of them with each back end, and the chosen code.
+    /// The choice for programs between what the JIT made of them and what `whole` makes of them with each back end, and the chosen code. With
+    /// a trial, which is of all programs of an object, it is measured if it can be.
     pub fn of(
         programs: &[Program],
         jit: Vec<Code>,
         whole: impl Fn(Tier) -> Result<Vec<Code>, String>,
+        trial: Option<&Trial>,
     ) -> (Self, Vec<Code>) {
         let mut made = vec![(Tier::Jit, jit)];
         let mut refused = None;
@@ -47,13 +50,25 @@ impl Choice {
             }
         }
         let all: Vec<_> = made.iter().map(|(tier, codes)| (*tier, programs, &**codes)).collect();
-        let choice = match refused {
-            Some(reason) if all.len() == 1 => Self::refused(&reason),
-            _ => Self::among(&all),
+        let choice = match (refused, trial) {
+            (Some(reason), _) if all.len() == 1 => Self::refused(&reason),
+            (_, Some(trial)) => Self::tried(trial, &made).unwrap_or_else(|reason| {
+                let counted = Self::among(&all);
+                Self { reason: format!("{} (it is not measured: {reason})", counted.reason), ..counted }
+            }),
+            (_, None) => Self::among(&all),
         };
         let chosen = made.into_iter().find(|(tier, _)| *tier == choice.tier);
         let (_, codes) = chosen.expect("it is one of them");
         (choice, codes)
+    }
+
+    /// The choice by what code takes.
+    fn tried(trial: &Trial, made: &[(Tier, Vec<Code>)]) -> Result<Self, String> {
+        let all: Vec<(Tier, &[Code])> = made.iter().map(|(tier, codes)| (*tier, &**codes)).collect();
+        let tried = trial.among(&all)?;
+        let quicker = if tried.kernel_is_quicker { "; the kernel's own code is the quickest" } else { "" };
+        Ok(Self { tier: tried.tier, reason: format!("measured, in nanoseconds: {}{quicker}", tried.times) })
     }
 
     /// The choice for the programs of an object, among what compilers make of them: the JIT first, then the others, each of which is trusted with

@@ -74,12 +74,19 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         self.code.push(insn);
     }
 
-    /// A conditional jump.
-    pub(super) fn jump(&mut self, index: usize, cond: Cond, width: ebpf::Width, dst: Reg, src: Operand) {
+    /// A conditional jump, and the unconditional one after it that it jumps over; returns how many that was.
+    pub(super) fn jump(
+        &mut self,
+        index: usize,
+        cond: Cond,
+        width: ebpf::Width,
+        dst: Reg,
+        src: Operand,
+    ) -> usize {
         self.pay_for_loop(index);
         let target = self.body.target(index);
         if target == index + 1 {
-            return;
+            return 1;
         }
         let width = if self.planted(Planted::CompareWidth) { Width::X } else { width_of(width) };
         let cond = if self.planted(Planted::CompareSign) { unsigned(cond) } else { cond };
@@ -92,11 +99,18 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             }
             (_, Operand::Imm(imm)) => self.compare(cond, width, gpr(dst), imm),
         };
-        match taken {
-            Taken::Never => {}
-            Taken::Always => self.branch(Insn::B { offset: 0 }, target as u32),
-            Taken::By(insn) => self.branch(insn, target as u32),
+        let other = self.analysis.jumped_over(self.body, index, self.options.guarded);
+        match (taken, other) {
+            (Taken::By(insn), Some(other)) => {
+                let inverse = insn.inverse_branch().expect("a conditional branch has one");
+                self.branch(if self.planted(Planted::JumpOver) { insn } else { inverse }, other as u32);
+                return 2;
+            }
+            (Taken::By(insn), None) => self.branch(insn, target as u32),
+            (Taken::Always, _) => self.branch(Insn::B { offset: 0 }, target as u32),
+            (Taken::Never, _) => {}
         }
+        1
     }
 
     fn test(&mut self, width: Width, dst: Gpr, src: Gpr) -> Taken {

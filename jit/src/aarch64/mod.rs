@@ -138,7 +138,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             Insn::Load { size, signed, dst, base, off } => self.load(index, size, signed, dst, base, off),
             Insn::Store { size, base, off, src } => self.store(index, size, base, off, src),
             Insn::Atomic { op, size, base, off, src } => self.atomic(index, op, size, base, off, src),
-            Insn::Jump { cond, width, dst, src, .. } => self.jump(index, cond, width, dst, src),
+            Insn::Jump { cond, width, dst, src, .. } => return Ok(self.jump(index, cond, width, dst, src)),
             Insn::Ja { .. } | Insn::Gotol { .. } => self.jump_always(index),
             Insn::MayGoto { .. } => self.may_goto(index),
             Insn::Sidecar { .. } => {

@@ -151,6 +151,13 @@ fn jumps_go_by_registers_and_single_bits() {
         ("if r1 >= 0 goto +1\nr0 = 1", "b 0x8; movz w7, #0x1"),
         ("if r1 < 0 goto +1\nr0 = 1", "movz w7, #0x1"),
         ("if r1 == 5 goto +0", ""),
+        // A jump over a jump.
+        ("if w1 != 0 goto +1\ngoto +1\nr0 = 1\nr0 = 2", "cbz w0, 0x8; movz w7, #0x1; movz w7, #0x2"),
+        (
+            "if r1 > r2 goto +1\ngoto +1\nr0 = 1\nr0 = 2",
+            "subs xzr, x0, x1; b.ls 0xc; movz w7, #0x1; movz w7, #0x2",
+        ),
+        ("if r1 >= 0 goto +1\ngoto +1\nr0 = 1\nr0 = 2", "b 0x8; b 0xc; movz w7, #0x1; movz w7, #0x2"),
     ];
     assert_bodies(&table, &options(false));
 }

@@ -12,6 +12,12 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// `dst = dst op src`, and instructions after it that become one with it; returns how many that was.
     pub(super) fn alu(&mut self, index: usize, op: Op, width: Width, dst: Reg, src: Operand) -> usize {
         let size = size_of(width);
+        if matches!(op, Op::Mov | Op::Add | Op::Sub | Op::Lsh) {
+            let done = self.add_up(index, width, dst);
+            if done > 0 {
+                return done;
+            }
+        }
         match op {
             Op::Mov => return self.mov(index, size, dst, src),
             Op::Add | Op::Sub | Op::Or | Op::And | Op::Xor => match src {
@@ -122,18 +128,21 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         let Insn::Alu { op, width, dst: changed, src: operand } = next else {
             return false;
         };
-        if changed != dst || size_of(width) != size {
+        if changed != dst {
             return false;
         }
         let (to, from) = (gpr(dst), gpr(src));
+        if (op, width, operand) == (Op::Mov, Width::W32, Operand::Reg(dst)) {
+            self.code.mov(Size::B4, to, from);
+            return true;
+        }
+        if size_of(width) != size {
+            return false;
+        }
         match (op, operand) {
-            (Op::Add, Operand::Reg(other)) => {
-                let other = if other == dst { from } else { gpr(other) };
-                self.code.lea(size, to, sum(from, other));
-            }
-            (Op::Add, Operand::Imm(imm)) if imm != 0 => self.code.lea(size, to, Mem::at(from, imm)),
-            (Op::Sub, Operand::Imm(imm)) if imm != 0 && imm != i32::MIN => {
-                self.code.lea(size, to, Mem::at(from, -imm));
+            // Other sums are [`Compiler::add_up`]'s.
+            (Op::Add, Operand::Reg(other)) if other == dst => {
+                self.code.lea(size, to, Mem::at(from, 0).index(from, Scale::S1));
             }
             (Op::And, Operand::Imm(0xff)) => self.code.movzx(Size::B4, to, Size::B1, from),
             (Op::And, Operand::Imm(0xffff)) => self.code.movzx(Size::B4, to, Size::B2, from),
@@ -260,13 +269,6 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             _ => {}
         }
     }
-}
-
-/// `[a + b]` with the base that needs no displacement, where one does not.
-fn sum(a: Gpr, b: Gpr) -> Mem {
-    let needs = matches!(a, Gpr::Rbp | Gpr::R13);
-    let (base, index) = if needs { (b, a) } else { (a, b) };
-    Mem::at(base, 0).index(index, Scale::S1)
 }
 
 fn native(op: Op) -> AluOp {

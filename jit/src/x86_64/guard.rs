@@ -50,15 +50,7 @@ fn check_number(direction: Direction, size: Bytes) -> usize {
 
 impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// The memory operand of an access, checked in guarded code.
-    pub(super) fn address(
-        &mut self,
-        index: usize,
-        base: Reg,
-        off: i16,
-        size: Bytes,
-        direction: Direction,
-    ) -> Mem {
-        let mem = Mem::at(gpr(base), self.displacement(base, off));
+    pub(super) fn checked(&mut self, index: usize, mem: Mem, size: Bytes, direction: Direction) -> Mem {
         if !self.options.guarded {
             return mem;
         }
@@ -67,7 +59,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         Mem::at(ADDRESS, 0)
     }
 
-    /// As [`Compiler::address`] for an atomic operation, which also has to be aligned.
+    /// As [`Compiler::checked`] for an atomic operation, which also has to be aligned.
     pub(super) fn atomic_address(
         &mut self,
         index: usize,
@@ -91,7 +83,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
 
     fn load_address(&mut self, mem: Mem) {
         match mem.base {
-            Base::Reg(base) if mem.disp == 0 => self.code.mov(Size::B8, ADDRESS, base),
+            Base::Reg(base) if mem.disp == 0 && mem.index.is_none() => self.code.mov(Size::B8, ADDRESS, base),
             _ => self.code.lea(Size::B8, ADDRESS, mem),
         }
     }

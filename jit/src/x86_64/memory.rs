@@ -31,7 +31,20 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         base: Reg,
         off: i16,
     ) -> usize {
-        let mem = self.address(index, base, off, bytes, Direction::Read);
+        let mem = Mem::at(gpr(base), self.displacement(base, off));
+        self.load_from(index, bytes, signed, dst, mem)
+    }
+
+    /// As [`Compiler::load`], from any address.
+    pub(super) fn load_from(
+        &mut self,
+        index: usize,
+        bytes: Bytes,
+        signed: bool,
+        dst: Reg,
+        mem: Mem,
+    ) -> usize {
+        let mem = self.checked(index, mem, bytes, Direction::Read);
         if signed && !self.planted(Planted::SignedLoad) {
             self.code.movsx(Size::B8, gpr(dst), size_of(bytes), mem);
             return 1;
@@ -72,7 +85,13 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
 
     /// A store.
     pub(super) fn store(&mut self, index: usize, bytes: Bytes, base: Reg, off: i16, src: Operand) {
-        let mem = self.address(index, base, off, bytes, Direction::Write);
+        let mem = Mem::at(gpr(base), self.displacement(base, off));
+        self.store_to(index, bytes, mem, src);
+    }
+
+    /// As [`Compiler::store`], to any address.
+    pub(super) fn store_to(&mut self, index: usize, bytes: Bytes, mem: Mem, src: Operand) {
+        let mem = self.checked(index, mem, bytes, Direction::Write);
         let size = size_of(bytes);
         match src {
             Operand::Reg(src) => self.code.mov(size, mem, gpr(src)),

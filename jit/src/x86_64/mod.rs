@@ -10,7 +10,9 @@ mod divide;
 mod frame;
 mod guard;
 mod imm;
+mod layout;
 mod memory;
+mod sum;
 #[cfg(test)]
 mod tests;
 
@@ -25,9 +27,9 @@ use crate::error::CompileError;
 use crate::planted::Planted;
 use crate::{Options, helpers::Helpers};
 
-use branch::{Branch, Place};
 use frame::Frame;
 use guard::Stub;
+use layout::{Elastic, Place};
 
 /// Holds the address of the runtime block.
 const RUNTIME: Gpr = Gpr::R12;
@@ -47,7 +49,7 @@ pub(crate) fn compile<const PLANTED: bool>(
         planted,
         code: Buffer::with_capacity(count * 6 + 256),
         places: vec![Place::UNBOUND; count + analysis.functions.len()],
-        branches: Vec::with_capacity(count / 4 + 16),
+        elastics: Vec::with_capacity(count / 4 + 16),
         plain: Vec::with_capacity(analysis.functions.len() + 1),
         stubs: Vec::new(),
         checks: [None; 8],
@@ -73,8 +75,8 @@ struct Compiler<'a, const PLANTED: bool> {
     code: Buffer,
     /// Where instructions stand, by index; behind them where functions start, and other places that branches go to.
     places: Vec<Place>,
-    /// Every branch to a place, by ascending offset.
-    branches: Vec<Branch>,
+    /// Every part of the code whose length is chosen in the end, by ascending offset.
+    elastics: Vec<Elastic>,
     /// Where code that belongs to no instruction starts: the prologue of each function, then what is behind them all.
     plain: Vec<Place>,
     /// Ends of checks, to be written behind the program.
@@ -123,6 +125,9 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         self.enter(number, function);
         let mut index = function.start;
         while index < function.end {
+            if self.analysis.is_loop_head[index] && !self.options.guarded {
+                self.align_loop();
+            }
             self.bind(index);
             let done = index + self.insn(index);
             for fused in index + 1..done {
@@ -144,7 +149,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             }
             Insn::Store { size, base, off, src } => self.store(index, size, base, off, src),
             Insn::Atomic { op, size, base, off, src } => self.atomic(index, op, size, base, off, src),
-            Insn::Jump { cond, width, dst, src, .. } => self.jump(index, cond, width, dst, src),
+            Insn::Jump { cond, width, dst, src, .. } => return self.jump(index, cond, width, dst, src),
             Insn::Ja { .. } | Insn::Gotol { .. } => self.jump_always(index),
             Insn::MayGoto { .. } => self.may_goto(index),
             Insn::Sidecar { .. } => {
@@ -178,7 +183,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
 
     /// The code with everything known about it.
     fn finish(mut self) -> Code {
-        self.settle_branches();
+        self.settle();
         Code {
             arch: Arch::X86_64,
             entry: 0,
@@ -197,7 +202,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         if self.body.has_natives() { self.options.features } else { Features::NONE }
     }
 
-    /// Where every instruction starts; [`Compiler::settle_branches`] has moved the places by then.
+    /// Where every instruction starts; [`Compiler::settle`] has moved the places by then.
     fn marks(&self) -> Vec<Mark> {
         let none = |place: &Place| Mark { offset: place.offset, index: Mark::NONE };
         let mut marks = Vec::with_capacity(self.body.insns.len() + self.plain.len());

@@ -84,8 +84,98 @@ fn moves_and_shifts_become_one_with_what_follows() {
         ("r1 = *(u32 *)(r2 + 4)\nr1 = be32 r1", "mov edi, [rsi+4]; bswap edi"),
     ];
     assert_bodies(&table, &options(false));
-    let apart = "r1 = r2\nr1 += 14\nif r1 < 100 goto -2";
-    assert_bodies(&[(apart, "mov rdi, rsi; add rdi, 0Eh; cmp rdi, 64h; jb short 3")], &options(false));
+    let apart = "if r3 < 100 goto +1\nr1 = r2\nr1 += 14";
+    assert_bodies(&[(apart, "cmp rdx, 64h; jb short 9; mov rdi, rsi; add rdi, 0Eh")], &options(false));
+}
+
+#[test]
+fn sums_become_one_address() {
+    let table = [
+        ("r1 = r2\nr1 += r3\nr1 += 14", "lea rdi, [rsi+rdx+0Eh]"),
+        ("r1 = r2\nr1 <<= 3\nr1 += r3\nr1 -= 6", "lea rdi, [rdx+rsi*8-6]"),
+        ("w1 = w2\nw1 += w3\nw1 += 14", "lea edi, [rsi+rdx+0Eh]"),
+        ("r1 = r2\nr1 += r3\nr1 += r4", "lea rdi, [rsi+rdx]; add rdi, rcx"),
+        ("r1 = r2\nr1 += r3\nr1 += r1", "lea rdi, [rsi+rdx]; add rdi, rdi"),
+        ("r1 += r3\nr1 += 14", "lea rdi, [rdi+rdx+0Eh]"),
+        ("r1 = r2\nr1 <<= 3", "mov rdi, rsi; shl rdi, 3"),
+        ("r1 = r2\nr1 -= -2147483648", "mov rdi, rsi; sub rdi, 0FFFFFFFF80000000h"),
+        ("r1 = r2\nr1 += 2147483647\nr1 += 2", "lea rdi, [rsi+7FFFFFFFh]; add rdi, 2"),
+        ("r1 = r10\nr1 += r3", "lea rdi, [rdx+rbp]; pop rbp"),
+        // The address of an access, which is not needed but for that.
+        ("r1 = r2\nr1 += r3\nr1 = *(u8 *)(r1 + 4)", "movzx edi, byte ptr [rsi+rdx+4]"),
+        ("r1 += r3\nr1 = *(u16 *)(r1 + 0)\nr1 = be16 r1", "movzx edi, word ptr [rdi+rdx]; rol di, 8"),
+        ("r1 = r2\nr1 += r3\nr4 = *(u64 *)(r1 + 4)\nr1 = 5", "mov rcx, [rsi+rdx+4]; mov edi, 5"),
+        ("r1 = r2\nr1 += r3\n*(u32 *)(r1 + 4) = r4\nr1 = 5", "mov [rsi+rdx+4], ecx; mov edi, 5"),
+        // It may be needed.
+        ("r1 = r2\nr1 += r3\nr4 = *(u64 *)(r1 + 4)", "mov rcx, [rsi+rdx+4]; lea rdi, [rsi+rdx]"),
+        ("r1 = r2\nr1 += r3\nr2 = *(u64 *)(r1 + 4)", "lea rdi, [rsi+rdx]; mov rsi, [rdi+4]"),
+        ("r1 = r2\nr1 += r3\n*(u32 *)(r1 + 4) = r4", "lea rdi, [rsi+rdx]; mov [rdi+4], ecx"),
+        (
+            "r1 = r2\nr1 += r3\n*(u32 *)(r1 + 4) = r1\nr1 = 5",
+            "lea rdi, [rsi+rdx]; mov [rdi+4], edi; mov edi, 5",
+        ),
+        // A 32-bit sum is no address.
+        ("w1 = w2\nw1 += w3\nr1 = *(u8 *)(r1 + 4)", "lea edi, [rsi+rdx]; movzx edi, byte ptr [rdi+4]"),
+    ];
+    assert_bodies(&table, &options(false));
+    let guarded = listing(&code("r1 += r2\nr1 = *(u8 *)(r1 + 4)\nexit", &options(true)));
+    let at = guarded.iter().position(|line| line == "lea r9, [rdi+rsi+4]").expect("the address is computed");
+    assert_eq!((&*guarded[at + 1], &*guarded[at + 3]), ("mov r11d, 2", "movzx edi, byte ptr [r9]"));
+}
+
+#[test]
+fn what_is_jumped_to_is_no_part_of_a_sum() {
+    let table = [
+        (
+            "if r3 < 100 goto +2\nr1 = r2\nr1 += r3\nr1 += 14",
+            "cmp rdx, 64h; jb short 0Ah; lea rdi, [rsi+rdx]; add rdi, 0Eh",
+        ),
+        (
+            "if r3 < 100 goto +2\nr1 = r2\nr1 += r3\nr1 = *(u8 *)(r1 + 0)",
+            "cmp rdx, 64h; jb short 0Ah; lea rdi, [rsi+rdx]; movzx edi, byte ptr [rdi]",
+        ),
+    ];
+    assert_bodies(&table, &options(false));
+}
+
+#[test]
+fn a_jump_over_a_jump_is_one() {
+    let over = "if r1 s< 5 goto +1\ngoto +1\nr1 = 0\nr2 = 0";
+    assert_bodies(&[(over, "cmp rdi, 5; jge short 8; xor edi, edi; xor esi, esi")], &options(false));
+    let reached = "if r2 == 7 goto +1\nif r1 s< 5 goto +1\ngoto +1\nr1 = 0\nr2 = 0";
+    let apart =
+        "cmp rsi, 7; je short 0Ch; cmp rdi, 5; jl short 0Eh; jmp short 10h; xor edi, edi; xor esi, esi";
+    assert_bodies(&[(reached, apart)], &options(false));
+    let back = "r1 -= 3\nif r1 s< 5 goto +1\ngoto -3";
+    let pays = |guarded| {
+        let listing = listing(&code(&format!("{back}\nr0 = 0\nexit"), &options(guarded)));
+        listing.iter().filter(|line| line.starts_with("jmp")).count()
+    };
+    // The stubs of guarded code have jumps of their own.
+    let without = listing(&code("r1 -= 3\nr0 = 0\nexit", &options(true)));
+    let own = without.iter().filter(|line| line.starts_with("jmp")).count();
+    assert_eq!((pays(false), pays(true) > own), (0, true));
+}
+
+#[test]
+fn loops_start_in_the_first_half_of_a_line() {
+    let offsets = |text: &str, heads: &[u32]| -> Vec<u32> {
+        let code = code(text, &options(false));
+        let marks = code.marks.iter().filter(|mark| heads.contains(&mark.index));
+        marks.map(|mark| mark.offset % 64).collect()
+    };
+    let nested = "r1 += 5\nr2 = r3\nif r2 == r1 goto +1\ngoto -3\nif r1 != 9 goto -5\nr0 = 0\nexit";
+    let text = |before: u32| format!("{}{nested}", "w4 = w4\n".repeat(before as usize));
+    for before in 0..70 {
+        let heads = offsets(&text(before), &[before, before + 1]);
+        assert!(heads.iter().all(|offset| *offset <= 32), "{before} before: {heads:?}");
+    }
+    let nops = |guarded| {
+        let listing = listing(&code(&text(20), &options(guarded)));
+        listing.iter().filter(|line| line.contains("nop")).count()
+    };
+    assert!((1..=8).contains(&nops(false)), "few and long");
+    assert_eq!(nops(true), 0, "guarded code is not padded");
 }
 
 #[test]

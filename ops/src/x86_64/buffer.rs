@@ -97,6 +97,31 @@ impl Buffer {
         self.bytes[offset..offset + packed.len()].copy_from_slice(&new[..packed.len()]);
     }
 
+    /// Writes as few `nop` as there can be over the `len` bytes at `offset`: the multi-byte forms of AMD's and Intel's optimization manuals.
+    ///
+    /// # Panics
+    /// When they are not all in the buffer.
+    pub fn replace_with_nops(&mut self, mut offset: usize, len: usize) {
+        const NOPS: [&[u8]; 9] = [
+            &[0x90],
+            &[0x66, 0x90],
+            &[0x0f, 0x1f, 0x00],
+            &[0x0f, 0x1f, 0x40, 0x00],
+            &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        ];
+        let end = offset + len;
+        assert!(end <= self.len, "what is replaced is in the buffer");
+        while offset < end {
+            let nop = NOPS[(end - offset).min(NOPS.len()) - 1];
+            self.bytes[offset..offset + nop.len()].copy_from_slice(nop);
+            offset += nop.len();
+        }
+    }
+
     /// Moves the `len` bytes at `from` to `to`, which lies before.
     ///
     /// # Panics

@@ -28,7 +28,10 @@ pub(super) fn section(record: &Record) -> Option<Section> {
                     tr {
                         th scope="row" { (row.title()) }
                         td { (icons::chip(icons::of_proof(proof.verdict), proof.verdict.name())) }
-                        td.num { (number(proof.payloads)) span.mute { " of " (number(proof.payloads_total)) } }
+                        td.num {
+                            (number(proof.payloads))
+                            @if proof.payloads_total > 0 { span.mute { " of " (number(proof.payloads_total)) } }
+                        }
                         td.num { (number(proof.formulas)) }
                         td.num { (number(proof.solved)) }
                         td.num { (duration(proof.seconds)) }

@@ -7,7 +7,7 @@ use kop_ops::{Fault, MapKind, ProgramKind};
 use super::errno::{EFAULT, EINVAL, failure};
 use super::helpers::{Function, Helper, HelperSet};
 use super::maps::Flags;
-use super::{Event, GuestMemory, Redirect, Reply, World, checksum, next_random, read_bytes};
+use super::{Event, GuestMemory, Redirect, Reply, World, bytes_at, checksum, next_random, read_bytes};
 
 /// What each reading of a clock adds, in nanoseconds.
 const CLOCK_STEP: u64 = 1000;
@@ -103,8 +103,8 @@ impl World {
     fn lookup(&mut self, memory: &dyn GuestMemory, id: i32, map: u64, key: u64) -> Result<u64, Fault> {
         let index = self.store(id, map, false)?;
         let spec = &self.specs[index];
-        let key = read_bytes(memory, key, u64::from(spec.key_size))?;
-        let place = self.tables[index].lookup(spec, &key);
+        let key = bytes_at(memory, key, u64::from(spec.key_size))?;
+        let place = self.tables[index].lookup(spec, key);
         Ok(place.map_or(0, |place| self.value_address(index, place)))
     }
 
@@ -130,9 +130,9 @@ impl World {
     ) -> Result<u64, Fault> {
         let index = self.store(id, map, true)?;
         let spec = &self.specs[index];
-        let key = read_bytes(memory, key, u64::from(spec.key_size))?;
+        let key = bytes_at(memory, key, u64::from(spec.key_size))?;
         let value = read_bytes(memory, value, u64::from(spec.value_size))?;
-        let place = Flags::new(flags).and_then(|flags| self.tables[index].update(spec, &key, flags));
+        let place = Flags::new(flags).and_then(|flags| self.tables[index].update(spec, key, flags));
         match place {
             Ok(place) => memory.write(self.value_address(index, place), &value).map(|()| 0),
             Err(number) => Ok(failure(number)),
@@ -141,8 +141,8 @@ impl World {
 
     fn delete(&mut self, memory: &dyn GuestMemory, id: i32, map: u64, key: u64) -> Result<u64, Fault> {
         let index = self.store(id, map, true)?;
-        let key = read_bytes(memory, key, u64::from(self.specs[index].key_size))?;
-        Ok(self.tables[index].delete(&key).map_or_else(failure, |()| 0))
+        let key = bytes_at(memory, key, u64::from(self.specs[index].key_size))?;
+        Ok(self.tables[index].delete(key).map_or_else(failure, |()| 0))
     }
 
     fn tick(&mut self) -> u64 {
@@ -256,7 +256,7 @@ impl World {
         if flags & !1 != 0 {
             return Ok(failure(EINVAL));
         }
-        let packet = read_bytes(memory, self.packet.data, self.packet.length())?.into_vec();
+        let packet = bytes_at(memory, self.packet.data, self.packet.length())?.to_vec();
         Ok(self.send(Event::Clone { ifindex, flags, packet }))
     }
 }
@@ -281,12 +281,12 @@ fn csum_diff(memory: &dyn GuestMemory, [from, from_size, to, to_size, seed]: [u6
     if !(from_size | to_size).is_multiple_of(4) {
         return Ok(failure(EINVAL));
     }
-    let from = read_bytes(memory, from, u64::from(from_size))?;
-    let to = read_bytes(memory, to, u64::from(to_size))?;
+    let from = bytes_at(memory, from, u64::from(from_size))?;
+    let to = bytes_at(memory, to, u64::from(to_size))?;
     let sum = match (from.is_empty(), to.is_empty()) {
-        (false, false) => checksum::sub(checksum::partial(&to, seed), checksum::partial(&from, 0)),
-        (true, false) => checksum::partial(&to, seed),
-        (false, true) => !checksum::partial(&from, !seed),
+        (false, false) => checksum::sub(checksum::partial(to, seed), checksum::partial(from, 0)),
+        (true, false) => checksum::partial(to, seed),
+        (false, true) => !checksum::partial(from, !seed),
         (true, true) => return Ok(u64::from(seed)),
     };
     Ok(u64::from(checksum::fold(sum)))

@@ -158,6 +158,17 @@ pub const HELPERS: &[Helper] = &[
     varying(both(208, "ktime_get_tai_ns", &[], Function::Clock)),
 ];
 
+/// The index in [`HELPERS`] of each number; of those that are not there, one behind the last.
+static BY_ID: [u8; 256] = {
+    let mut indices = [HELPERS.len() as u8; 256];
+    let mut index = 0;
+    while index < HELPERS.len() {
+        indices[HELPERS[index].id as usize] = index as u8;
+        index += 1;
+    }
+    indices
+};
+
 const fn both(id: i32, name: &'static str, arguments: &'static [Argument], function: Function) -> Helper {
     Helper { id, name, arguments, xdp: true, tc: true, comparable: true, function }
 }
@@ -177,7 +188,8 @@ const fn varying(helper: Helper) -> Helper {
 impl Helper {
     /// The helper function with this number, if there is one here.
     pub fn find(id: i32) -> Option<&'static Helper> {
-        HELPERS.binary_search_by_key(&id, |helper| helper.id).ok().map(|index| &HELPERS[index])
+        let index = *BY_ID.get(usize::try_from(id).ok()?)?;
+        HELPERS.get(index as usize)
     }
 
     /// Whether programs of `kind` may call it. Raw programs have no context: they may call what needs none.

@@ -174,10 +174,8 @@ fn within(bytes: &[u8], base: u64, address: u64, size: usize) -> Option<&[u8]> {
 }
 
 impl GuestMemory for Image {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        let found = self.slice(address, bytes.len()).ok_or_else(|| refused(Access::Read, address))?;
-        bytes.copy_from_slice(found);
-        Ok(())
+    fn bytes(&self, address: u64, length: usize) -> Result<&[u8], Fault> {
+        self.slice(address, length).ok_or_else(|| refused(Access::Read, address))
     }
 
     fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {

@@ -38,11 +38,20 @@ pub use setup::{Arrival, Input, SetupError};
 
 /// The memory that a program addresses, as helper functions reach it.
 pub trait GuestMemory {
-    /// Reads the bytes at `address`.
+    /// The `length` bytes at `address`, where they lie: helper functions that look at keys copy none.
     ///
     /// # Errors
     /// [`Fault::Memory`] when one of them is not mapped.
-    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault>;
+    fn bytes(&self, address: u64, length: usize) -> Result<&[u8], Fault>;
+
+    /// Reads the bytes at `address`.
+    ///
+    /// # Errors
+    /// As [`GuestMemory::bytes`].
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        bytes.copy_from_slice(self.bytes(address, bytes.len())?);
+        Ok(())
+    }
 
     /// Writes the bytes at `address`; nothing when one of them cannot be written.
     ///
@@ -214,8 +223,7 @@ impl World {
         let contents = maps.map(|(index, (spec, table))| {
             let entries = table.places(spec).into_iter().map(|(key, place)| {
                 let value = if spec.memory_size() > 0 {
-                    read_bytes(memory, self.value_address(index, place), u64::from(spec.value_size))?
-                        .into_vec()
+                    bytes_at(memory, self.value_address(index, place), u64::from(spec.value_size))?.to_vec()
                 } else {
                     table.reference(place).unwrap_or_default().to_le_bytes().to_vec()
                 };
@@ -237,19 +245,22 @@ impl World {
 }
 
 /// The `length` bytes at `address`; none are read at an address that does not matter when there are none.
-fn read_bytes(memory: &dyn GuestMemory, address: u64, length: u64) -> Result<Bytes, Fault> {
+fn bytes_at(memory: &dyn GuestMemory, address: u64, length: u64) -> Result<&[u8], Fault> {
     if length == 0 {
-        return Ok(Bytes::new());
+        return Ok(&[]);
     }
     if length > MAX_BYTES {
         return Err(Fault::Memory { access: Access::Read, address: Some(address) });
     }
-    let mut bytes = Bytes::from_elem(0, length as usize);
-    memory.read(address, &mut bytes)?;
-    Ok(bytes)
+    memory.bytes(address, length as usize)
 }
 
-/// Bytes that helper functions read: keys and values of most maps need no allocation.
+/// As [`bytes_at`], as a copy: what is written to memory cannot lie in it.
+fn read_bytes(memory: &dyn GuestMemory, address: u64, length: u64) -> Result<Bytes, Fault> {
+    bytes_at(memory, address, length).map(Bytes::from_slice)
+}
+
+/// Bytes that helper functions copy: values of most maps need no allocation.
 type Bytes = SmallVec<[u8; 64]>;
 
 /// Sets `length` bytes at `address` to zero.

@@ -5,7 +5,7 @@ use kop_ops::{Fault, MapKind};
 
 use super::errno::{E2BIG, EAGAIN, EFAULT, EINVAL, ENOENT, ENOSPC, failure};
 use super::maps::Ring;
-use super::{Event, GuestMemory, World, print, read_bytes};
+use super::{Event, GuestMemory, World, bytes_at, print, read_bytes};
 
 /// The most bytes of events that are kept; perf buffers are full then, and lines of text are dropped.
 const MAX_EVENTS: usize = 1 << 20;
@@ -64,9 +64,9 @@ impl World {
         if !self.perf_readers && self.tables[map].reference(index).is_none() {
             return Ok(failure(ENOENT));
         }
-        let mut data = read_bytes(memory, data, size)?;
-        data.extend(read_bytes(memory, self.packet.data, context)?);
-        Ok(self.send(Event::Perf { map, index, data: data.into_vec() }))
+        let mut data = bytes_at(memory, data, size)?.to_vec();
+        data.extend_from_slice(bytes_at(memory, self.packet.data, context)?);
+        Ok(self.send(Event::Perf { map, index, data }))
     }
 
     fn ring(&mut self, id: i32, map: u64) -> Result<(usize, &mut Ring), Fault> {
@@ -135,8 +135,8 @@ impl World {
         let header = size as u32 | if submitted { 0 } else { DISCARDED };
         memory.write(record - 8, &header.to_le_bytes())?;
         if submitted {
-            let data = read_bytes(memory, record, size)?;
-            self.events.push(Event::Record { map, data: data.into_vec() });
+            let data = bytes_at(memory, record, size)?.to_vec();
+            self.events.push(Event::Record { map, data });
         }
         Ok(0)
     }
@@ -158,7 +158,7 @@ impl World {
         size: u32,
         arguments: &[u64],
     ) -> Result<u64, Fault> {
-        let bytes = read_bytes(memory, format, u64::from(size))?;
+        let bytes = bytes_at(memory, format, u64::from(size))?;
         let Some(end) = bytes.iter().position(|byte| *byte == 0) else { return Ok(failure(EINVAL)) };
         let text = print::format(&bytes[..end], arguments, |address| string(memory, address));
         let mut line = match text {

@@ -7,7 +7,7 @@ use super::call::copy;
 use super::context::sk_buff;
 use super::errno::{EFAULT, EINVAL, ENOMEM, ENOTSUPP, failure};
 use super::helpers::Function;
-use super::{GuestMemory, World, checksum, clear, read_bytes};
+use super::{GuestMemory, World, bytes_at, checksum, clear};
 
 /// Bits of the flags of checksum replacements: the size of the field, and for layer 4 what is special about it.
 const FIELD_SIZE: u64 = 0xf;
@@ -184,7 +184,7 @@ impl World {
         if hash != [0; 4] {
             return Ok(u64::from(u32::from_le_bytes(hash)));
         }
-        let bytes = read_bytes(memory, self.packet.data, self.packet.length().min(64))?;
+        let bytes = bytes_at(memory, self.packet.data, self.packet.length().min(64))?;
         // FNV-1a; 0 stands for no hash.
         let fold = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
         let hash = bytes.iter().fold(0x811c_9dc5, fold).max(1);

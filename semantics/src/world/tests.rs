@@ -70,7 +70,7 @@ fn scenarios_end_as_linux_ends_them() {
             assert_eq!(found, expected, "{}: step {number}, {step:?}", scenario.name);
         }
         let packet = outcome.world.packet();
-        let bytes = read_bytes(&outcome.image, packet.data, packet.length()).expect("it is in the window");
+        let bytes = bytes_at(&outcome.image, packet.data, packet.length()).expect("it is in the window");
         assert!(scenario.after.is_empty() || bytes[..] == *scenario.after, "{}: {bytes:x?}", scenario.name);
         helpers::check(&scenario.object()).expect("every helper is there");
     }

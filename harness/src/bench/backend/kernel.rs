@@ -10,6 +10,8 @@ use crate::bench::suite::Sample;
 struct TestRuns;
 struct Image;
 
+const X86_64_ALONE: &str = "it is read back on x86-64 alone";
+
 /// Loading takes milliseconds.
 const TIMES: usize = 3;
 
@@ -21,11 +23,7 @@ pub fn test_run(machine: &Machine) -> Result<Box<dyn Backend>, String> {
 /// Its code, in user space.
 pub fn image(machine: &Machine) -> Result<Box<dyn Backend>, String> {
     machine.kernel.clone()?;
-    if cfg!(target_arch = "x86_64") {
-        Ok(Box::new(Image))
-    } else {
-        Err("it is read back on x86-64 alone".to_owned())
-    }
+    if cfg!(target_arch = "x86_64") { Ok(Box::new(Image)) } else { Err(X86_64_ALONE.to_owned()) }
 }
 
 fn load(sample: &Sample) -> Result<Loaded, String> {
@@ -47,13 +45,25 @@ impl Backend for TestRuns {
     }
 }
 
+/// The kernel's code of a program, in the machine's child, and its size.
+///
+/// # Errors
+/// Why there is none, in one line.
+pub fn placed(machine: &Machine, sample: &Sample) -> Result<(Call, usize), String> {
+    machine.kernel.clone()?;
+    if !cfg!(target_arch = "x86_64") {
+        return Err(X86_64_ALONE.to_owned());
+    }
+    let image = load(sample)?.image().map_err(|error| error.to_string())?;
+    let bytes = image.relocated(|_| unreachable!("the program has no maps"));
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    Ok((machine.native(&bytes, 0, Argument::XdpBuff)?, image.bytes.len()))
+}
+
 impl Backend for Image {
     fn build(&self, machine: &Machine, sample: &Sample) -> Result<Built, String> {
-        let image = load(sample)?.image().map_err(|error| error.to_string())?;
-        let bytes = image.relocated(|_| unreachable!("the program has no maps"));
-        let bytes = bytes.map_err(|error| error.to_string())?;
-        let call = machine.native(&bytes, 0, Argument::XdpBuff)?;
-        Ok(Built { call, code_bytes: Some(image.bytes.len()), making: Making::default() })
+        let (call, bytes) = placed(machine, sample)?;
+        Ok(Built { call, code_bytes: Some(bytes), making: Making::default() })
     }
 
     fn compile(&self, _machine: &Machine, _sample: &Sample) -> Result<Compiled, String> {

@@ -13,6 +13,8 @@ mod native;
 mod rbpf;
 mod whole;
 
+pub use kernel::placed as kernel_image;
+
 use std::time::Instant;
 
 use kop_ops::{Code, Program};

@@ -5,11 +5,12 @@ mod show;
 
 use std::path::PathBuf;
 
-use kop_emulators::program::ProgramEngine;
+use kop_emulators::program::{ProgramEngine, Runs};
 use kop_harness::execute::{Executable, Manner, engines};
 use kop_harness::packets;
 use kop_harness::rewrite::profile::{self as branches, Counter};
-use kop_ops::{MapKind, Object, Slot};
+use kop_harness::tier::Choice;
+use kop_ops::{Arch, MapKind, Object, Slot};
 use kop_semantics::world::{Fields, helpers};
 use kop_semantics::{Image, Input, Outcome as RunOutcome, World};
 
@@ -90,7 +91,12 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     let mut input = args.input(&object)?;
     let (mut reference, mut others, absent) = args.engines()?;
+    let choice =
+        args.choose(&mut executable, &input, &packets, std::iter::once(&reference).chain(&others))?;
     let mut report = Report::new(&args.file.name(), &object, entry, reference.name(), args.verbose);
+    if let Some(choice) = choice {
+        report.chosen(&choice);
+    }
     for (name, reason) in absent {
         report.passed_over(name, &reason);
     }
@@ -154,6 +160,23 @@ fn check_helpers(object: &Object, entry: usize) -> Result<(), helpers::Unsupport
 }
 
 impl Args {
+    /// Chooses a compiler where that is asked for, and one of the engines runs code of this machine.
+    fn choose<'e>(
+        &self,
+        executable: &mut Executable,
+        input: &Input,
+        packets: &[Vec<u8>],
+        mut engines: impl Iterator<Item = &'e Engine>,
+    ) -> Result<Option<Choice>, Failure> {
+        let Ok(arch) = std::env::consts::ARCH.parse::<Arch>() else { return Ok(None) };
+        if !engines.any(|engine| engine.runs() == Runs::Code(arch)) {
+            return Ok(None);
+        }
+        // Without packets there would be 64 zeros, which few programs go on with.
+        let given = self.packet.as_ref().map(|_| packets);
+        executable.choose_on(arch, input, given).map_err(Failure::usage)
+    }
+
     /// The engine whose outcome is shown, those that are compared with it, and those that are absent with the reason.
     #[expect(clippy::type_complexity, reason = "three lists that are taken apart at once")]
     fn engines(&self) -> Result<(Engine, Vec<Engine>, Vec<(&'static str, String)>), Failure> {

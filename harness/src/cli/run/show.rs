@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use kop_emulators::program::ProgramEngine;
 use kop_harness::execute::Executable;
+use kop_harness::tier::Choice;
 use kop_ops::{MapKind, Object, ProgramKind};
 use kop_semantics::world::{Event, MapContents, Redirect};
 use kop_semantics::{Image, Outcome, World};
@@ -33,6 +34,11 @@ impl<'a> Report<'a> {
         let text =
             format!("{file}: program {}, {}, {count} instructions, on {engine}\n", program.name, kind.name());
         Self { text, object, kind, verbose, compared: Vec::new(), passed_over: Vec::new(), packets: 0 }
+    }
+
+    /// Which compiler a choice took.
+    pub fn chosen(&mut self, choice: &Choice) {
+        self.line(&format!("compiler: {}: {}", choice.tier.title(), choice.reason));
     }
 
     fn line(&mut self, line: &str) {

@@ -75,10 +75,31 @@ impl Claims {
         cuts.iter().try_for_each(|cut| self.decide(compiler, insns, cut))
     }
 
-    /// Decides that two instructions, of which something jumps to the second, are compiled to what they say one by one.
-    pub fn decide_apart(&mut self, compiler: Compiler, insns: &[Insn; 2]) -> Result<(), Box<Failure>> {
-        let cuts = compiler.apart(insns).map_err(|error| not_compiled(compiler, insns, error))?;
-        insns.iter().zip(&cuts).try_for_each(|(insn, cut)| self.decide(compiler, &[*insn], cut))
+    /// Decides that instructions of which something jumps to the one at `second` are compiled to what those before it and those from
+    /// there on say.
+    pub fn decide_apart(
+        &mut self,
+        compiler: Compiler,
+        insns: &[Insn],
+        second: usize,
+    ) -> Result<(), Box<Failure>> {
+        let cuts = compiler.apart(insns, second).map_err(|error| not_compiled(compiler, insns, error))?;
+        let (before, behind) = insns.split_at(second);
+        [before, behind].into_iter().zip(&cuts).try_for_each(|(insns, cut)| self.decide(compiler, insns, cut))
+    }
+
+    /// Decides that a jump over an unconditional one, which goes over `between`, on and back, takes that one when it is to.
+    pub fn decide_jump_over(
+        &mut self,
+        compiler: Compiler,
+        jump: Insn,
+        between: &[Insn],
+    ) -> Result<(), Box<Failure>> {
+        // The offset leads out of the sequence, which is all that the claim says of it.
+        let insns = [jump, Insn::Ja { off: 1 }];
+        let cuts =
+            compiler.jumps_over(jump, between).map_err(|error| not_compiled(compiler, &insns, error))?;
+        cuts.iter().try_for_each(|cut| self.decide(compiler, &insns, cut))
     }
 
     /// Decides that a jump over each of these distances, on and back, is taken when it is to be.

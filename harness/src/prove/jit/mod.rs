@@ -4,8 +4,8 @@
 
 mod claims;
 mod forms;
+mod fused;
 mod operands;
-mod pairs;
 mod place;
 mod record;
 
@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use crate::check::Progress;
 use claims::Claims;
-use pairs::Pair;
+use fused::Fused;
 use place::{Compiler, FAR_JUMPS, distances, edges, far};
 
 pub use claims::{Failure, FailureKind};
@@ -77,28 +77,28 @@ impl Proved {
 enum Form {
     /// One instruction.
     One(Insn),
-    /// Two that may become one.
-    Two(Pair),
+    /// Several that may become one.
+    Fused(Fused),
 }
 
 impl Form {
     /// Every form, in the order of the instruction set.
     fn all() -> Vec<Form> {
         let ones = all::forms().into_iter().map(Form::One);
-        ones.chain(Pair::ALL.map(Form::Two)).collect()
+        ones.chain(Fused::ALL.map(Form::Fused)).collect()
     }
 
     fn name(self) -> String {
         match self {
             Form::One(insn) => forms::name(&insn),
-            Form::Two(pair) => pair.name(),
+            Form::Fused(fused) => fused.name(),
         }
     }
 
     fn listed(self) -> Option<&'static str> {
         match self {
             Form::One(insn) => forms::listed(&insn),
-            Form::Two(_) => None,
+            Form::Fused(_) => None,
         }
     }
 
@@ -106,7 +106,7 @@ impl Form {
     fn space(self) -> (u64, bool) {
         match self {
             Form::One(insn) => forms::space(&insn),
-            Form::Two(pair) => (pair.space(), false),
+            Form::Fused(fused) => (fused.space(), false),
         }
     }
 }
@@ -172,7 +172,8 @@ fn prove_form(settings: &Settings, form: Form, arch: Arch) -> Proved {
             feature_sets(arch).map(|features| Compiler { arch, features, planted: settings.planted });
         let result = match form {
             Form::One(insn) => decide_form(&mut claims, compilers, insn, &mut proved.insns),
-            Form::Two(pair) => decide_pairs(&mut claims, compilers, pair, &mut proved.insns),
+            Form::Fused(Fused::Jumps) => decide_jumps_over(&mut claims, compilers, &mut proved.insns),
+            Form::Fused(fused) => decide_fused(&mut claims, compilers, fused, &mut proved.insns),
         };
         proved.failure = result.err().map(|failure| *failure);
         (proved.claims, proved.formulas) = (claims.decided, claims.formulas);
@@ -182,17 +183,36 @@ fn prove_form(settings: &Settings, form: Form, arch: Arch) -> Proved {
     proved
 }
 
-/// Decides everything about two instructions, up to the first failure; counts pairs.
-fn decide_pairs(
+/// Decides everything about several instructions, up to the first failure; counts them as one.
+fn decide_fused(
     claims: &mut Claims,
     compilers: [Compiler; 2],
-    pair: Pair,
+    fused: Fused,
     proved: &mut u64,
 ) -> Result<(), Box<Failure>> {
-    for insns in pair.instances() {
+    for insns in fused.instances() {
         for compiler in compilers {
             claims.decide_straight(compiler, &insns)?;
-            claims.decide_apart(compiler, &insns)?;
+            for second in 1..insns.len() {
+                claims.decide_apart(compiler, &insns, second)?;
+            }
+        }
+        *proved += 1;
+    }
+    Ok(())
+}
+
+/// Decides jumps over an unconditional one that goes on and back, up to the first failure; counts them.
+fn decide_jumps_over(
+    claims: &mut Claims,
+    compilers: [Compiler; 2],
+    proved: &mut u64,
+) -> Result<(), Box<Failure>> {
+    for jump in fused::jumps() {
+        for compiler in compilers {
+            for between in distances() {
+                claims.decide_jump_over(compiler, jump, &between)?;
+            }
         }
         *proved += 1;
     }

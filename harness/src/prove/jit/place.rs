@@ -53,28 +53,42 @@ impl Compiler {
     /// that goes on to use every register.
     pub fn straight(self, insns: &[Insn]) -> Result<[Cut; 2], CompileError> {
         let alone = [insns, &[Insn::Exit]].concat();
-        let named = insns
-            .iter()
-            .fold(RegSet::of(&[Reg::R0]), |set, insn| set.union(insn.reads()).union(insn.writes()));
         let stores = Reg::ALL.map(|register| Insn::store(Size::B8, Reg::R10, -8, register));
         let among = [insns, &stores, &[Insn::Exit]].concat();
         Ok([
-            Cut { dead: caller_saved().minus(named), ..self.first(alone, insns.len())? },
+            Cut { dead: caller_saved().minus(named(insns)), ..self.first(alone, insns.len())? },
             self.first(among, insns.len())?,
         ])
     }
 
-    /// The code of each of two instructions in a program that jumps to the second, so that they stay two.
-    pub fn apart(self, insns: &[Insn; 2]) -> Result<[Cut; 2], CompileError> {
-        let back = Insn::jump(Cond::Eq, Reg::R0, 0, -2);
-        let code = self.compile(vec![insns[0], insns[1], back, Insn::Exit])?;
+    /// The code of instructions in a program that jumps to the one at `second`: of those before it, and from there on.
+    pub fn apart(self, insns: &[Insn], second: usize) -> Result<[Cut; 2], CompileError> {
+        let slots = slots(&insns[second..]) as i16;
+        let back = Insn::jump(Cond::Eq, Reg::R0, 0, -(slots + 1));
+        let code = self.compile([insns, &[back, Insn::Exit]].concat())?;
         let starts = Starts::of(&code);
-        let named = RegSet::of(&[Reg::R0]).union(insns[0].reads()).union(insns[0].writes());
-        let named = named.union(insns[1].reads()).union(insns[1].writes());
-        Ok([0, 1].map(|at| {
-            let bytes = code.bytes[starts.get(at)..starts.get(at + 1)].to_vec();
-            Cut { code: bytes, exit: None, dead: caller_saved().minus(named) }
-        }))
+        let unnamed = caller_saved().minus(named(insns));
+        let cut = |part: std::ops::Range<usize>, dead: RegSet| {
+            let code = code.bytes[starts.get(part.start)..starts.get(part.end)].to_vec();
+            Cut { code, exit: None, dead }
+        };
+        let replaced = unnamed.union(replaced(&insns[second..]));
+        Ok([cut(0..second, replaced), cut(second..insns.len(), unnamed)])
+    }
+
+    /// The code of a jump over an unconditional one, which goes on to behind `between`, and back to before it.
+    pub fn jumps_over(self, jump: Insn, between: &[Insn]) -> Result<[Cut; 2], CompileError> {
+        let slots = slots(between) as i16;
+        let on = [&[jump, Insn::Ja { off: slots }], between, &[Insn::Exit]].concat();
+        let back = [between, &[jump, Insn::Ja { off: -(slots + 2) }, Insn::Exit]].concat();
+        let cut = |insns: Vec<Insn>, at: usize, target: usize| {
+            let code = self.compile(insns)?;
+            let starts = Starts::of(&code);
+            let start = starts.get(at);
+            let exit = Some(starts.get(target) as i64 - start as i64);
+            Ok(Cut { code: code.bytes[start..starts.get(at + 2)].to_vec(), exit, dead: RegSet::EMPTY })
+        };
+        Ok([cut(on, 0, between.len() + 2)?, cut(back, between.len(), 0)?])
     }
 
     /// The code of the first `count` instructions of a program.
@@ -106,6 +120,21 @@ impl Compiler {
         let code = self.compile(insns)?;
         Ok(cut_jumps(&code, between.len()..between.len() + jumps.len(), 0))
     }
+}
+
+/// The registers that something looks at: those of the instructions, and what a program returns.
+fn named(insns: &[Insn]) -> RegSet {
+    insns.iter().fold(RegSet::of(&[Reg::R0]), |set, insn| set.union(insn.reads()).union(insn.writes()))
+}
+
+/// The registers whose values instructions replace before they look at them.
+fn replaced(insns: &[Insn]) -> RegSet {
+    let (mut read, mut replaced) = (RegSet::EMPTY, RegSet::EMPTY);
+    for insn in insns {
+        read = read.union(insn.reads().minus(replaced));
+        replaced = replaced.union(insn.writes().minus(read));
+    }
+    replaced
 }
 
 /// The registers that a function need not keep.

@@ -5,9 +5,13 @@ use std::fmt;
 
 use lru::LruCache;
 use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
 
 use super::{Conflict, Flags};
 use crate::world::errno::E2BIG;
+
+/// A key, in its entry where it is as short as most are: addresses and ports, or those of two hosts.
+type Key = SmallVec<[u8; 24]>;
 
 /// The keys of a hash map. Places are given out in a fixed order, the last one that was freed first.
 ///
@@ -20,7 +24,7 @@ use crate::world::errno::E2BIG;
 #[derive(Clone)]
 pub(crate) struct Hash {
     /// The place of each key; of LRU maps, in the order in which they were used.
-    entries: LruCache<Box<[u8]>, u32, FxBuildHasher>,
+    entries: LruCache<Key, u32, FxBuildHasher>,
     free: Vec<u32>,
     spare: u32,
     in_place: bool,
