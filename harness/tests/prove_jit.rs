@@ -110,6 +110,7 @@ fn shown_in(planted: Planted) -> Option<&'static str> {
         Planted::SwapUpper => "to_be16",
         Planted::FusedTarget => "lsh64+alu",
         Planted::JumpOver => "jump+ja",
+        Planted::SumDropped => "sum64+access",
         // These are about functions and their frames, which no instruction is by itself.
         Planted::CalleeSaved | Planted::CalleeFrame => return None,
     })

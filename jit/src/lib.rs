@@ -15,6 +15,7 @@ pub mod rewrite;
 mod site;
 #[cfg(test)]
 mod site_tests;
+mod sum;
 mod x86_64;
 
 pub use error::{CompileError, LowerError, SiteError};

@@ -5,8 +5,8 @@ use kop_ops::{Arch, Code};
 use object::write::{Object, StandardSection, Symbol, SymbolSection};
 use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
 
-/// Where programs start in the section: what compilers align functions to.
-const ALIGNMENT: u64 = 16;
+/// Where programs start in the section: at lines of code, as the heads of loops are placed by these.
+const ALIGNMENT: u64 = 64;
 
 /// A relocatable ELF object with a global function for each program, from its name to the code of its entry. There is
 /// nothing to relocate in it: code is the same at every address.

@@ -83,4 +83,6 @@ planted! {
     FusedTarget "fused-target",
     /// A conditional jump over an unconditional one becomes one jump where that one goes, on the same condition.
     JumpOver "jump-over",
+    /// A sum that is the address of an access is not written to its register although it is read behind.
+    SumDropped "sum-dropped",
 }

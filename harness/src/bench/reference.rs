@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What a program returns, as `NAME.expect` and the `spec` interpreter say, before anything is timed.
 
+use std::cell::Cell;
+
 use kop_ops::state::Slot;
 use kop_ops::{Catalog, Object};
 use kop_semantics::{Input, Outcome, World};
@@ -24,6 +26,24 @@ pub fn results(sample: &Sample, inputs: &[Vec<u8>]) -> Result<Vec<u32>, String> 
         }
     }
     Ok(results)
+}
+
+/// The low half of r0 for each input, from `spec`; `None` if the program changes one of them.
+///
+/// # Errors
+/// What stops the program, in one line.
+pub fn unchanging(sample: &Sample, inputs: &[Vec<u8>]) -> Result<Option<Vec<u32>>, String> {
+    let mut results = Vec::with_capacity(inputs.len());
+    let changes = Cell::new(false);
+    for input in inputs {
+        let check = |_, outcome: &Outcome| {
+            let contents = outcome.contents().ok_or("it has no contents")?;
+            changes.set(changes.get() || contents.data != *input);
+            Ok(())
+        };
+        results.push(run(sample, std::slice::from_ref(input), "spec", &check)?[0]);
+    }
+    Ok((!changes.get()).then_some(results))
 }
 
 /// The low half of r0 for each packet of the traffic, from an engine; what is expected of packets and maps has to hold.

@@ -161,7 +161,7 @@ pub fn run(
 }
 
 /// A program that only returns, in the place of this one: what it takes to put packets in place.
-fn empty(sample: &Sample) -> Result<Vec<Code>, String> {
+pub fn empty(sample: &Sample) -> Result<Vec<Code>, String> {
     let flow = Flow::new(vec![Insn::mov64(Reg::R0, 0), Insn::Exit]).expect("it is a program");
     let program = Program { name: "empty".to_owned(), kind: sample.program().kind, flow };
     let object =

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use kop_emulators::engines::host_features;
+use kop_emulators::kernel::Verifier;
 use kop_ops::program::MapAddresses;
 use kop_ops::state::Slot;
-use kop_ops::{Code, Object};
+use kop_ops::{Arch, Code, MapKind, Object};
 use kop_semantics::{Input, World};
 
 use super::backend::kernel_image;
-use super::machine::{self, Argument, Inputs, Machine};
+use super::machine::{self, Argument, Call, Inputs, Machine};
 use super::measure::{Rounds, Times, Way, interleaved};
 use super::suite::{MAX_INPUT, Sample};
 use super::{reference, traffic};
@@ -64,44 +65,64 @@ pub struct Trial<'a> {
     pub packets: &'a [Vec<u8>],
 }
 
+/// Nanoseconds below which no two times of a call are told apart, and no two of a packet's, of which its delivery is subtracted.
+const SEEN: f64 = 5.0;
+const SEEN_OF_A_PACKET: f64 = 20.0;
+
 /// What a trial showed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tried {
     /// The compiler among those that were tried that is the one to take.
     pub tier: Tier,
-    /// Whether the kernel's own code is quicker than that of each of them.
-    pub kernel_is_quicker: bool,
+    /// Whether none of them is worth leaving the kernel's own code for.
+    pub kernel_stays: bool,
     /// Nanoseconds of each by name, the kernel's among them where its code could be had, as text.
     pub times: String,
 }
 
+/// The most packets that a program is tried on: what comes behind them does not change what is quick.
+const MOST_PACKETS: usize = 1024;
+
 impl Trial<'_> {
     /// Measures what compilers made of all programs of the object, in the order of what is trusted with them. A program without maps and helper
-    /// functions is run on its first packet, and on 64 in turns, the others or noise; any other over its packets.
+    /// functions that leaves its packets as they are is run on its first one, and on 64 in turns, the others or noise; any other over its packets, if the
+    /// kernel's verifier says that it can be run without checks.
     ///
     /// # Errors
     /// Why it cannot be measured here, in one line: what stops the program, say.
     pub fn among(&self, made: &[(Tier, &[Code])]) -> Result<Tried, String> {
         let sample = self.sample()?;
-        let here = |codes: &[Code]| codes.iter().all(|code| host_features().contains(code.features));
-        let made: Vec<_> = made.iter().copied().filter(|(_, codes)| here(codes)).collect();
-        let (names, times) =
-            if sample.is_alone() { alone(&sample, &made)? } else { on_traffic(&sample, &made)? };
-        let index = choice(&times).ok_or("none of them returns what the interpreter does")?;
-        let ours: Vec<Vec<Option<f64>>> = match names[0].1 {
-            None => times.iter().map(|times| [&[None], &times[1..]].concat()).collect(),
-            Some(_) => times.clone(),
+        let host = std::env::consts::ARCH.parse::<Arch>().map_err(|error| error.to_string())?;
+        let runs = |code: &Code| code.arch == host && host_features().contains(code.features);
+        let made: Vec<_> = made.iter().copied().filter(|(_, codes)| codes.iter().all(runs)).collect();
+        if made.is_empty() {
+            return Err("it is not code for this CPU".to_owned());
+        }
+        let found = if sample.is_alone() { alone(&sample, &made)? } else { None };
+        let Found { names, times } = match found {
+            Some(found) => found,
+            None => on_traffic(&Sample { packets: self.some_packets(), ..sample }, &made)?,
         };
-        let (kernel_is_quicker, index) = match names[index].1 {
-            Some(_) => (false, index),
-            None => (true, choice(&ours).ok_or("none of our compilers makes code of it")?),
-        };
-        let tier = names[index].1.expect("the kernel was left out");
+        let ours = |choice: Option<usize>| choice.and_then(|index| Some((names[index].1?, index)));
+        let without_kernel: Vec<Vec<Option<f64>>> = times
+            .iter()
+            .map(|times| {
+                times.iter().zip(&names).map(|(time, (_, tier))| time.filter(|_| tier.is_some())).collect()
+            })
+            .collect();
+        let all = choice(&times);
+        let (tier, _) = ours(all).or(ours(choice(&without_kernel))).ok_or("none of them could be timed")?;
         let shown = names.iter().enumerate().map(|(index, (name, _))| {
-            let each = times.iter().map(|times| times[index].map_or("-".to_owned(), |ns| format!("{ns:.0}")));
-            format!("{name} {}", each.collect::<Vec<_>>().join("/"))
+            let each: Vec<String> =
+                times.iter().map(|times| times[index].map_or("-".to_owned(), shown)).collect();
+            format!("{name} {}", each.join("/"))
         });
-        Ok(Tried { tier, kernel_is_quicker, times: shown.collect::<Vec<_>>().join(", ") })
+        let kernel_stays = ours(all).is_none();
+        Ok(Tried { tier, kernel_stays, times: shown.collect::<Vec<_>>().join(", ") })
+    }
+
+    fn some_packets(&self) -> Vec<Vec<u8>> {
+        self.packets[..self.packets.len().min(MOST_PACKETS)].to_vec()
     }
 
     fn sample(&self) -> Result<Sample, String> {
@@ -111,81 +132,113 @@ impl Trial<'_> {
         let input = Input { packet: first.clone(), ..self.input.clone() };
         let name = self.object.programs[self.index].name.clone();
         let mut sample = Sample::new(name, self.object.clone(), self.index, addresses, input);
-        if sample.is_alone() {
-            let fits = |packet: &&Vec<u8>| packet.len() <= MAX_INPUT;
-            sample.rotating = self.packets[1..].iter().filter(fits).cloned().collect();
-        } else {
-            sample.packets = self.packets.to_vec();
-        }
+        let fits = |packet: &Vec<u8>| packet.len() <= MAX_INPUT;
+        sample.rotating = self.some_packets().split_off(1).into_iter().filter(fits).collect();
         Ok(sample)
     }
 }
 
-/// What was tried: the name, and the compiler if it is one of ours; then for each kind of input the nanoseconds of each.
-type Found = (Vec<(&'static str, Option<Tier>)>, Vec<Vec<Option<f64>>>);
+/// A time: with a decimal where that is a part of it that matters.
+fn shown(nanoseconds: f64) -> String {
+    if nanoseconds < 100.0 { format!("{nanoseconds:.1}") } else { format!("{nanoseconds:.0}") }
+}
 
-/// A program on its own: the kernel's code first, then that of ours.
-fn alone(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Found, String> {
+/// What was tried.
+struct Found {
+    /// The name of each, and the compiler if it is one of ours.
+    names: Vec<(&'static str, Option<Tier>)>,
+    /// For each kind of input the nanoseconds of each.
+    times: Vec<Vec<Option<f64>>>,
+}
+
+/// A program on its own: the kernel's code first, then that of ours. `None` if it needs to be delivered each packet anew, or finds more in its
+/// context than is here.
+fn alone(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Option<Found>, String> {
     let inputs = sample.inputs(machine::INPUTS);
-    let wanted = reference::results(sample, &inputs)?;
+    let Some(wanted) = reference::unchanging(sample, &inputs)? else { return Ok(None) };
     let mut machine = Machine::new();
     machine.place_inputs(&inputs, &[]);
     let mut names = Vec::new();
     let mut calls = Vec::new();
-    if let Ok((call, _)) = kernel_image(&machine, sample) {
-        names.push(("kernel", None));
-        calls.push(Ok(call));
-    }
     for (tier, codes) in made {
         let code = &codes[sample.index];
-        names.push((tier.name(), Some(*tier)));
-        calls.push(machine.native(&code.bytes, code.entry, Argument::Block));
-    }
-    for call in &mut calls {
-        if let Err(reason) =
-            call.as_ref().map_err(Clone::clone).and_then(|call| call.check(&machine, &inputs, &wanted))
-        {
-            *call = Err(reason);
+        let call = machine.native(&code.bytes, code.entry, Argument::Block)?;
+        if call.check(&machine, &inputs, &wanted).is_err() {
+            return Ok(None);
         }
+        names.push((tier.name(), Some(*tier)));
+        calls.push(call);
+    }
+    if let Ok((call, _)) = kernel_image(&machine, sample)
+        && call.check(&machine, &inputs, &wanted).is_ok()
+    {
+        names.insert(0, ("kernel", None));
+        calls.insert(0, call);
     }
     let times = [Inputs::Same, Inputs::Rotating].map(|over| {
-        let mut ways: Vec<Way> = calls
-            .iter()
-            .map(|call| {
-                let call = call.as_ref().map_err(Clone::clone)?;
-                let machine = &machine;
-                Ok(Box::new(move |times| call.time(machine, &[], over, times)) as Box<_>)
-            })
-            .collect();
-        quickest(interleaved(&mut ways, TRIAL))
+        let way = |call| Ok(timed(&machine, call, over));
+        let times = interleaved(&mut calls.iter().map(way).collect::<Vec<_>>(), TRIAL);
+        let floor = |time: Option<f64>, call: &Call| time.map(|time| (time - machine.floor(call)).max(SEEN));
+        quickest(times).into_iter().zip(&calls).map(|(time, call)| floor(time, call)).collect()
     });
-    Ok((names, times.into()))
+    Ok(Some(Found { names, times: times.into() }))
 }
 
-/// A program over its packets, by our compilers.
+/// A number of calls of code in the machine's child.
+fn timed<'a>(
+    machine: &'a Machine,
+    call: &'a Call,
+    over: Inputs,
+) -> Box<dyn FnMut(u32) -> Result<Duration, String> + 'a> {
+    Box::new(move |times| call.time(machine, &[], over, times))
+}
+
+/// A program over its packets, by our compilers, on the maps of user space. What it does on a pass is not what it did on the one before, so that a run with
+/// checks does not say that one without them is safe: the verifier does.
 fn on_traffic(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Found, String> {
-    // With checks first: what runs below is kept from nothing.
+    let chained = sample.object.maps.iter().any(|map| map.kind == MapKind::ProgramArray);
+    let reached = if chained { 0..sample.object.programs.len() } else { sample.index..sample.index + 1 };
+    let least = sample.packets.iter().map(Vec::len).min().unwrap_or_default();
+    let mut verifier = Verifier::new().map_err(|error| format!("it is not verified: {error}"))?;
+    for index in reached.clone() {
+        let verdict = verifier.verify(&sample.object, index, least as u64);
+        let verdict = verdict.map_err(|error| format!("it is not verified: {error}"))?;
+        if !verdict.accepted {
+            return Err(format!("the verifier refuses it: {}", verdict.class));
+        }
+    }
     let wanted = reference::traffic(sample, "host")?;
     let (world, image) = World::new(&sample.object, sample.index, Slot::default(), &sample.input)
         .map_err(|error| error.to_string())?;
     let (world, image) = (&world, &image);
-    let run = |codes: &[Code], passes| traffic::run(sample, world, image, codes, sample.index, passes);
-    let mut ways: Vec<Way> = made
-        .iter()
-        .map(|(_, codes)| match run(codes, 1)? {
-            (_, results) if results == wanted => {
-                Ok(Box::new(move |passes| Ok(run(codes, passes)?.0)) as Box<_>)
+    let entry = sample.index - reached.start;
+    let empty = traffic::empty(sample)?;
+    let mut ways: Vec<Way> = Vec::new();
+    for (_, codes) in made {
+        let codes = &codes[reached.clone()];
+        let (_, results) = traffic::run(sample, world, image, codes, entry, 1)?;
+        ways.push(match results == wanted {
+            true => {
+                Ok(Box::new(move |passes| Ok(traffic::run(sample, world, image, codes, entry, passes)?.0)))
             }
-            _ => Err("it returns something else".to_owned()),
-        })
-        .collect();
-    let times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
-    let each = times.iter().map(|time| time.map(|time| time / sample.packets.len() as f64)).collect();
-    Ok((made.iter().map(|(tier, _)| (tier.name(), Some(*tier))).collect(), vec![each]))
+            false => Err("it returns something else than with checks".to_owned()),
+        });
+    }
+    ways.push(Ok(Box::new(|passes| Ok(traffic::run(sample, world, image, &empty, 0, passes)?.0))));
+    let mut times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
+    drop(ways);
+    let floor = times.pop().flatten().unwrap_or_default();
+    let each = |time: f64| ((time - floor) / sample.packets.len() as f64).max(SEEN_OF_A_PACKET);
+    let times = times.into_iter().map(|time| time.map(each)).collect();
+    Ok(Found { names: made.iter().map(|(tier, _)| (tier.name(), Some(*tier))).collect(), times: vec![times] })
 }
 
 #[cfg(test)]
 mod tests {
+    use kop_ops::ebpf::parse_program;
+    use kop_ops::x86_64::{Assembler, Cond, Gpr, Size};
+    use kop_ops::{Features, Flow, Program, ProgramKind};
+
     use super::*;
 
     fn times<const N: usize>(times: [f64; N]) -> Vec<Option<f64>> {
@@ -211,5 +264,80 @@ mod tests {
         );
         assert_eq!(choice(&[vec![None, None]]), None);
         assert_eq!(choice(&[]), None);
+    }
+
+    /// Code that returns `result` after counting down from `turns`.
+    fn code(result: i32, turns: i32) -> [Code; 1] {
+        let mut a = Assembler::new();
+        a.mov(Size::B4, Gpr::Rcx, turns);
+        let again = a.label();
+        a.bind(again);
+        a.dec(Size::B8, Gpr::Rcx);
+        a.jcc(Cond::Ne, again);
+        a.mov(Size::B4, Gpr::Rax, result);
+        a.ret();
+        let bytes = a.finish().expect("every operand fits").bytes;
+        [Code {
+            arch: Arch::X86_64,
+            bytes,
+            entry: 0,
+            marks: Vec::new(),
+            features: Features::NONE,
+            helpers: Vec::new(),
+            guarded: false,
+            observing: false,
+            sites: Vec::new(),
+        }]
+    }
+
+    fn object(kind: ProgramKind, text: &str) -> Object {
+        let flow = Flow::new(parse_program(text).expect("it parses")).expect("it is a program");
+        let program = Program { name: "main".to_owned(), kind, flow };
+        Object { programs: vec![program], license: "GPL".to_owned(), ..Object::default() }
+    }
+
+    fn among(object: &Object, made: &[(Tier, &[Code])]) -> Result<Tried, String> {
+        let (input, packets) = (Input::default(), [vec![7; 64], vec![8; 64]]);
+        Trial { object, index: 0, input: &input, packets: &packets }.among(made)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn what_takes_long_or_returns_something_else_is_not_taken() {
+        let (slow, quick, wrong) = (code(7, 20_000), code(7, 500), code(8, 1));
+        let alone = object(ProgramKind::Xdp, "r0 = 7\nexit");
+        let tried = among(&alone, &[(Tier::Jit, &slow), (Tier::Native, &quick)]).expect("it can be timed");
+        assert_eq!(tried.tier, Tier::Native, "{tried:?}");
+        // No loop is as quick as the two instructions that the kernel makes of it.
+        assert_eq!(tried.kernel_stays, tried.times.contains("kernel "), "{tried:?}");
+        if Verifier::new().is_err() {
+            return;
+        }
+        // A program that changes its packet is delivered each anew, as one is whose code returns something else.
+        let text = "r2 = *(u32 *)(r1 + 4)\nr1 = *(u32 *)(r1 + 0)\nr3 = r1\nr3 += 1\nr0 = 7\nif r3 > r2 goto +1\n\
+                    *(u8 *)(r1 + 0) = 3\nexit";
+        let changing = object(ProgramKind::Xdp, text);
+        for object in [&changing, &alone] {
+            let made = [(Tier::Jit, &slow[..]), (Tier::Native, &quick), (Tier::Llvm, &wrong)];
+            let tried = among(object, &made).expect("it can be timed");
+            assert_eq!((tried.tier, tried.kernel_stays), (Tier::Native, false), "{tried:?}");
+            assert!(tried.times.contains("llvm -"), "{tried:?}");
+        }
+        let none = among(&alone, &[(Tier::Jit, &wrong)]);
+        assert!(none.is_err_and(|reason| reason.contains("none of them")));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn what_cannot_be_run_is_not_measured() {
+        let quick = code(7, 1);
+        let reason = |text: &str, code: &[Code]| {
+            among(&object(ProgramKind::Xdp, text), &[(Tier::Jit, code)]).expect_err("it cannot be measured")
+        };
+        let elsewhere = quick.clone().map(|code| Code { arch: Arch::Aarch64, ..code });
+        assert!(reason("r0 = 7\nexit", &elsewhere).contains("this CPU"));
+        assert!(reason("r0 = *(u64 *)(r1 + 4096)\nexit", &quick).contains("bad read"));
+        let unverified = reason("call 5\nr1 = 0\nr0 = *(u8 *)(r1 + 0)\nexit", &quick);
+        assert!(unverified.contains("verif"), "{unverified}");
     }
 }

@@ -13,7 +13,7 @@ use kop_harness::tier::{self, Choice, Tier, Whole};
 use kop_jit::Options;
 use kop_ops::code::Mark;
 use kop_ops::program::MapAddresses;
-use kop_ops::{Arch, Catalog, Code, Features, MapKind, Object, Program, Slot};
+use kop_ops::{Arch, Catalog, Code, Features, Object, Program, Slot};
 use kop_semantics::Input;
 
 use super::program_file::ProgramFile;
@@ -80,6 +80,9 @@ pub fn run(args: &Args) -> Result<Outcome, Failure> {
     };
     let chosen: Vec<&Program> = indices.iter().map(|index| &object.programs[*index]).collect();
     let tier = args.tier.tier(args.unguarded)?;
+    if args.packet.is_some() && tier != Tier::Auto {
+        return Err(Failure::usage("--packet: it is what --tier auto --unguarded measures on"));
+    }
     let output = args.output.as_ref().map(|path| {
         let created = File::create(path).map_err(|error| Failure::path(path, error));
         created.map(|file| (path, file))
@@ -168,8 +171,7 @@ impl Args {
         programs.iter().map(|index| whole.program(&lowered, *index)).collect()
     }
 
-    /// What the compiler makes of each program that is the quickest on the packets, or without them has less to run. Programs that may go on with each
-    /// other are tried from one compiler.
+    /// What the compiler makes of each program that is the quickest on the packets, or without them has less to run.
     fn compile_chosen(
         &self,
         arch: Arch,
@@ -177,29 +179,24 @@ impl Args {
         catalog: &Catalog,
         indices: &[usize],
     ) -> Result<Vec<Made>, Failure> {
-        let packets =
-            self.packet.as_ref().map(|text| packets::read(text).map_err(Failure::usage)).transpose()?;
+        let packets = self.packet.as_ref().map(|text| packets::read(text).map_err(Failure::usage));
+        let packets = packets.transpose()?;
         let input = Input::default();
-        let tail_calls = object.maps.iter().any(|map| map.kind == MapKind::ProgramArray);
         let mut made = Vec::new();
         for &index in indices {
-            let programs =
-                if tail_calls { object.programs.clone() } else { vec![object.programs[index].clone()] };
-            let entry = if tail_calls { index } else { 0 };
-            let object = Object { programs, ..object.clone() };
-            let every: Vec<usize> = (0..object.programs.len()).collect();
-            let jit = self.compile(arch, &object, catalog, &object.programs.iter().collect::<Vec<_>>())?;
-            let whole = |tier| self.compile_whole(tier, arch, &object, catalog, &every);
-            let lowered = kop_jit::lower(&object, catalog).map_err(Failure::usage)?;
-            let trial = packets.as_deref().map(|packets| Trial {
+            let object = Object { programs: vec![object.programs[index].clone()], ..object.clone() };
+            let jit = self.compile(arch, &object, catalog, &[&object.programs[0]])?;
+            let whole = |tier| self.compile_whole(tier, arch, &object, catalog, &[0]);
+            let lowered = packets.as_ref().and_then(|_| kop_jit::lower(&object, catalog).ok());
+            let trial = packets.as_deref().zip(lowered.as_ref()).map(|(packets, lowered)| Trial {
                 object: &lowered.object,
-                index: entry,
+                index: 0,
                 input: &input,
                 packets,
             });
             let (choice, mut codes) = Choice::of(&object.programs, jit, whole, trial.as_ref());
             let reason = format!("; --tier auto takes {}: {}\n", choice.tier.title(), choice.reason);
-            made.push(Made { tier: choice.tier, code: codes.swap_remove(entry), reason });
+            made.push(Made { tier: choice.tier, code: codes.swap_remove(0), reason });
         }
         Ok(made)
     }

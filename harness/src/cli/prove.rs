@@ -36,7 +36,7 @@ use super::{Failure, Outcome, print_all, style};
                         timeout      some payload was not decided in time\n\n\
                         The exit code is 0 when every row is proved or partial: nothing that was looked at is wrong. What is left of a \
                         partial row is in the report as payloads of payloads_total.\n\n\
-                        With --jit a row is a form of eBPF instruction, or two that the JIT may make one of, and payloads are \
+                        With --jit a row is a form of eBPF instruction, or some that the JIT may make one of, and payloads are \
                         instructions. Every pair of registers is looked at, in programs in which the instruction is compiled \
                         differently, without CPU features and with all but SIMD. Immediates, offsets and distances of jumps are those \
                         at which encodings change; where there are others, the row is partial. Forms that are not proved by \

@@ -67,8 +67,8 @@ impl Choice {
     fn tried(trial: &Trial, made: &[(Tier, Vec<Code>)]) -> Result<Self, String> {
         let all: Vec<(Tier, &[Code])> = made.iter().map(|(tier, codes)| (*tier, &**codes)).collect();
         let tried = trial.among(&all)?;
-        let quicker = if tried.kernel_is_quicker { "; the kernel's own code is the quickest" } else { "" };
-        Ok(Self { tier: tried.tier, reason: format!("measured, in nanoseconds: {}{quicker}", tried.times) })
+        let stays = if tried.kernel_stays { "; none is worth leaving the kernel's own for" } else { "" };
+        Ok(Self { tier: tried.tier, reason: format!("measured, in nanoseconds: {}{stays}", tried.times) })
     }
 
     /// The choice for the programs of an object, among what compilers make of them: the JIT first, then the others, each of which is trusted with

@@ -20,6 +20,12 @@ pub(super) enum Source {
 impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// `dst = dst op src`, and instructions after it that become one with it; returns how many that was.
     pub(super) fn alu(&mut self, index: usize, op: Op, width: ebpf::Width, dst: Reg, src: Operand) -> usize {
+        if matches!(op, Op::Mov | Op::Add | Op::Sub | Op::Lsh) {
+            let done = self.add_up(index, width, dst);
+            if done > 0 {
+                return done;
+            }
+        }
         let fused = match (op, src) {
             (Op::Mov, Operand::Reg(src)) if src != dst => self.mov_and(index, width, dst, src),
             (Op::Lsh | Op::Rsh, Operand::Imm(amount)) => self.shift_and(index, op, width, dst, amount),

@@ -59,10 +59,22 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         direction: Direction,
     ) -> Mem {
         let offset = self.displacement(base, off);
+        self.address_at(index, gpr(base), offset, bytes, direction)
+    }
+
+    /// As [`Compiler::address`], of a native register and any offset.
+    pub(super) fn address_at(
+        &mut self,
+        index: usize,
+        base: Gpr,
+        offset: i32,
+        bytes: Bytes,
+        direction: Direction,
+    ) -> Mem {
         if !self.options.guarded {
-            return self.operand(gpr(base), offset, size_of(bytes));
+            return self.operand(base, offset, size_of(bytes));
         }
-        self.add_imm(Width::X, ADDRESS, gpr(base), offset.into());
+        self.add_imm(Width::X, ADDRESS, base, offset.into());
         self.check(index, bytes, direction);
         Mem::base(ADDRESS)
     }
@@ -93,7 +105,7 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         ADDRESS
     }
 
-    fn check(&mut self, index: usize, size: Bytes, direction: Direction) {
+    pub(super) fn check(&mut self, index: usize, size: Bytes, direction: Direction) {
         self.load_imm(Width::W, AT, u64::from(self.body.origin(index)) + 1);
         let number = check_number(direction, size);
         let place = match self.checks[number] {

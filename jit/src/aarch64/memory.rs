@@ -33,6 +33,11 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// A load.
     pub(super) fn load(&mut self, index: usize, bytes: Bytes, signed: bool, dst: Reg, base: Reg, off: i16) {
         let mem = self.address(index, base, off, bytes, Direction::Read);
+        self.load_from(bytes, signed, dst, mem);
+    }
+
+    /// As [`Compiler::load`], from an address that is checked already.
+    pub(super) fn load_from(&mut self, bytes: Bytes, signed: bool, dst: Reg, mem: Mem) {
         if signed && !self.planted(Planted::SignedLoad) {
             self.code.load_signed(size_of(bytes), gpr(dst), mem);
         } else {
@@ -43,6 +48,11 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
     /// A store.
     pub(super) fn store(&mut self, index: usize, bytes: Bytes, base: Reg, off: i16, src: Operand) {
         let mem = self.address(index, base, off, bytes, Direction::Write);
+        self.store_to(bytes, mem, src);
+    }
+
+    /// As [`Compiler::store`], to an address that is checked already.
+    pub(super) fn store_to(&mut self, bytes: Bytes, mem: Mem, src: Operand) {
         let src = match src {
             Operand::Reg(src) => gpr(src),
             Operand::Imm(0) => Gpr::Xzr,

@@ -11,6 +11,7 @@ mod frame;
 mod guard;
 mod imm;
 mod memory;
+mod sum;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +57,7 @@ pub(crate) fn compile<const PLANTED: bool>(
         checks: [None; 8],
         helpers: Helpers::default(),
         frame: Frame::default(),
+        accessed: None,
         features: Features::NONE,
     };
     compiler.program()?;
@@ -82,6 +84,8 @@ struct Compiler<'a, const PLANTED: bool> {
     helpers: Helpers,
     /// The frame of the function that is being written.
     frame: Frame,
+    /// The access at a sum that became one with the instructions that were just written.
+    accessed: Option<usize>,
     /// The CPU features that the code needs.
     features: Features,
 }
@@ -120,8 +124,15 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         while index < function.end {
             self.bind(index);
             let done = index + self.insn(index)?;
+            // What faults is the access, whose code starts with that of the sum which is its address.
+            let start = self.places[index];
+            let accessed = self.accessed.take().unwrap_or(index);
             for fused in index + 1..done {
-                self.bind(fused);
+                if fused <= accessed {
+                    self.places[fused] = start;
+                } else {
+                    self.bind(fused);
+                }
             }
             index = done;
         }

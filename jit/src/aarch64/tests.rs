@@ -139,6 +139,30 @@ fn offsets_use_every_form_of_address() {
 }
 
 #[test]
+fn sums_become_addresses() {
+    let table = [
+        ("r1 = r2\nr1 += r3\nr1 = *(u8 *)(r1 + 0)", "ldrb w0, [x1, x2]"),
+        ("r1 += r3\nr1 = *(s16 *)(r1 + 0)", "ldrsh x0, [x0, x2]"),
+        ("r1 = r2\nr1 <<= 3\nr1 += r3\nr1 = *(u64 *)(r1 + 0)", "ldr x0, [x2, x1, lsl #3]"),
+        ("r1 = r10\nr1 += -40\nr1 = *(u32 *)(r1 + 4)", "ldur w0, [x25, #-36]"),
+        ("r1 = r2\nr1 += r3\n*(u32 *)(r1 + 0) = r4\nr1 = 5", "str w3, [x1, x2]; movz w0, #0x5"),
+        // Another size, a number besides, a sum that is needed.
+        ("r1 = r2\nr1 <<= 3\nr1 += r3\nr1 = *(u32 *)(r1 + 0)", "ubfm x0, x1, #61, #60; ldr w0, [x0, x2]"),
+        ("r1 = r2\nr1 += r3\nr1 = *(u8 *)(r1 + 1)", "add x0, x1, x2; ldrb w0, [x0, #0x1]"),
+        ("r1 = r2\nr1 += r3\nr4 = *(u8 *)(r1 + 0)", "add x0, x1, x2; ldrb w3, [x0]"),
+        ("r1 = r2\nr1 += r3\n*(u64 *)(r1 + 0) = r1\nr1 = 5", "add x0, x1, x2; str x0, [x0]; movz w0, #0x5"),
+    ];
+    assert_bodies(&table, &options(false));
+}
+
+#[test]
+fn what_faults_at_a_sum_is_the_access() {
+    let code = code("r6 = r2\nr6 += r3\nr6 = *(u32 *)(r6 + 0)\nr0 = r6\nexit", &options(false));
+    let first = code.marks.iter().find(|mark| mark.index == 0).expect("a mark").offset;
+    assert_eq!(code.insn_at(first as usize), Some(2));
+}
+
+#[test]
 fn jumps_go_by_registers_and_single_bits() {
     let table = [
         ("if r1 == 0 goto +1\nr0 = 1", "cbz x0, 0x8; movz w7, #0x1"),

@@ -12,7 +12,7 @@ const LINE: u32 = 64;
 
 /// The most bytes of padding. Loops whose heads stand in the first half of a line stay where they are: on the way into a loop, and
 /// in one around it, padding is run.
-const MOST_PADDING: u32 = 31;
+const MOST_PADDING: u32 = 32;
 
 /// A place in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

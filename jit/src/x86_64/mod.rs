@@ -56,6 +56,7 @@ pub(crate) fn compile<const PLANTED: bool>(
         helpers: Helpers::default(),
         used: if options.observe { RegSet::ALL } else { analysis.used },
         frame: Frame::default(),
+        accessed: None,
         features: Features::NONE,
         failed: None,
     };
@@ -88,6 +89,8 @@ struct Compiler<'a, const PLANTED: bool> {
     used: RegSet,
     /// The frame of the function that is being written.
     frame: Frame,
+    /// The access at a sum that became one with the instructions that were just written.
+    accessed: Option<usize>,
     /// The CPU features that the code needs.
     features: Features,
     /// The first instruction that cannot be compiled.
@@ -130,8 +133,15 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             }
             self.bind(index);
             let done = index + self.insn(index);
+            // What faults is the access, whose code starts with that of the sum which is its address.
+            let start = self.places[index];
+            let accessed = self.accessed.take().unwrap_or(index);
             for fused in index + 1..done {
-                self.bind(fused);
+                if fused <= accessed {
+                    self.places[fused] = start;
+                } else {
+                    self.bind(fused);
+                }
             }
             index = done;
         }

@@ -108,6 +108,8 @@ fn sums_become_one_address() {
         ("r1 = r2\nr1 += r3\n*(u32 *)(r1 + 4) = r4\nr1 = 5", "mov [rsi+rdx+4], ecx; mov edi, 5"),
         // It may be needed.
         ("r1 = r2\nr1 += r3\nr4 = *(u64 *)(r1 + 4)", "mov rcx, [rsi+rdx+4]; lea rdi, [rsi+rdx]"),
+        ("r1 = r2\nr4 = *(u64 *)(r1 + 4)", "mov rcx, [rsi+4]; mov rdi, rsi"),
+        ("r1 = r2\nw1 = w1", "mov edi, esi"),
         ("r1 = r2\nr1 += r3\nr2 = *(u64 *)(r1 + 4)", "lea rdi, [rsi+rdx]; mov rsi, [rdi+4]"),
         ("r1 = r2\nr1 += r3\n*(u32 *)(r1 + 4) = r4", "lea rdi, [rsi+rdx]; mov [rdi+4], ecx"),
         (
@@ -121,6 +123,20 @@ fn sums_become_one_address() {
     let guarded = listing(&code("r1 += r2\nr1 = *(u8 *)(r1 + 4)\nexit", &options(true)));
     let at = guarded.iter().position(|line| line == "lea r9, [rdi+rsi+4]").expect("the address is computed");
     assert_eq!((&*guarded[at + 1], &*guarded[at + 3]), ("mov r11d, 2", "movzx edi, byte ptr [r9]"));
+}
+
+#[test]
+fn what_faults_at_a_sum_is_the_access() {
+    for guarded in [false, true] {
+        let code =
+            code("r6 = r2\nr6 += r3\nr6 = *(u32 *)(r6 + 4)\nr6 = be32 r6\nr0 = r6\nexit", &options(guarded));
+        let offsets: Vec<u32> = (0..5)
+            .map(|index| code.marks.iter().find(|mark| mark.index == index).expect("a mark").offset)
+            .collect();
+        assert_eq!(offsets[0], offsets[2], "the address is part of the access");
+        assert_eq!(code.insn_at(offsets[0] as usize), Some(2));
+        assert!(offsets[2] < offsets[3] && offsets[3] < offsets[4], "{offsets:?}");
+    }
 }
 
 #[test]
@@ -168,7 +184,7 @@ fn loops_start_in_the_first_half_of_a_line() {
     let text = |before: u32| format!("{}{nested}", "w4 = w4\n".repeat(before as usize));
     for before in 0..70 {
         let heads = offsets(&text(before), &[before, before + 1]);
-        assert!(heads.iter().all(|offset| *offset <= 32), "{before} before: {heads:?}");
+        assert!(heads.iter().all(|offset| *offset < 32), "{before} before: {heads:?}");
     }
     let nops = |guarded| {
         let listing = listing(&code(&text(20), &options(guarded)));

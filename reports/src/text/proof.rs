@@ -34,7 +34,10 @@ pub fn proof_line(row: &Row, style: Style) -> String {
     };
     line.put(paint(proof.verdict), proof.verdict.name()).to(OPERATION).put(Paint::Plain, &row.name);
     line.to(FORM).put(Paint::Plain, &row.form).to(ARCH).put(Paint::Plain, &row.arch);
-    let payloads = format!("{}/{}", number(proof.payloads), at_a_glance(proof.payloads_total));
+    let payloads = match proof.payloads_total {
+        0 => number(proof.payloads),
+        total => format!("{}/{}", number(proof.payloads), at_a_glance(total)),
+    };
     line.put_right(Paint::Plain, &payloads, PAYLOADS_END);
     line.put_right(Paint::Plain, &number(proof.formulas), FORMULAS_END);
     line.put_right(Paint::Plain, &number(proof.solved), SOLVED_END);

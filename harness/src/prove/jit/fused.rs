@@ -102,6 +102,12 @@ fn moves(first: Width) -> Vec<[Insn; 2]> {
         let numbers = if division { &IMMEDIATES[..0] } else { &IMMEDIATES[..] };
         all.extend(numbers.iter().map(|&imm| [moved, Insn::alu(op, width, Reg::R7, imm)]));
     }
+    let others = Reg::ALL.into_iter().filter(|src| *src != Reg::R7);
+    all.extend(others.flat_map(|src| {
+        Width::ALL.map(|width| {
+            [Insn::alu(AluOp::Mov, first, Reg::R7, src), Insn::alu(AluOp::Mov, width, Reg::R7, Reg::R7)]
+        })
+    }));
     all
 }
 
@@ -185,7 +191,8 @@ fn sums(width: Width) -> Vec<Vec<Insn>> {
     all
 }
 
-/// Accesses to sums of one and two steps: to the register that has it, from which something else is loaded, that is overwritten behind or stays, and to others.
+/// Accesses to sums of one step, of a move and one, and of a register and another that is shifted: to the register that has it, from which
+/// something else is loaded, that is overwritten behind or stays, and to others; stores of numbers, loads that extend the sign, and such as are swapped behind.
 fn accesses() -> Vec<Vec<Insn>> {
     let mut all = Vec::new();
     let (dst, width) = (Reg::R7, Width::W64);
@@ -196,6 +203,11 @@ fn accesses() -> Vec<Vec<Insn>> {
     firsts.extend(steps.iter().map(|step| vec![*step]));
     let moved: Vec<Vec<Insn>> = firsts[..others.len()].to_vec();
     firsts.extend(moved.iter().flat_map(|moved| steps.iter().map(|step| vec![moved[0], *step])));
+    for amount in 1..=4 {
+        let scaled = [Insn::alu(AluOp::Lsh, width, dst, amount), Insn::alu(AluOp::Add, width, dst, Reg::R10)];
+        firsts.push(scaled.to_vec());
+        firsts.push([&moved[0][..], &scaled].concat());
+    }
     let overwritten = Insn::mov64(dst, 3);
     let used = Insn::alu(AluOp::Xor, width, Reg::R0, dst);
     for sum in &firsts {
@@ -203,9 +215,16 @@ fn accesses() -> Vec<Vec<Insn>> {
             for size in Size::ALL {
                 for behind in [&[][..], &[overwritten], &[used, overwritten]] {
                     let stored = [Reg::R1, dst].map(|src| Insn::store(size, dst, off, src));
+                    let number = Insn::Store { size, base: dst, off, src: Operand::Imm(-5) };
                     let loaded = [Reg::R1, dst, Reg::R2].map(|to| Insn::load(size, to, dst, off));
-                    for access in stored.into_iter().chain(loaded) {
+                    let signed = Insn::Load { size, signed: true, dst, base: dst, off };
+                    let extends = (size != Size::B8).then_some(signed);
+                    for access in stored.into_iter().chain([number]).chain(loaded).chain(extends) {
                         all.push([&sum[..], &[access], behind].concat());
+                    }
+                    let swap = Insn::End { kind: EndKind::ToBe, bits: size.bits() as u8, dst };
+                    if size != Size::B1 {
+                        all.push([&sum[..], &[Insn::load(size, dst, dst, off), swap], behind].concat());
                     }
                 }
             }
