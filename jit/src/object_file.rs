@@ -66,8 +66,8 @@ mod tests {
         let file = object::File::parse(bytes.as_slice()).expect("it is sound");
         let text = file.section_by_name(".text").expect("it has code");
         let start = |name: &str| file.symbol_by_name(name).map(|symbol| (symbol.address(), symbol.size()));
-        assert_eq!((start("first"), start("second")), (Some((1, 1)), Some((16, 1))));
-        assert_eq!(text.data().map(|data| (data[0], data[1], data[16])), Ok((0x90, 0xc3, 0xc3)));
+        assert_eq!((start("first"), start("second")), (Some((1, 1)), Some((64, 1))));
+        assert_eq!(text.data().map(|data| (data[0], data[1], data[64])), Ok((0x90, 0xc3, 0xc3)));
         assert_eq!(file.architecture(), Architecture::X86_64);
     }
 }
