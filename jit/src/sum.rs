@@ -7,6 +7,9 @@ use kop_ops::ebpf::{AluOp as Op, Insn, Operand, Reg, Width};
 use crate::analysis::Analysis;
 use crate::body::Body;
 
+/// The most instructions of a sum: more add to numbers alone. Each instruction is looked at so often at most.
+const LONGEST: usize = 8;
+
 /// How many instructions behind a sum are looked at for what becomes of it.
 const LOOK_AHEAD: usize = 12;
 
@@ -67,7 +70,8 @@ impl Sum {
     ) -> Option<(Self, usize)> {
         let mut sum = Self::step(None, body.insns[index], width, dst)?;
         let mut end = index + 1;
-        while let Some(false) = analysis.is_target.get(end)
+        while end < index + LONGEST
+            && let Some(false) = analysis.is_target.get(end)
             && let Some(longer) = Self::step(Some(sum), body.insns[end], width, dst)
         {
             sum = longer;
