@@ -23,9 +23,15 @@ pub(super) fn recognise(graph: &Graph, (root, function): (Value, &Function), inp
     }
     let mut found: Vec<Match> = trial.swapped_load(graph).into_iter().collect();
     if function.steps() > 1 {
-        found
-            .extend([trial.rotate(), trial.extract(), trial.named(width(graph, root))].into_iter().flatten());
-        found.extend(trial.strided());
+        // Each of those that move bits alone asks for many numbers.
+        let moves = trial.is_linear();
+        if moves {
+            found.extend([trial.rotate(), trial.extract()].into_iter().flatten());
+        }
+        found.extend(trial.named(width(graph, root)));
+        if moves {
+            found.extend(trial.strided());
+        }
     }
     found
 }
@@ -38,6 +44,12 @@ impl Trial<'_> {
     /// Whether it is what `model` says, as far as samples tell.
     fn is(&self, model: impl Fn(u64) -> u64) -> bool {
         samples().map(|sample| sample & self.mask).all(|sample| self.of(sample) == model(sample))
+    }
+
+    /// Whether it can move and copy bits alone: what it makes of all is what it makes of every second, and of the others.
+    fn is_linear(&self) -> bool {
+        let some = self.mask & 0x5555_5555_5555_5555;
+        self.of(0) == 0 && self.of(self.mask) == self.of(some) ^ self.of(self.mask ^ some)
     }
 
     fn found(&self, kop: &'static str, form: &'static str, immediates: Vec<(&'static str, i64)>) -> Match {
