@@ -3,6 +3,7 @@
 //! sequence.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use kop_ops::code::SiteCode;
 use kop_ops::ebpf::Insn;
@@ -134,6 +135,11 @@ impl<'a> Body<'a> {
     /// The index in the program of the instruction `index`.
     pub fn origin(&self, index: usize) -> u32 {
         self.origins.as_ref().map_or(index as u32, |origins| origins[index])
+    }
+
+    /// The load or store among some instructions, if there is one.
+    pub fn access_in(&self, mut range: Range<usize>) -> Option<usize> {
+        range.find(|index| matches!(self.insns[*index], Insn::Load { .. } | Insn::Store { .. }))
     }
 
     /// The native code of the site whose sidecar is the instruction `index`.

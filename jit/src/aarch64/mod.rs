@@ -57,7 +57,6 @@ pub(crate) fn compile<const PLANTED: bool>(
         checks: [None; 8],
         helpers: Helpers::default(),
         frame: Frame::default(),
-        accessed: None,
         features: Features::NONE,
     };
     compiler.program()?;
@@ -84,8 +83,6 @@ struct Compiler<'a, const PLANTED: bool> {
     helpers: Helpers,
     /// The frame of the function that is being written.
     frame: Frame,
-    /// The access at a sum that became one with the instructions that were just written.
-    accessed: Option<usize>,
     /// The CPU features that the code needs.
     features: Features,
 }
@@ -125,11 +122,10 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             self.bind(index);
             let done = index + self.insn(index)?;
             // What faults is the access, whose code starts with that of the sum which is its address.
-            let start = self.places[index];
-            let accessed = self.accessed.take().unwrap_or(index);
+            let access = self.body.access_in(index..done).unwrap_or(index);
             for fused in index + 1..done {
-                if fused <= accessed {
-                    self.places[fused] = start;
+                if fused <= access {
+                    self.places[fused] = self.places[index];
                 } else {
                     self.bind(fused);
                 }

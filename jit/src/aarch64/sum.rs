@@ -40,7 +40,6 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             }
             _ => return 0,
         }
-        self.accessed = Some(at);
         count + 1
     }
 

@@ -56,7 +56,6 @@ pub(crate) fn compile<const PLANTED: bool>(
         helpers: Helpers::default(),
         used: if options.observe { RegSet::ALL } else { analysis.used },
         frame: Frame::default(),
-        accessed: None,
         features: Features::NONE,
         failed: None,
     };
@@ -89,8 +88,6 @@ struct Compiler<'a, const PLANTED: bool> {
     used: RegSet,
     /// The frame of the function that is being written.
     frame: Frame,
-    /// The access at a sum that became one with the instructions that were just written.
-    accessed: Option<usize>,
     /// The CPU features that the code needs.
     features: Features,
     /// The first instruction that cannot be compiled.
@@ -134,11 +131,10 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
             self.bind(index);
             let done = index + self.insn(index);
             // What faults is the access, whose code starts with that of the sum which is its address.
-            let start = self.places[index];
-            let accessed = self.accessed.take().unwrap_or(index);
+            let access = self.body.access_in(index..done).unwrap_or(index);
             for fused in index + 1..done {
-                if fused <= accessed {
-                    self.places[fused] = start;
+                if fused <= access {
+                    self.places[fused] = self.places[index];
                 } else {
                     self.bind(fused);
                 }

@@ -19,7 +19,6 @@ impl<const PLANTED: bool> Compiler<'_, PLANTED> {
         if width == Width::W64 && self.next(index + count - 1).is_some() {
             let done = self.access(index + count, dst, sum);
             if done > 0 {
-                self.accessed = Some(index + count);
                 return count + done;
             }
         }
