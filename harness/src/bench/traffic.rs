@@ -108,13 +108,13 @@ fn times(
             Err(reason) => *code = Err(reason),
         }
     }
-    let (world, image) = (&world, &image);
+    let start = (&world, &image);
     let empty = empty(sample);
-    let mut ways: Vec<Way> = codes.iter().map(|code| way(sample, world, image, code.as_ref())).collect();
-    let floor = empty.as_ref().map(|codes| (codes, 0)).map_err(Clone::clone);
-    ways.push(floor.map(|(codes, entry)| {
-        Box::new(move |passes| Ok(run(sample, world, image, codes, entry, passes)?.0)) as Box<_>
-    }));
+    let mut ways: Vec<Way> = codes
+        .iter()
+        .map(|code| way(sample, start, &code.as_ref().map_err(Clone::clone)?.codes, sample.index))
+        .collect();
+    ways.push(empty.as_ref().map_err(Clone::clone).and_then(|codes| way(sample, start, codes, 0)));
     let mut times = interleaved(&mut ways, for_children(rounds));
     drop(ways);
     let Some(Ok(floor)) = times.pop() else { return Vec::new() };
@@ -136,14 +136,14 @@ pub fn for_children(rounds: Rounds) -> Rounds {
     Rounds { samples: rounds.samples.min(2), sample: rounds.sample * 8, ..rounds }
 }
 
-fn way<'a>(
+/// To run the program `entry` of code over the traffic a number of times.
+pub fn way<'a>(
     sample: &'a Sample,
-    world: &'a World,
-    image: &'a Image,
-    code: Result<&'a Compiled, &String>,
+    (world, image): (&'a World, &'a Image),
+    codes: &'a [Code],
+    entry: usize,
 ) -> Way<'a> {
-    let compiled = code.map_err(Clone::clone)?;
-    Ok(Box::new(move |passes| Ok(run(sample, world, image, &compiled.codes, sample.index, passes)?.0)))
+    Ok(Box::new(move |passes| Ok(run(sample, world, image, codes, entry, passes)?.0)))
 }
 
 /// Runs code over the traffic some times: how long that took, and the results of the last time.

@@ -103,22 +103,21 @@ impl Trial<'_> {
             Some(found) => found,
             None => on_traffic(&Sample { packets: self.some_packets(), ..sample }, &made)?,
         };
-        let ours = |choice: Option<usize>| choice.and_then(|index| Some((names[index].1?, index)));
+        let ours = |choice: Option<usize>| choice.and_then(|index| names[index].1);
         let without_kernel: Vec<Vec<Option<f64>>> = times
             .iter()
             .map(|times| {
                 times.iter().zip(&names).map(|(time, (_, tier))| time.filter(|_| tier.is_some())).collect()
             })
             .collect();
-        let all = choice(&times);
-        let (tier, _) = ours(all).or(ours(choice(&without_kernel))).ok_or("none of them could be timed")?;
+        let chosen = ours(choice(&times));
+        let tier = chosen.or(ours(choice(&without_kernel))).ok_or("none of them could be timed")?;
         let shown = names.iter().enumerate().map(|(index, (name, _))| {
             let each: Vec<String> =
                 times.iter().map(|times| times[index].map_or("-".to_owned(), shown)).collect();
             format!("{name} {}", each.join("/"))
         });
-        let kernel_stays = ours(all).is_none();
-        Ok(Tried { tier, kernel_stays, times: shown.collect::<Vec<_>>().join(", ") })
+        Ok(Tried { tier, kernel_stays: chosen.is_none(), times: shown.collect::<Vec<_>>().join(", ") })
     }
 
     fn some_packets(&self) -> Vec<Vec<u8>> {
@@ -176,7 +175,7 @@ fn alone(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Option<Found>, Str
         calls.insert(0, call);
     }
     let times = [Inputs::Same, Inputs::Rotating].map(|over| {
-        let way = |call| Ok(timed(&machine, call, over));
+        let way = |call| timed(&machine, call, over);
         let times = interleaved(&mut calls.iter().map(way).collect::<Vec<_>>(), TRIAL);
         let floor = |time: Option<f64>, call: &Call| time.map(|time| (time - machine.floor(call)).max(SEEN));
         quickest(times).into_iter().zip(&calls).map(|(time, call)| floor(time, call)).collect()
@@ -185,12 +184,8 @@ fn alone(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Option<Found>, Str
 }
 
 /// A number of calls of code in the machine's child.
-fn timed<'a>(
-    machine: &'a Machine,
-    call: &'a Call,
-    over: Inputs,
-) -> Box<dyn FnMut(u32) -> Result<Duration, String> + 'a> {
-    Box::new(move |times| call.time(machine, &[], over, times))
+pub fn timed<'a>(machine: &'a Machine, call: &'a Call, over: Inputs) -> Way<'a> {
+    Ok(Box::new(move |times| call.time(machine, &[], over, times)))
 }
 
 /// A program over its packets, by our compilers, on the maps of user space. What it does on a pass is not what it did on the one before, so that a run with
@@ -218,13 +213,11 @@ fn on_traffic(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Found, String
         let codes = &codes[reached.clone()];
         let (_, results) = traffic::run(sample, world, image, codes, entry, 1)?;
         ways.push(match results == wanted {
-            true => {
-                Ok(Box::new(move |passes| Ok(traffic::run(sample, world, image, codes, entry, passes)?.0)))
-            }
+            true => traffic::way(sample, (world, image), codes, entry),
             false => Err("it returns something else than with checks".to_owned()),
         });
     }
-    ways.push(Ok(Box::new(|passes| Ok(traffic::run(sample, world, image, &empty, 0, passes)?.0))));
+    ways.push(traffic::way(sample, (world, image), &empty, 0));
     let mut times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
     drop(ways);
     let floor = times.pop().flatten().unwrap_or_default();

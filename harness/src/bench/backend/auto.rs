@@ -10,7 +10,7 @@ use crate::bench::machine::{Inputs, Machine};
 use crate::bench::measure::{Way, interleaved};
 use crate::bench::suite::Sample;
 use crate::bench::traffic;
-use crate::bench::trial::{TRIAL, choice, quickest};
+use crate::bench::trial::{TRIAL, choice, quickest, timed};
 use crate::tier::Tier;
 
 /// The compilers, in the order of what is trusted with them: the kernel's where its code can be had, our JIT without Kops, then the rest.
@@ -44,12 +44,7 @@ impl Backend for Auto {
         let times = [Inputs::Training, Inputs::TrainingRotating].map(|inputs| {
             let mut ways: Vec<Way> = built
                 .iter()
-                .map(|built| match built {
-                    Ok(built) => {
-                        Ok(Box::new(move |times| built.call.time(machine, &[], inputs, times)) as Box<_>)
-                    }
-                    Err(reason) => Err(reason.clone()),
-                })
+                .map(|built| timed(machine, &built.as_ref().map_err(Clone::clone)?.call, inputs))
                 .collect();
             quickest(interleaved(&mut ways, TRIAL))
         });
@@ -64,14 +59,11 @@ impl Backend for Auto {
             self.0.iter().map(|(_, backend)| backend.compile(machine, sample)).collect();
         let (world, image) = World::new(&sample.object, sample.index, Slot::default(), &sample.input)
             .map_err(|error| error.to_string())?;
-        let (world, image) = (&world, &image);
         let mut ways: Vec<Way> = compiled
             .iter()
-            .map(|compiled| match compiled {
-                Ok(compiled) => Ok(Box::new(move |passes| {
-                    Ok(traffic::run(sample, world, image, &compiled.codes, sample.index, passes)?.0)
-                }) as Box<_>),
-                Err(reason) => Err(reason.clone()),
+            .map(|compiled| {
+                let codes = &compiled.as_ref().map_err(Clone::clone)?.codes;
+                traffic::way(sample, (&world, &image), codes, sample.index)
             })
             .collect();
         let times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
