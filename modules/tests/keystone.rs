@@ -10,7 +10,7 @@ const CASES: [(Arch, &str, &[u8]); 8] = [
     (Arch::X86_64, "mov rax, qword ptr [rdi + 24]", &[0x48, 0x8b, 0x47, 24]),
     (Arch::X86_64, "jmp l\nnop\nl: nop", &[0xeb, 1, 0x90, 0x90]),
     (Arch::X86_64, ".byte 10, 20", &[10, 20]),
-    (Arch::Aarch64, "and x4, x4, #-4503599627370497", &[0x84, 0xf8, 0x4c, 0x92]),
+    (Arch::Aarch64, "and x4, x4, #-4503599627370497", &[0x84, 0xf8, 0x4b, 0x92]),
     (Arch::Aarch64, "add x0, x1, #100", &[0x20, 0x90, 0x01, 0x91]),
     (Arch::Aarch64, "b l\nnop\nl: nop", &[2, 0, 0, 0x14, 0x1f, 0x20, 0x03, 0xd5, 0x1f, 0x20, 0x03, 0xd5]),
     (Arch::Aarch64, ".word 10", &[10, 0, 0, 0]),
