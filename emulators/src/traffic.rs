@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Times compiled programs with maps over traffic: each run is a child process in which the program's memory stands at its fixed
-//! addresses and helper functions are called as functions, so that they cost what a function costs. Helper functions and maps are
-//! [`World`]'s, which are not the kernel's: times compare one compiler's code with another's over the same traffic.
+//! Times compiled programs with maps over traffic, in a child process in which their memory stands at its fixed addresses and helper
+//! functions are called as functions, so that they cost what a function costs. Helper functions and maps are [`World`]'s, which are not
+//! the kernel's: times compare one compiler's code with another's over the same traffic. Codes that are compared take [`Turns`] in one
+//! child, where each finds the code and the memory of the others in its own place: in children of their own, the pages that each gets made a
+//! difference of up to two fifths.
 //!
 //! It is for benchmarks, and for programs that a guarded engine has run before: unguarded code is not kept from anything here but
 //! from this process.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, Read, Write};
-use std::os::fd::FromRawFd;
+use std::marker::PhantomData;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,7 +27,8 @@ use kop_semantics::{GuestMemory, Image, Reply, World};
 use crate::arena::Region;
 use crate::program::RuntimeBlock;
 
-/// Programs, what they find, and the packets that they get.
+/// What programs find, and the packets that they get.
+#[derive(Clone, Copy, Debug)]
 pub struct Traffic<'a> {
     /// What maps hold and what helper functions draw on when a run starts.
     pub world: &'a World,
@@ -44,6 +49,15 @@ pub struct Passed {
     pub results: Vec<u32>,
 }
 
+/// The programs of an object compiled for this CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Programs<'a> {
+    /// Their codes.
+    pub codes: &'a [Code],
+    /// The index of the one that gets the packets.
+    pub entry: usize,
+}
+
 /// How many seconds a run may take.
 const SECONDS: u32 = 30;
 
@@ -56,69 +70,155 @@ const THUNK: usize = 32;
 /// The id of `bpf_tail_call` (`enum bpf_func_id`).
 const TAIL_CALL: i32 = 12;
 
-impl Traffic<'_> {
-    /// Runs all packets `passes` times, at least once, through the program `entry` of `codes`, which are the object's programs compiled
-    /// for this CPU.
+impl Programs<'_> {
+    /// Whether they can be run here.
+    fn check(&self) -> Result<(), String> {
+        if !cfg!(target_arch = "x86_64") || self.codes.iter().any(|code| code.arch != Arch::X86_64) {
+            return Err("traffic is timed on x86-64 alone".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Programs of several compilers that take turns over the same traffic, in one child process.
+pub struct Turns<'a> {
+    traffic: Traffic<'a>,
+    programs: Vec<Programs<'a>>,
+    child: Option<Child>,
+    /// The kernel ends a child when the thread ends that made it.
+    of_this_thread: PhantomData<*const ()>,
+}
+
+/// A process that waits for requests, and the stream that they go through.
+struct Child {
+    pid: libc::pid_t,
+    stream: UnixStream,
+}
+
+impl<'a> Turns<'a> {
+    /// Nobody's turn yet.
+    pub fn new(traffic: Traffic<'a>, programs: Vec<Programs<'a>>) -> Self {
+        Self { traffic, programs, child: None, of_this_thread: PhantomData }
+    }
+
+    /// Runs all packets `passes` times, at least once, through the programs of this index; maps, memory and helper functions are as
+    /// they are when a run starts.
     ///
     /// # Errors
     /// Why it cannot be run here, or how it ended, in one line.
-    pub fn run(&self, codes: &[Code], entry: usize, passes: u32) -> Result<Passed, String> {
-        if !cfg!(target_arch = "x86_64") || codes.iter().any(|code| code.arch != Arch::X86_64) {
-            return Err("traffic is timed on x86-64 alone".to_owned());
+    pub fn run(&mut self, index: usize, passes: u32) -> Result<Passed, String> {
+        self.programs[index].check()?;
+        let failed = |error: io::Error| format!("the child that runs the program failed: {error}");
+        let mut child = match self.child.take() {
+            Some(child) => child,
+            None => self.start().map_err(failed)?,
+        };
+        match child.ask(index, passes.max(1), self.traffic.packets.len()) {
+            Ok(passed) => {
+                self.child = Some(child);
+                Ok(passed)
+            }
+            Err(error) => Err(match child.end() {
+                status if libc::WIFSIGNALED(status) => {
+                    format!("the program ended with signal {}", libc::WTERMSIG(status))
+                }
+                _ => failed(error),
+            }),
         }
-        if codes.iter().any(|code| code.helpers != codes[0].helpers) {
-            return Err("programs that go on with each other call different helper functions".to_owned());
+    }
+
+    /// The next run is in a new child, whose pages are others.
+    pub fn renew(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.end();
         }
-        let failed = |error: io::Error| error.to_string();
-        let (reader, writer) = pipe().map_err(failed)?;
+    }
+
+    fn start(&self) -> io::Result<Child> {
+        let (stream, theirs) = UnixStream::pair()?;
         // SAFETY: the child calls nothing but this module's code, which takes no lock that another thread may hold: the allocator
         // is safe to use after fork(2) in glibc and musl. It ends with _exit(2).
-        let child = unsafe { libc::fork() };
-        match child {
-            -1 => Err(io::Error::last_os_error().to_string()),
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
             0 => {
-                drop(reader);
-                let code = match self.child(codes, entry, passes.max(1), writer) {
+                drop(stream);
+                let code = match self.serve(theirs) {
                     Ok(()) => 0,
                     Err(_) => 1,
                 };
                 // SAFETY: ends this process, without what `exit` would run of the parent's.
                 unsafe { libc::_exit(code) }
             }
-            _ => {
-                drop(writer);
-                let answer = self.answer(reader);
-                let mut status = 0;
-                // SAFETY: the child is ours and has not been waited for.
-                unsafe { libc::waitpid(child, &mut status, 0) };
-                if libc::WIFSIGNALED(status) {
-                    return Err(format!("the program ended with signal {}", libc::WTERMSIG(status)));
-                }
-                answer.map_err(|error| format!("the child that runs the program failed: {error}"))
-            }
+            pid => Ok(Child { pid, stream }),
         }
     }
 
-    fn answer(&self, mut reader: File) -> io::Result<Passed> {
+    /// What the child does: answers requests until the stream ends.
+    fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
+        // SAFETY: plain system call; that the parent has ended before it is seen by the stream's end.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        map_memory(self.traffic.image.slot)?;
+        let mut request = [0; 8];
+        let mut is_warm = false;
+        while stream.read_exact(&mut request).is_ok() {
+            let [index, passes] = *request.as_chunks::<4>().0 else { unreachable!("two words") };
+            let (index, passes) = (u32::from_le_bytes(index), u32::from_le_bytes(passes));
+            let programs = &self.programs[index as usize];
+            // SAFETY: plain system call; the signal's default is to end the process.
+            unsafe { libc::alarm(SECONDS) };
+            if !is_warm {
+                self.traffic.pass(programs, 1)?;
+                is_warm = true;
+            }
+            let passed = self.traffic.pass(programs, passes)?;
+            // SAFETY: as above.
+            unsafe { libc::alarm(0) };
+            stream.write_all(&(passed.time.as_nanos() as u64).to_le_bytes())?;
+            let results: Vec<u8> = passed.results.into_iter().flat_map(u32::to_le_bytes).collect();
+            stream.write_all(&results)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Turns<'_> {
+    fn drop(&mut self) {
+        self.renew();
+    }
+}
+
+impl Child {
+    fn ask(&mut self, index: usize, passes: u32, packets: usize) -> io::Result<Passed> {
+        let request = [index as u32, passes].map(u32::to_le_bytes);
+        self.stream.write_all(request.as_flattened())?;
         let mut word = [0; 8];
-        reader.read_exact(&mut word)?;
+        self.stream.read_exact(&mut word)?;
         let time = Duration::from_nanos(u64::from_le_bytes(word));
-        let mut results = vec![0; 4 * self.packets.len()];
-        reader.read_exact(&mut results)?;
+        let mut results = vec![0; 4 * packets];
+        self.stream.read_exact(&mut results)?;
         let results = results.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
         Ok(Passed { time, results })
     }
 
-    /// What the child does.
-    fn child(&self, codes: &[Code], entry: usize, passes: u32, mut writer: File) -> io::Result<()> {
-        // SAFETY: plain system call; the signal's default is to end the process.
-        unsafe { libc::alarm(SECONDS) };
-        let mut state = State::new(self, codes)?;
-        let function = state.entries[entry];
+    /// Waits for its end, which comes with that of the stream, and returns its status as waitpid(2) has it.
+    fn end(self) -> libc::c_int {
+        drop(self.stream);
+        let mut status = 0;
+        // SAFETY: the child is ours and has not been waited for.
+        unsafe { libc::waitpid(self.pid, &mut status, 0) };
+        status
+    }
+}
+
+impl Traffic<'_> {
+    /// Runs all packets through the programs from where a run starts, in this process, which is a child that has its memory mapped.
+    fn pass(&self, programs: &Programs, passes: u32) -> io::Result<Passed> {
+        let mut state = State::new(self, programs.codes)?;
+        let function = state.entries[programs.entry];
         STATE.store(&mut state, Ordering::Relaxed);
         let mut memory = state.memory();
         let block = Region::Runtime.address();
-        let mut results = Vec::with_capacity(4 * self.packets.len());
+        let mut results = Vec::with_capacity(self.packets.len());
         let arrivals: Vec<Arrival> =
             self.packets.iter().map(|packet| state.world.arrival(self.fields, packet)).collect();
         let start = Instant::now();
@@ -126,6 +226,7 @@ impl Traffic<'_> {
             for (packet, arrival) in self.packets.iter().zip(&arrivals) {
                 let placed = state.world.arrive(&mut memory, arrival, packet);
                 placed.map_err(|fault| io::Error::other(fault.to_string()))?;
+                state.enter(programs.entry);
                 // SAFETY: the address is that of a compiled program's entry, which takes the runtime block's address and keeps what
                 // the System V ABI says; the memory that it may touch is mapped, as a guarded engine has run it before.
                 let result = unsafe {
@@ -133,24 +234,12 @@ impl Traffic<'_> {
                     function(block)
                 };
                 if pass == 0 {
-                    results.extend((result as u32).to_le_bytes());
+                    results.push(result as u32);
                 }
             }
         }
-        let time = start.elapsed();
-        writer.write_all(&(time.as_nanos() as u64).to_le_bytes())?;
-        writer.write_all(&results)
+        Ok(Passed { time: start.elapsed(), results })
     }
-}
-
-fn pipe() -> io::Result<(File, File)> {
-    let mut ends = [0; 2];
-    // SAFETY: the array has room for both descriptors.
-    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: both were just opened, and nothing else owns them.
-    Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
 }
 
 /// What helper functions of the child find.
@@ -160,6 +249,10 @@ struct State {
     context: usize,
     maps: usize,
     entries: Vec<u64>,
+    /// For each program the addresses of the helper functions that it calls, as the runtime block has them.
+    tables: Vec<Vec<u8>>,
+    /// The program whose table the block has.
+    current: Option<usize>,
     registers: kop_ops::state::Registers,
 }
 
@@ -167,25 +260,16 @@ struct State {
 static STATE: AtomicPtr<State> = AtomicPtr::new(std::ptr::null_mut());
 
 impl State {
-    /// Maps the program's memory and code.
+    /// Puts down the programs' memory and code, as they are when a run starts.
     fn new(traffic: &Traffic, codes: &[Code]) -> io::Result<Self> {
-        let slot = traffic.image.slot;
-        for (address, size) in [
-            (slot.window(), WINDOW_SIZE),
-            (slot.stack(), STACK_SIZE),
-            (slot.context(), CONTEXT_SIZE),
-            (slot.maps(), MAPS_SIZE),
-            (Region::Runtime.address(), Region::Runtime.size()),
-            (Region::Programs.address(), Region::Programs.size()),
-        ] {
-            map(address, size)?;
-        }
         let state = Self {
             world: traffic.world.clone(),
-            slot,
+            slot: traffic.image.slot,
             context: traffic.image.context.len(),
             maps: traffic.image.maps.len(),
             entries: Vec::new(),
+            tables: Vec::new(),
+            current: None,
             registers: traffic.world.registers(),
         };
         for (address, bytes) in traffic.image.regions() {
@@ -202,12 +286,16 @@ impl State {
         block.set_registers(&self.registers);
         block.set_fuel(u64::MAX);
         block.set_ranges(ranges);
-        let ids = codes.first().map_or(&[][..], |code| &code.helpers);
         let mut bytes = Vec::new();
-        for (slot, id) in ids.iter().enumerate() {
-            block.set_helper(slot, region.address() + bytes.len() as u64);
-            bytes.extend(thunk(*id)?);
+        let mut thunks = BTreeMap::new();
+        for id in codes.iter().flat_map(|code| &code.helpers) {
+            if let Entry::Vacant(new) = thunks.entry(*id) {
+                new.insert(region.address() + bytes.len() as u64);
+                bytes.extend(thunk(*id)?);
+            }
         }
+        let table = |code: &Code| code.helpers.iter().flat_map(|id| thunks[id].to_le_bytes()).collect();
+        self.tables = codes.iter().map(table).collect();
         for code in codes {
             bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0xcc);
             self.entries.push(region.address() + (bytes.len() + code.entry) as u64);
@@ -216,16 +304,21 @@ impl State {
         if bytes.len() > region.size() {
             return Err(io::Error::other("the code is too long"));
         }
+        protect(region, libc::PROT_READ | libc::PROT_WRITE)?;
         write(region.address(), &bytes);
+        protect(region, libc::PROT_READ | libc::PROT_EXEC)?;
         let mut stored = vec![0; runtime::SIZE];
         block.store(&mut stored);
         write(Region::Runtime.address(), &stored);
-        let protection = libc::PROT_READ | libc::PROT_EXEC;
-        // SAFETY: the region was mapped by this process for its code.
-        if unsafe { libc::mprotect(region.address() as *mut libc::c_void, region.size(), protection) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
         Ok(self)
+    }
+
+    /// The program whose code runs next finds its helper functions.
+    fn enter(&mut self, program: usize) {
+        if self.current != Some(program) {
+            self.current = Some(program);
+            write(Region::Runtime.address() + runtime::HELPERS as u64, &self.tables[program]);
+        }
     }
 
     fn memory(&self) -> OwnMemory {
@@ -258,6 +351,7 @@ impl State {
                 block.store(&mut stored);
                 let words = 8 * registers.len();
                 write(Region::Runtime.address() + runtime::REGISTERS as u64, &stored[..words]);
+                self.enter(next);
                 self.entries[next]
             }
         }
@@ -283,16 +377,37 @@ extern "C" fn helper(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, id: u64) -> u6
     state.call(id as i32, [r1, r2, r3, r4, r5])
 }
 
-/// Maps memory at a fixed address of this process, in the place of what was there: the child needs no arena of the parent's.
-fn map(address: u64, size: usize) -> io::Result<()> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: the addresses are those of the arena's regions, where nothing but an arena is mapped, which the child does not use.
-    let mapped = unsafe { libc::mmap(address as *mut libc::c_void, size, protection, flags, -1, 0) };
-    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+/// Maps all that programs of this slot can reach, and their code, in the place of what was there: the child needs no arena of the parent's.
+fn map_memory(slot: Slot) -> io::Result<()> {
+    for (address, size) in [
+        (slot.window(), WINDOW_SIZE),
+        (slot.stack(), STACK_SIZE),
+        (slot.context(), CONTEXT_SIZE),
+        (slot.maps(), MAPS_SIZE),
+        (Region::Runtime.address(), Region::Runtime.size()),
+        (Region::Programs.address(), Region::Programs.size()),
+    ] {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: the addresses are those of the arena's regions, where nothing but an arena is mapped, which the child does not use.
+        let mapped = unsafe { libc::mmap(address as *mut libc::c_void, size, protection, flags, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
-/// Writes to memory that [`map`] mapped.
+/// Changes what a region that [`map_memory`] mapped is for.
+fn protect(region: Region, protection: libc::c_int) -> io::Result<()> {
+    // SAFETY: the region was mapped by this process for its code, none of which runs.
+    match unsafe { libc::mprotect(region.address() as *mut libc::c_void, region.size(), protection) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Writes to memory that [`map_memory`] mapped.
 fn write(address: u64, bytes: &[u8]) {
     // SAFETY: callers write within what they mapped, and no reference to it exists.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) };

@@ -29,6 +29,11 @@ pub type Way<'a> = Result<Box<dyn FnMut(u32) -> Result<Duration, String> + 'a>, 
 
 /// The nanoseconds that a time of each way takes, round by round. A way that fails has no times.
 pub fn interleaved(ways: &mut [Way], rounds: Rounds) -> Vec<Times> {
+    interleaved_anew(ways, rounds, &mut || ())
+}
+
+/// As [`interleaved`], with something done before each round.
+pub fn interleaved_anew(ways: &mut [Way], rounds: Rounds, renew: &mut dyn FnMut()) -> Vec<Times> {
     let mut times: Vec<Times> =
         ways.iter().map(|way| way.as_ref().map(|_| Vec::new()).map_err(Clone::clone)).collect();
     let mut counts = vec![0; ways.len()];
@@ -40,6 +45,7 @@ pub fn interleaved(ways: &mut [Way], rounds: Rounds) -> Vec<Times> {
         }
     }
     for _ in 0..rounds.rounds {
+        renew();
         let mut quickest = vec![f64::INFINITY; ways.len()];
         for _ in 0..rounds.samples {
             for (index, way) in ways.iter_mut().enumerate() {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Programs with maps over their traffic: our compilers against each other, on the same maps and helper functions.
 
-use std::time::Duration;
+use std::cell::RefCell;
 
-use kop_emulators::traffic::Traffic;
+use kop_emulators::traffic::{Programs, Traffic, Turns};
 use kop_ops::ebpf::{Insn, Reg};
 use kop_ops::state::Slot;
 use kop_ops::{Code, Flow, Object, Program};
@@ -12,7 +12,7 @@ use kop_semantics::{Image, World};
 
 use super::backend::{self, BACKENDS, Backend, Compiled};
 use super::machine::Machine;
-use super::measure::{Rounds, Times, Way, interleaved};
+use super::measure::{Rounds, Times, Way, interleaved_anew};
 use super::parts::Parts;
 use super::{Sample, failure, reference, timing};
 
@@ -90,17 +90,10 @@ fn times(
     rounds: Rounds,
     failures: &mut Vec<BenchFailure>,
 ) -> Vec<Times> {
-    let (world, image) = match World::new(&sample.object, sample.index, Slot::default(), &sample.input) {
-        Ok(state) => state,
-        Err(error) => {
-            failures.push(failure(sample, "spec", error.to_string()));
-            return Vec::new();
-        }
-    };
     for (code, name) in codes.iter_mut().zip(names) {
         let Ok(compiled) = code else { continue };
-        match run(sample, &world, &image, &compiled.codes, sample.index, 1) {
-            Ok((_, results)) if results == wanted => {}
+        match results(sample, compiled.programs(sample)) {
+            Ok(results) if results == wanted => {}
             Ok(_) => {
                 failures.push(failure(sample, name, "it returns something else than spec does".to_owned()));
                 *code = Err("it fails".to_owned());
@@ -108,19 +101,18 @@ fn times(
             Err(reason) => *code = Err(reason),
         }
     }
-    let start = (&world, &image);
-    let empty = empty(sample);
-    let mut ways: Vec<Way> = codes
-        .iter()
-        .map(|code| way(sample, start, &code.as_ref().map_err(Clone::clone)?.codes, sample.index))
-        .collect();
-    ways.push(empty.as_ref().map_err(Clone::clone).and_then(|codes| way(sample, start, codes, 0)));
-    let mut times = interleaved(&mut ways, for_children(rounds));
-    drop(ways);
-    let Some(Ok(floor)) = times.pop() else { return Vec::new() };
+    let made: Vec<Result<Programs, String>> =
+        codes.iter().map(|code| Ok(code.as_ref().map_err(Clone::clone)?.programs(sample))).collect();
+    let (mut times, floor) = match timed(sample, &made, rounds) {
+        Ok(measured) => measured,
+        Err(error) => {
+            failures.push(failure(sample, "spec", error));
+            return Vec::new();
+        }
+    };
     for times in times.iter_mut().flatten() {
         for (time, floor) in times.iter_mut().zip(&floor) {
-            *time = (*time - floor) / sample.packets.len() as f64;
+            *time -= floor;
         }
     }
     for (code, times) in codes.iter_mut().zip(&times) {
@@ -131,37 +123,60 @@ fn times(
     times
 }
 
-/// A sample is a child, whose making costs more than a sample of other programs: fewer and longer ones.
-pub fn for_children(rounds: Rounds) -> Rounds {
-    Rounds { samples: rounds.samples.min(2), sample: rounds.sample * 8, ..rounds }
+/// What programs return for each packet of the traffic.
+///
+/// # Errors
+/// Why they cannot be run here, or how that ended, in one line.
+pub fn results(sample: &Sample, programs: Programs) -> Result<Vec<u32>, String> {
+    let (world, image) = start(sample)?;
+    Ok(Turns::new(traffic(sample, &world, &image), vec![programs]).run(0, 1)?.results)
 }
 
-/// To run the program `entry` of code over the traffic a number of times.
-pub fn way<'a>(
-    sample: &'a Sample,
-    (world, image): (&'a World, &'a Image),
-    codes: &'a [Code],
-    entry: usize,
-) -> Way<'a> {
-    Ok(Box::new(move |passes| Ok(run(sample, world, image, codes, entry, passes)?.0)))
-}
-
-/// Runs code over the traffic some times: how long that took, and the results of the last time.
-pub fn run(
+/// Nanoseconds a packet of what several compilers made of a program, round by round, and how many of them it takes to put a packet in place. Each
+/// round has a child of its own, in which all take turns.
+///
+/// # Errors
+/// Why nothing can be run here, in one line.
+pub fn timed(
     sample: &Sample,
-    world: &World,
-    image: &Image,
-    codes: &[Code],
-    entry: usize,
-    passes: u32,
-) -> Result<(Duration, Vec<u32>), String> {
-    let traffic = Traffic { world, image, fields: &sample.input.fields, packets: &sample.packets };
-    let passed = traffic.run(codes, entry, passes)?;
-    Ok((passed.time, passed.results))
+    made: &[Result<Programs, String>],
+    rounds: Rounds,
+) -> Result<(Vec<Times>, Vec<f64>), String> {
+    let (world, image) = start(sample)?;
+    let empty = empty(sample)?;
+    let empty = Ok(Programs { codes: &empty, entry: 0 });
+    let all: Vec<_> = made.iter().chain([&empty]).collect();
+    let programs = all.iter().filter_map(|programs| programs.as_ref().ok().copied()).collect();
+    let turns = &RefCell::new(Turns::new(traffic(sample, &world, &image), programs));
+    let mut count = 0;
+    let mut way = |programs: &&Result<Programs, String>| -> Way {
+        programs.as_ref().map_err(Clone::clone)?;
+        let index = count;
+        count += 1;
+        Ok(Box::new(move |passes| Ok(turns.borrow_mut().run(index, passes)?.time)))
+    };
+    let mut ways: Vec<Way> = all.iter().map(&mut way).collect();
+    // A run starts with maps and memory as they are at the start, and goes on until they are what they are in use: fewer and longer samples.
+    let rounds = Rounds { samples: rounds.samples.min(2), sample: rounds.sample * 8, ..rounds };
+    let mut times = interleaved_anew(&mut ways, rounds, &mut || turns.borrow_mut().renew());
+    let packets = sample.packets.len() as f64;
+    times.iter_mut().flatten().flatten().for_each(|time| *time /= packets);
+    let floor = times.pop().expect("that of the empty program")?;
+    Ok((times, floor))
+}
+
+/// Memory, maps and helper functions when a run starts.
+fn start(sample: &Sample) -> Result<(World, Image), String> {
+    World::new(&sample.object, sample.index, Slot::default(), &sample.input)
+        .map_err(|error| error.to_string())
+}
+
+fn traffic<'a>(sample: &'a Sample, world: &'a World, image: &'a Image) -> Traffic<'a> {
+    Traffic { world, image, fields: &sample.input.fields, packets: &sample.packets }
 }
 
 /// A program that only returns, in the place of this one: what it takes to put packets in place.
-pub fn empty(sample: &Sample) -> Result<Vec<Code>, String> {
+fn empty(sample: &Sample) -> Result<Vec<Code>, String> {
     let flow = Flow::new(vec![Insn::mov64(Reg::R0, 0), Insn::Exit]).expect("it is a program");
     let program = Program { name: "empty".to_owned(), kind: sample.program().kind, flow };
     let object =

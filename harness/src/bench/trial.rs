@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use kop_emulators::engines::host_features;
 use kop_emulators::kernel::Verifier;
+use kop_emulators::traffic::Programs;
 use kop_ops::program::MapAddresses;
 use kop_ops::state::Slot;
 use kop_ops::{Arch, Code, MapKind, Object};
-use kop_semantics::{Input, World};
+use kop_semantics::Input;
 
 use super::backend::kernel_image;
 use super::machine::{self, Argument, Call, Inputs, Machine};
@@ -203,27 +204,29 @@ fn on_traffic(sample: &Sample, made: &[(Tier, &[Code])]) -> Result<Found, String
         }
     }
     let wanted = reference::traffic(sample, "host")?;
-    let (world, image) = World::new(&sample.object, sample.index, Slot::default(), &sample.input)
-        .map_err(|error| error.to_string())?;
-    let (world, image) = (&world, &image);
-    let entry = sample.index - reached.start;
-    let empty = traffic::empty(sample)?;
-    let mut ways: Vec<Way> = Vec::new();
+    let mut programs: Vec<Result<Programs, String>> = Vec::new();
     for (_, codes) in made {
-        let codes = &codes[reached.clone()];
-        let (_, results) = traffic::run(sample, world, image, codes, entry, 1)?;
-        ways.push(match results == wanted {
-            true => traffic::way(sample, (world, image), codes, entry),
+        let made = Programs { codes: &codes[reached.clone()], entry: sample.index - reached.start };
+        programs.push(match traffic::results(sample, made)? == wanted {
+            true => Ok(made),
             false => Err("it returns something else than with checks".to_owned()),
         });
     }
-    ways.push(traffic::way(sample, (world, image), &empty, 0));
-    let mut times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
-    drop(ways);
-    let floor = times.pop().flatten().unwrap_or_default();
-    let each = |time: f64| ((time - floor) / sample.packets.len() as f64).max(SEEN_OF_A_PACKET);
-    let times = times.into_iter().map(|time| time.map(each)).collect();
+    let times = over_packets(sample, &programs)?;
     Ok(Found { names: made.iter().map(|(tier, _)| (tier.name(), Some(*tier))).collect(), times: vec![times] })
+}
+
+/// Nanoseconds that what several compilers made of a program takes for a packet, without its delivery.
+///
+/// # Errors
+/// Why nothing can be run here, in one line.
+pub fn over_packets(
+    sample: &Sample,
+    programs: &[Result<Programs, String>],
+) -> Result<Vec<Option<f64>>, String> {
+    let (times, floor) = traffic::timed(sample, programs, TRIAL)?;
+    let floor = floor.into_iter().fold(f64::INFINITY, f64::min);
+    Ok(quickest(times).into_iter().map(|time| Some((time? - floor).max(SEEN_OF_A_PACKET))).collect())
 }
 
 #[cfg(test)]

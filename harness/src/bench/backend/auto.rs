@@ -2,15 +2,13 @@
 //! The compiler that a measurement chooses for each program, on inputs that are not those of the benchmark; programs with maps have
 //! their traffic alone. The kernel's is one of them, as a program may be left to it.
 
-use kop_ops::state::Slot;
-use kop_semantics::World;
+use kop_emulators::traffic::Programs;
 
 use super::{Backend, Built, Compiled, jit, kernel, kops, whole};
 use crate::bench::machine::{Inputs, Machine};
 use crate::bench::measure::{Way, interleaved};
 use crate::bench::suite::Sample;
-use crate::bench::traffic;
-use crate::bench::trial::{TRIAL, choice, quickest, timed};
+use crate::bench::trial::{TRIAL, choice, over_packets, quickest, timed};
 use crate::tier::Tier;
 
 /// The compilers, in the order of what is trusted with them: the kernel's where its code can be had, our JIT without Kops, then the rest.
@@ -57,18 +55,9 @@ impl Backend for Auto {
     fn compile(&self, machine: &Machine, sample: &Sample) -> Result<Compiled, String> {
         let mut compiled: Vec<Result<Compiled, String>> =
             self.0.iter().map(|(_, backend)| backend.compile(machine, sample)).collect();
-        let (world, image) = World::new(&sample.object, sample.index, Slot::default(), &sample.input)
-            .map_err(|error| error.to_string())?;
-        let mut ways: Vec<Way> = compiled
-            .iter()
-            .map(|compiled| {
-                let codes = &compiled.as_ref().map_err(Clone::clone)?.codes;
-                traffic::way(sample, (&world, &image), codes, sample.index)
-            })
-            .collect();
-        let times = quickest(interleaved(&mut ways, traffic::for_children(TRIAL)));
-        drop(ways);
-        let index = choice(&[times]).unwrap_or(self.jit());
+        let made: Vec<Result<Programs, String>> =
+            compiled.iter().map(|made| Ok(made.as_ref().map_err(Clone::clone)?.programs(sample))).collect();
+        let index = choice(&[over_packets(sample, &made)?]).unwrap_or(self.jit());
         let mut compiled = compiled.swap_remove(index)?;
         compiled.making.compiler = Some(self.0[index].0);
         Ok(compiled)

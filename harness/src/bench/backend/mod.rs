@@ -17,6 +17,7 @@ pub use kernel::placed as kernel_image;
 
 use std::time::Instant;
 
+use kop_emulators::traffic::Programs;
 use kop_ops::{Code, Program};
 use kop_reports::{SiteBytes, Spread, Trusted};
 
@@ -82,6 +83,13 @@ pub struct Compiled {
     pub codes: Vec<Code>,
     /// How that of the program that is measured was made.
     pub making: Making,
+}
+
+impl Compiled {
+    /// The programs, of which the sample's gets packets.
+    pub fn programs(&self, sample: &Sample) -> Programs<'_> {
+        Programs { codes: &self.codes, entry: sample.index }
+    }
 }
 
 /// How code was made.
