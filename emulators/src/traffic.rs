@@ -2,8 +2,8 @@
 //! Times compiled programs with maps over traffic, in a child process in which their memory stands at its fixed addresses and helper
 //! functions are called as functions, so that they cost what a function costs. Helper functions and maps are [`World`]'s, which are not
 //! the kernel's: times compare one compiler's code with another's over the same traffic. Codes that are compared take [`Turns`] in one
-//! child, where each finds the code and the memory of the others in its own place: in children of their own, the pages that each gets made a
-//! difference of up to two fifths.
+//! child, in the pages of the others: the same code in children of its own differed by up to 6 %. What it does to memory that is not the
+//! programs', another's run may suffer from.
 //!
 //! It is for benchmarks, and for programs that a guarded engine has run before: unguarded code is not kept from anything here but
 //! from this process.
@@ -12,8 +12,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kop_ops::code::runtime;
@@ -58,6 +61,9 @@ pub struct Programs<'a> {
     pub entry: usize,
 }
 
+/// Children are made one after the other: none has a copy of another's end of its stream, which would keep that from ending with it.
+static STARTING: Mutex<()> = Mutex::new(());
+
 /// How many seconds a run may take.
 const SECONDS: u32 = 30;
 
@@ -75,6 +81,9 @@ impl Programs<'_> {
     fn check(&self) -> Result<(), String> {
         if !cfg!(target_arch = "x86_64") || self.codes.iter().any(|code| code.arch != Arch::X86_64) {
             return Err("traffic is timed on x86-64 alone".to_owned());
+        }
+        if self.codes.iter().any(|code| code.helpers.len() > runtime::MAX_HELPERS) {
+            return Err("it calls more helper functions than there is room for".to_owned());
         }
         Ok(())
     }
@@ -118,7 +127,7 @@ impl<'a> Turns<'a> {
                 self.child = Some(child);
                 Ok(passed)
             }
-            Err(error) => Err(match child.end() {
+            Err(error) => Err(match child.wait() {
                 status if libc::WIFSIGNALED(status) => {
                     format!("the program ended with signal {}", libc::WTERMSIG(status))
                 }
@@ -130,11 +139,14 @@ impl<'a> Turns<'a> {
     /// The next run is in a new child, whose pages are others.
     pub fn renew(&mut self) {
         if let Some(child) = self.child.take() {
-            child.end();
+            // SAFETY: the child is ours and has not been waited for.
+            unsafe { libc::kill(child.pid, libc::SIGKILL) };
+            child.wait();
         }
     }
 
     fn start(&self) -> io::Result<Child> {
+        let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         let (stream, theirs) = UnixStream::pair()?;
         // SAFETY: the child calls nothing but this module's code, which takes no lock that another thread may hold: the allocator
         // is safe to use after fork(2) in glibc and musl. It ends with _exit(2).
@@ -142,12 +154,9 @@ impl<'a> Turns<'a> {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 drop(stream);
-                let code = match self.serve(theirs) {
-                    Ok(()) => 0,
-                    Err(_) => 1,
-                };
+                let served = panic::catch_unwind(AssertUnwindSafe(|| self.serve(theirs)));
                 // SAFETY: ends this process, without what `exit` would run of the parent's.
-                unsafe { libc::_exit(code) }
+                unsafe { libc::_exit(if matches!(served, Ok(Ok(()))) { 0 } else { 1 }) }
             }
             pid => Ok(Child { pid, stream }),
         }
@@ -155,20 +164,22 @@ impl<'a> Turns<'a> {
 
     /// What the child does: answers requests until the stream ends.
     fn serve(&self, mut stream: UnixStream) -> io::Result<()> {
-        // SAFETY: plain system call; that the parent has ended before it is seen by the stream's end.
+        // SAFETY: plain system call; if the parent has ended before it, the stream has, too.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
         map_memory(self.traffic.image.slot)?;
+        close_others(&stream);
         let mut request = [0; 8];
-        let mut is_warm = false;
+        let mut warm = vec![false; self.programs.len()];
         while stream.read_exact(&mut request).is_ok() {
             let [index, passes] = *request.as_chunks::<4>().0 else { unreachable!("two words") };
             let (index, passes) = (u32::from_le_bytes(index), u32::from_le_bytes(passes));
-            let programs = &self.programs[index as usize];
+            let index = index as usize;
+            let programs = &self.programs[index];
             // SAFETY: plain system call; the signal's default is to end the process.
             unsafe { libc::alarm(SECONDS) };
-            if !is_warm {
+            if !warm[index] {
                 self.traffic.pass(programs, 1)?;
-                is_warm = true;
+                warm[index] = true;
             }
             let passed = self.traffic.pass(programs, passes)?;
             // SAFETY: as above.
@@ -200,9 +211,8 @@ impl Child {
         Ok(Passed { time, results })
     }
 
-    /// Waits for its end, which comes with that of the stream, and returns its status as waitpid(2) has it.
-    fn end(self) -> libc::c_int {
-        drop(self.stream);
+    /// Waits for its end and returns its status, as waitpid(2) has it.
+    fn wait(self) -> libc::c_int {
         let mut status = 0;
         // SAFETY: the child is ours and has not been waited for.
         unsafe { libc::waitpid(self.pid, &mut status, 0) };
@@ -215,7 +225,6 @@ impl Traffic<'_> {
     fn pass(&self, programs: &Programs, passes: u32) -> io::Result<Passed> {
         let mut state = State::new(self, programs.codes)?;
         let function = state.entries[programs.entry];
-        STATE.store(&mut state, Ordering::Relaxed);
         let mut memory = state.memory();
         let block = Region::Runtime.address();
         let mut results = Vec::with_capacity(self.packets.len());
@@ -227,6 +236,7 @@ impl Traffic<'_> {
                 let placed = state.world.arrive(&mut memory, arrival, packet);
                 placed.map_err(|fault| io::Error::other(fault.to_string()))?;
                 state.enter(programs.entry);
+                STATE.store(&mut state, Ordering::Relaxed);
                 // SAFETY: the address is that of a compiled program's entry, which takes the runtime block's address and keeps what
                 // the System V ABI says; the memory that it may touch is mapped, as a guarded engine has run it before.
                 let result = unsafe {
@@ -256,7 +266,7 @@ struct State {
     registers: kop_ops::state::Registers,
 }
 
-/// The state of this process, which is a child that runs one program on one thread.
+/// The state of the pass that runs, in a child that has one thread.
 static STATE: AtomicPtr<State> = AtomicPtr::new(std::ptr::null_mut());
 
 impl State {
@@ -336,7 +346,7 @@ impl State {
     /// Answers a call; the address to go on at for a tail call that succeeds.
     fn call(&mut self, id: i32, arguments: [u64; 5]) -> u64 {
         let mut memory = self.memory();
-        // SAFETY: ends this process, which is a child that runs one program; its parent says that it failed.
+        // SAFETY: ends this process, which is a child that runs programs; its parent says that it failed.
         let failed = |_| unsafe { libc::_exit(1) };
         let reply = self.world.call(&mut memory, id, arguments).unwrap_or_else(failed);
         match reply {
@@ -371,8 +381,8 @@ fn thunk(id: i32) -> io::Result<Vec<u8>> {
 
 /// Every helper function. A panic ends the process, as it would leave code that cannot unwind.
 extern "C" fn helper(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64, id: u64) -> u64 {
-    // SAFETY: the child stored the address of its state, which lives as long as it, and the program calls from the thread that
-    // did while nothing else borrows it.
+    // SAFETY: the address is that of the state of the pass that this program is run by, from the thread that stored it, while nothing
+    // else borrows it.
     let state = unsafe { &mut *STATE.load(Ordering::Relaxed) };
     state.call(id as i32, [r1, r2, r3, r4, r5])
 }
@@ -396,6 +406,17 @@ fn map_memory(slot: Slot) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Closes what a child has of its parent's besides the stream and the standard ones: locks and pipes end with the parent then.
+fn close_others(stream: &UnixStream) {
+    let own = stream.as_raw_fd() as libc::c_uint;
+    for (first, last) in [(3, own.saturating_sub(1)), (own.max(2) + 1, libc::c_uint::MAX)] {
+        if first <= last {
+            // SAFETY: nothing in the child uses them. Kernels before 5.9 leave them open.
+            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        }
+    }
 }
 
 /// Changes what a region that [`map_memory`] mapped is for.

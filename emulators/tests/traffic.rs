@@ -165,3 +165,23 @@ fn a_program_that_is_gone_on_with_has_its_own_helper_functions() {
     let made = [first, calls(CLOCK)];
     assert_eq!(start.turns(&[&made]).run(0, 2).expect("it returns").results, READINGS);
 }
+
+#[test]
+fn many_threads_have_children_at_the_same_time() {
+    let start = &Start::new(Vec::new(), &[1]);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let made = [[returns(5)], [faults()]];
+                let mut turns = start.turns(&[&made[0], &made[1]]);
+                for round in 0..50 {
+                    assert_eq!(turns.run(0, 1).expect("it returns").results, [5]);
+                    match round % 2 {
+                        0 => turns.renew(),
+                        _ => assert!(turns.run(1, 1).is_err()),
+                    }
+                }
+            });
+        }
+    });
+}

@@ -1073,7 +1073,7 @@ fn blame(
             (Blame::Emit, format!("{} and {} agree against it", reference.name, model.name))
         }
         Some(_) => (Blame::Undecided, "proof, model and native code all differ".to_owned()),
-        None => (Blame::Emit, format!("{} is the only reference", reference.name)),
+        None => (Blame::Emit, "it has no model: what the proof does is right".to_owned()),
     }
 }
 

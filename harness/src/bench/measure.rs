@@ -68,7 +68,7 @@ pub fn interleaved_anew(ways: &mut [Way], rounds: Rounds, renew: &mut dyn FnMut(
     times
 }
 
-/// How many times fill a sample; they warm the way up as well. What is interrupted would look long enough, so that the
+/// How many times fill a sample; they warm the way up as well, where it stays. What is interrupted would look long enough, so that the
 /// quickest of three counts here too.
 fn calibrate(way: &mut impl FnMut(u32) -> Result<Duration, String>, rounds: Rounds) -> Result<u32, String> {
     /// A way that takes no time would never fill a sample.
@@ -104,11 +104,12 @@ mod tests {
             }))
         };
         let mut ways = [way(1000, 'a'), Err("it is not there".to_owned()), way(3000, 'b')];
+        let rounds = Rounds { rounds: 2, samples: 2, sample: Duration::from_micros(5) };
         let times =
-            interleaved(&mut ways, Rounds { rounds: 2, samples: 2, sample: Duration::from_micros(5) });
+            interleaved_anew(&mut ways, rounds, &mut || turns.set([turns.take(), vec!['-']].concat()));
         assert_eq!(times, [Ok(vec![1000.0; 2]), Err("it is not there".to_owned()), Ok(vec![3000.0; 2])]);
         let taken = turns.take();
-        assert_eq!(taken[taken.len() - 8..], ['a', 'b', 'a', 'b', 'a', 'b', 'a', 'b']);
+        assert_eq!(taken[taken.len() - 10..], ['-', 'a', 'b', 'a', 'b', '-', 'a', 'b', 'a', 'b']);
     }
 
     #[test]

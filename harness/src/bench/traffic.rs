@@ -132,8 +132,8 @@ pub fn results(sample: &Sample, programs: Programs) -> Result<Vec<u32>, String> 
     Ok(Turns::new(traffic(sample, &world, &image), vec![programs]).run(0, 1)?.results)
 }
 
-/// Nanoseconds a packet of what several compilers made of a program, round by round, and how many of them it takes to put a packet in place. Each
-/// round has a child of its own, in which all take turns.
+/// Nanoseconds a packet of what several compilers made of a program, and those of putting a packet in place, round by round. Each round starts with
+/// a new child, in which all take turns.
 ///
 /// # Errors
 /// Why nothing can be run here, in one line.
@@ -153,7 +153,14 @@ pub fn timed(
         programs.as_ref().map_err(Clone::clone)?;
         let index = count;
         count += 1;
-        Ok(Box::new(move |passes| Ok(turns.borrow_mut().run(index, passes)?.time)))
+        let mut first = None;
+        Ok(Box::new(move |passes| {
+            let passed = turns.borrow_mut().run(index, passes)?;
+            match *first.get_or_insert_with(|| passed.results.clone()) == passed.results {
+                true => Ok(passed.time),
+                false => Err("it returns something else than on its first run".to_owned()),
+            }
+        }))
     };
     let mut ways: Vec<Way> = all.iter().map(&mut way).collect();
     // A run starts with maps and memory as they are at the start, and goes on until they are what they are in use: fewer and longer samples.
