@@ -163,8 +163,8 @@ pub fn timed(
         }))
     };
     let mut ways: Vec<Way> = all.iter().map(&mut way).collect();
-    // A run starts with maps and memory as they are at the start, and goes on until they are what they are in use: fewer and longer samples.
-    let rounds = Rounds { samples: rounds.samples.min(2), sample: rounds.sample * 8, ..rounds };
+    // A run starts with maps and memory as they are at the start, and goes on until they are what they are in use: longer samples.
+    let rounds = Rounds { sample: rounds.sample * 4, ..rounds };
     let mut times = interleaved_anew(&mut ways, rounds, &mut || turns.borrow_mut().renew());
     let packets = sample.packets.len() as f64;
     times.iter_mut().flatten().flatten().for_each(|time| *time /= packets);
